@@ -1,0 +1,1 @@
+"""Learning from few labelled identities: subsets, fine-tuning, probes."""

@@ -1,0 +1,1 @@
+"""Everything between the disk and a batch."""

@@ -1,0 +1,1 @@
+"""Trials, embeddings, scores, results."""

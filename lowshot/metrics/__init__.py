@@ -1,0 +1,1 @@
+"""Numbers from numbers: metrics of verification, matching and retrieval. numpy only."""

@@ -1,0 +1,1 @@
+"""Encoders, the two towers, and their weights on disk."""

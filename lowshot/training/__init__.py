@@ -1,0 +1,1 @@
+"""What every training loop shares: loop, schedule, checkpoint, seeding."""
