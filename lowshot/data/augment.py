@@ -1,0 +1,103 @@
+"""Training-time changes of voices and faces, a whole batch at a time, from given uniform draws."""
+
+import torch
+from torch.nn import functional
+
+from lowshot.config import AugmentConfig
+from lowshot.data.voice import LOG_POWER_SCALE
+
+VOICE_DRAWS, FACE_DRAWS = 6, 8
+# Draws of one sample: which clip, where the crop starts, which image, then those of the two modalities.
+DRAWS = 3 + VOICE_DRAWS + FACE_DRAWS
+# One decibel in the units of the stored log-mel, which is natural-log power divided by a scale.
+DECIBEL = 0.1 * torch.log(torch.tensor(10.0)).item() / LOG_POWER_SCALE
+
+
+def augment_voices(log_mel: torch.Tensor, draws: torch.Tensor, config: AugmentConfig) -> torch.Tensor:
+    """Random smooth equaliser, one masked stretch of time and one of frequency.
+
+    Args:
+        log_mel: [B, mel_bands, frames].
+        draws: uniform in [0, 1), [B, VOICE_DRAWS + FACE_DRAWS].
+        config: how strong.
+
+    Returns:
+        [B, 1, mel_bands, frames]. Masked stretches hold the sample's mean, which says nothing about the speaker.
+    """
+    _, bands, frames = log_mel.shape
+    u = draws[:, :VOICE_DRAWS]
+    axis = torch.linspace(-1, 1, bands)
+    slope, bend = (2 * u[:, 0:2] - 1).unbind(dim=1)
+    curve = slope[:, None] * axis + bend[:, None] * (axis.square() - 1 / 3)
+    out = log_mel + (config.tilt_db * DECIBEL) * curve[:, :, None]
+    mean = out.mean(dim=(1, 2), keepdim=True)
+    in_time = _stretch(u[:, 2], u[:, 3], min(config.time_mask, frames - 1), frames)
+    in_band = _stretch(u[:, 4], u[:, 5], min(config.band_mask, bands - 1), bands)
+    out = torch.where(in_time[:, None, :] | in_band[:, :, None], mean, out)
+    return out.unsqueeze(1)
+
+
+def _stretch(length: torch.Tensor, place: torch.Tensor, longest: int, total: int) -> torch.Tensor:
+    """Mask [B, total] of one stretch per sample, 0..longest long."""
+    count = (length * (longest + 1)).floor()
+    start = (place * (total - count + 1)).floor()
+    position = torch.arange(total)
+    return (position >= start[:, None]) & (position < (start + count)[:, None])
+
+
+def augment_faces(images: torch.Tensor, draws: torch.Tensor, size: int, config: AugmentConfig) -> torch.Tensor:
+    """Random mirror, shift, size, rotation, brightness and contrast.
+
+    Args:
+        images: uint8 [B, 3, side, side], with the margin of `stored_size`.
+        draws: uniform in [0, 1), [B, VOICE_DRAWS + FACE_DRAWS].
+        size: side of the result, pixels.
+        config: how strong.
+
+    Returns:
+        [B, 3, size, size] in [-1, 1].
+    """
+    u = draws[:, VOICE_DRAWS:]
+    side = images.shape[-1]
+    centred = 2 * u - 1
+    # The tower's square, as a share of the stored one, times the random change of size.
+    zoom = size / side * (1 + config.scale * centred[:, 0])
+    angle = torch.deg2rad(config.rotate_degrees * centred[:, 1])
+    mirror = torch.where((u[:, 2] < 0.5) & config.flip, -1.0, 1.0)
+    theta = torch.stack(
+        [
+            torch.stack([zoom * angle.cos() * mirror, -zoom * angle.sin(), 2 * config.shift * centred[:, 3]], dim=1),
+            torch.stack([zoom * angle.sin() * mirror, zoom * angle.cos(), 2 * config.shift * centred[:, 4]], dim=1),
+        ],
+        dim=1,
+    )
+    grid = functional.affine_grid(theta, [len(images), 3, size, size], align_corners=False)
+    pixels = to_unit(images)
+    out = functional.grid_sample(pixels, grid, mode="bilinear", padding_mode="border", align_corners=False)
+    mean = out.mean(dim=(1, 2, 3), keepdim=True)
+    gain = 1 + config.contrast * centred[:, 5]
+    shift = config.brightness * centred[:, 6]
+    out = (out - mean) * gain[:, None, None, None] + mean + shift[:, None, None, None]
+    # A mild warmth change, a fifth of the brightness change: light has a colour, but skin tone must survive.
+    warmth = 0.2 * config.brightness * centred[:, 7]
+    out = out + warmth[:, None, None, None] * torch.tensor([1.0, 0.0, -1.0])[:, None, None]
+    return out.clamp(-1, 1)
+
+
+def to_unit(images: torch.Tensor) -> torch.Tensor:
+    """Bytes 0..255 to float32 in [-1, 1]."""
+    return images.float().div_(127.5).sub_(1)
+
+
+def centre_crop(images: torch.Tensor, size: int) -> torch.Tensor:
+    """The middle square of the stored images, without any change: what evaluation sees.
+
+    Args:
+        images: uint8 [B, 3, side, side].
+        size: side of the result, pixels.
+
+    Returns:
+        [B, 3, size, size] in [-1, 1].
+    """
+    offset = (images.shape[-1] - size) // 2
+    return to_unit(images[..., offset : offset + size, offset : offset + size])

@@ -1,0 +1,161 @@
+"""A dataset: a manifest plus the place where its voices and faces live."""
+
+import hashlib
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path, PurePosixPath, PureWindowsPath
+
+import numpy as np
+import pandas as pd
+
+from lowshot.data.manifest import MODALITIES, read_manifest
+from lowshot.data.synthetic.world import SIZES
+from lowshot.errors import RequestError
+
+FEATURES = "features.safetensors"
+
+
+class Dataset:
+    """Voices and faces by number: voice k is the k-th manifest row of modality voice, and faces alike.
+
+    Attributes:
+        root: the folder that paths of the manifest are relative to.
+        name: what to call the dataset in messages and reports.
+        manifest: every row, as `read_manifest` gives it.
+        voices, faces: the rows of one modality, numbered from 0.
+    """
+
+    def __init__(self, root: Path, manifest_path: Path, name: str) -> None:
+        self.root = root
+        self.name = name
+        self.manifest_path = manifest_path
+        self.manifest = read_manifest(manifest_path)
+        self.voices = self._rows("voice")
+        self.faces = self._rows("face")
+
+    @classmethod
+    def open(cls, source: str | Path, progress: Callable[[int, int], None] | None = None) -> "Dataset":
+        """Open a dataset.
+
+        Args:
+            source: a directory with manifest.csv, a manifest itself, or `synth:tiny|demo|bench` for the embedded
+                world, which is rendered to the cache on first use.
+            progress: called with (videos done, videos in all) while a world is rendered.
+
+        Raises:
+            RequestError: nothing is there, or the manifest breaks a rule.
+        """
+        if str(source).startswith("synth:"):
+            return cls._open_world(str(source), progress)
+        path = Path(source)
+        if path.is_dir():
+            return cls(path, path / "manifest.csv", path.resolve().name)
+        if path.is_file():
+            return cls(path.parent, path, path.stem)
+        raise RequestError(f"{path}: no such dataset; give a directory, a manifest, or synth:{'|'.join(SIZES)}")
+
+    @classmethod
+    def _open_world(cls, source: str, progress: Callable[[int, int], None] | None) -> "Dataset":
+        from lowshot.data.synthetic.render import ensure_world
+
+        size = source.removeprefix("synth:")
+        if size not in SIZES:
+            raise RequestError(f"--data {source}: no such embedded world; there are synth:{', synth:'.join(SIZES)}")
+        root = ensure_world(size, progress=progress)
+        return cls(root, root / "manifest.csv", source)
+
+    def rows(self, modality: str) -> pd.DataFrame:
+        """The manifest rows of one modality, numbered from 0."""
+        return {"voice": self.voices, "face": self.faces}[modality]
+
+    def path(self, modality: str, index: int) -> Path:
+        """Where the medium `index` of `modality` lies."""
+        return self.root / self.rows(modality)["path"].iloc[index]
+
+    @property
+    def has_features(self) -> bool:
+        """Whether the rows are vectors in features.safetensors rather than media files."""
+        return (self.root / FEATURES).is_file()
+
+    @cached_property
+    def features(self) -> dict[str, np.ndarray]:
+        """The vectors of both modalities, float32: `voice` [n_voice, d_v] and `face` [n_face, d_f].
+
+        Raises:
+            RequestError: the file is unreadable, lacks a modality, has another number of rows than the manifest, or
+                holds values that are not finite.
+        """
+        from safetensors import SafetensorError
+        from safetensors.numpy import load_file
+
+        path = self.root / FEATURES
+        try:
+            tensors = load_file(path)
+        except (SafetensorError, OSError) as error:
+            raise RequestError(f"{path}: not a readable safetensors file ({error})") from error
+        for modality in MODALITIES:
+            if modality not in tensors:
+                raise RequestError(f"{path}: tensor '{modality}' is missing")
+            tensor, count = tensors[modality], len(self.rows(modality))
+            if tensor.ndim != 2 or len(tensor) != count:
+                raise RequestError(
+                    f"{path}: tensor '{modality}' has shape {list(tensor.shape)}, "
+                    f"but the manifest has {count} {modality} rows"
+                )
+            if not np.isfinite(tensor).all():
+                row = int(np.flatnonzero(~np.isfinite(tensor).all(axis=1))[0])
+                raise RequestError(f"{path}: {modality} row {row} holds values that are not finite")
+        return {modality: np.asarray(tensors[modality], dtype=np.float32) for modality in MODALITIES}
+
+    @cached_property
+    def sha(self) -> str:
+        """Hash of the manifest and, where there are any, the features: 16 hexadecimal digits."""
+        digest = hashlib.sha256(self.manifest_path.read_bytes())
+        if self.has_features:
+            with (self.root / FEATURES).open("rb") as file:
+                while block := file.read(1 << 20):
+                    digest.update(block)
+        return digest.hexdigest()[:16]
+
+    def training_rows(self, split: str = "train") -> dict[str, np.ndarray]:
+        """Numbers of the rows of `split`, by modality; of all rows when the manifest has no splits at all.
+
+        A manifest without any split is an unlabelled archive: all of it is for pretraining.
+        """
+        unsplit = split == "train" and (self.manifest["split"] == "").all()
+        return {
+            modality: np.arange(len(rows)) if unsplit else np.flatnonzero(rows["split"] == split)
+            for modality in MODALITIES
+            for rows in [self.rows(modality)]
+        }
+
+    def check_files(self, modality: str, indices: np.ndarray) -> None:
+        """Refuse rows whose files are missing, all at once, before any time is spent.
+
+        Raises:
+            RequestError: names the number of missing files and the first few.
+        """
+        missing = [path for index in indices if not (path := self.path(modality, int(index))).is_file()]
+        if missing:
+            shown = ", ".join(str(path) for path in missing[:3])
+            raise RequestError(
+                f"{self.manifest_path}: {len(missing)} of {len(indices)} {modality} files are missing: {shown}"
+                f"{', ...' if len(missing) > 3 else ''}"
+            )
+
+    def _rows(self, modality: str) -> pd.DataFrame:
+        rows = self.manifest[self.manifest["modality"] == modality]
+        if not self.has_features:
+            for line, path in zip(rows.index, rows["path"], strict=True):
+                if not path or _leaves_root(path):
+                    raise RequestError(
+                        f"{self.manifest_path}, row {line + 2}: path '{path}' "
+                        "must name a file below the manifest's folder"
+                    )
+        return rows.reset_index(drop=True)
+
+
+def _leaves_root(path: str) -> bool:
+    """Whether a path of a manifest is absolute or climbs out of the dataset, on any operating system."""
+    posix, windows = PurePosixPath(path), PureWindowsPath(path)
+    return posix.is_absolute() or bool(windows.drive or windows.root) or ".." in windows.parts

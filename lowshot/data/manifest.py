@@ -1,0 +1,101 @@
+"""The one table: which voice clips and face images belong to which video, whose they are, and how they are split."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from lowshot.errors import RequestError
+from lowshot.files import atomic_path
+
+REQUIRED = ("path", "modality", "video", "identity", "split")
+ATTRIBUTES = ("gender", "nationality", "age")
+MODALITIES = ("voice", "face")
+SPLITS = ("train", "val", "test", "")
+
+
+def read_manifest(path: Path) -> pd.DataFrame:
+    """Read a manifest and check it.
+
+    Args:
+        path: a CSV file with the columns of `REQUIRED`, any of `ATTRIBUTES`, and any others, which are kept.
+
+    Returns:
+        One row per voice clip or face image, every column as text, missing values as "".
+
+    Raises:
+        RequestError: the file is missing, is not a CSV table, or breaks a rule of `check_manifest`.
+
+    Source:
+        DESIGN, section 2.
+    """
+    if not path.is_file():
+        raise RequestError(f"{path}: no such manifest; give a directory with manifest.csv, or a CSV file")
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        raise RequestError(f"{path}: not a CSV table in UTF-8 ({str(error).strip()})") from error
+    check_manifest(table, path)
+    return table
+
+
+def check_manifest(table: pd.DataFrame, name: str | Path = "manifest.csv") -> None:
+    """Refuse a table that cannot be a manifest, naming the first row or column at fault.
+
+    Args:
+        table: as `read_manifest` returns it.
+        name: what to call the table in the message.
+
+    Raises:
+        RequestError: a required column is missing, there are no rows, a modality or split is unknown, a modality is
+            absent altogether, a video is missing, a video has two identities, or two splits share an identity.
+    """
+    missing = [column for column in REQUIRED if column not in table.columns]
+    if missing:
+        raise RequestError(f"{name}: column '{missing[0]}' is missing; a manifest needs {', '.join(REQUIRED)}")
+    if table.empty:
+        raise RequestError(f"{name}: no rows; a manifest has one row per voice clip or face image")
+    _check_values(table, "modality", MODALITIES, name)
+    _check_values(table, "split", SPLITS, name)
+    for modality in MODALITIES:
+        if not (table["modality"] == modality).any():
+            raise RequestError(f"{name}: no row with modality '{modality}'; both voices and faces are needed")
+    if (table["video"] == "").any():
+        raise RequestError(f"{name}, row {_row(table['video'] == '')}: video is empty; it pairs voices with faces")
+    _check_identities(table, name)
+
+
+def write_manifest(table: pd.DataFrame, path: Path) -> None:
+    """Check `table` and write it to `path` as CSV, atomically."""
+    check_manifest(table, path)
+    with atomic_path(path) as temporary:
+        table.to_csv(temporary, index=False, lineterminator="\n")
+
+
+def _row(mask: pd.Series) -> int:
+    """Line number in the file of the first true entry: the header is line 1."""
+    return int(mask.to_numpy().argmax()) + 2
+
+
+def _check_values(table: pd.DataFrame, column: str, allowed: tuple[str, ...], name: str | Path) -> None:
+    wrong = ~table[column].isin(allowed)
+    if wrong.any():
+        row = _row(wrong)
+        known = ", ".join(value or "(empty)" for value in allowed)
+        raise RequestError(f"{name}, row {row}: {column} '{table[column].iloc[row - 2]}' is none of {known}")
+
+
+def _check_identities(table: pd.DataFrame, name: str | Path) -> None:
+    known = table[table["identity"] != ""]
+    per_video = known.groupby("video")["identity"].nunique()
+    if (per_video > 1).any():
+        video = per_video.index[per_video > 1][0]
+        raise RequestError(f"{name}: video '{video}' has rows of several identities; a video belongs to one person")
+    # Rows without a split take no part in this: they are how seen-heard test clips of training identities are kept.
+    split = known[known["split"] != ""].groupby("identity")["split"].nunique()
+    if (split > 1).any():
+        identity = split.index[split > 1][0]
+        shared = sorted(known.loc[known["identity"] == identity, "split"].unique())
+        raise RequestError(
+            f"{name}: identity '{identity}' is in several splits ({', '.join(s for s in shared if s)}); "
+            "splits must not share identities"
+        )

@@ -1,0 +1,190 @@
+"""Video-level voice-face pairs, and batches of them that depend on (seed, step, position) and on nothing else."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from lowshot.config import AugmentConfig, FaceConfig, VoiceConfig
+from lowshot.data.augment import DRAWS, augment_faces, augment_voices
+from lowshot.data.dataset import Dataset
+from lowshot.data.reader import MediaReader
+from lowshot.data.voice import pad_to
+from lowshot.errors import RequestError
+
+# One random stream per purpose, so that a new draw in one never shifts another.
+ORDER_STREAM, SAMPLE_STREAM = 1, 2
+
+
+@dataclass(frozen=True)
+class Videos:
+    """Videos with at least one voice and one face, in the order of the manifest.
+
+    Attributes:
+        names: video ids, [n].
+        identities: whose they are, "" where unknown, [n].
+        voices, faces: the row numbers of each video's voices and faces.
+    """
+
+    names: list[str]
+    identities: list[str]
+    voices: list[np.ndarray]
+    faces: list[np.ndarray]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def select(self, keep: np.ndarray) -> "Videos":
+        """The videos numbered in `keep`, in that order."""
+        return Videos(*([column[i] for i in keep] for column in self._columns()))
+
+    def _columns(self) -> tuple[list, list, list, list]:
+        return self.names, self.identities, self.voices, self.faces
+
+
+def videos_of(dataset: Dataset, split: str) -> Videos:
+    """The videos of a split that have both modalities.
+
+    Args:
+        dataset: where to look.
+        split: `train` or `val`; for `train`, a manifest without any split counts as a whole.
+
+    Raises:
+        RequestError: no video of the split has both a voice and a face.
+    """
+    rows = dataset.training_rows(split)
+    grouped = {
+        modality: dataset.rows(modality).iloc[indices].groupby("video", sort=False).indices
+        for modality, indices in rows.items()
+    }
+    names = [video for video in grouped["voice"] if video in grouped["face"]]
+    if not names:
+        raise RequestError(
+            f"{dataset.manifest_path}: no video of split '{split}' has both a voice and a face; "
+            "check the columns video and split"
+        )
+    voices = [rows["voice"][grouped["voice"][name]] for name in names]
+    faces = [rows["face"][grouped["face"][name]] for name in names]
+    identities = [str(dataset.voices["identity"].iloc[indices[0]]) for indices in voices]
+    return Videos([str(name) for name in names], identities, voices, faces)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Pairs of one step.
+
+    Attributes:
+        index: which videos, int64 [B].
+        voice: log-mel crops, float32 [B, 1, mel_bands, frames].
+        face: images in [-1, 1], float32 [B, 3, size, size].
+    """
+
+    index: torch.Tensor
+    voice: torch.Tensor
+    face: torch.Tensor
+
+    def to(self, device: torch.device) -> "Batch":
+        """The batch on another device."""
+        return Batch(
+            self.index.to(device),
+            self.voice.to(device, non_blocking=True),
+            self.face.to(device, non_blocking=True),
+        )
+
+
+def epoch_order(videos: int, seed: int, epoch: int) -> np.ndarray:
+    """The order in which an epoch visits the videos: a permutation that only (seed, epoch) decides."""
+    return _generator(seed, ORDER_STREAM, epoch).permutation(videos)
+
+
+def sample_draws(batch: int, seed: int, step: int) -> np.ndarray:
+    """Uniform numbers behind every random choice of a step's samples.
+
+    Args:
+        batch: samples in the joint batch of all processes.
+        seed: of the run.
+        step: counted from 0 over the whole run.
+
+    Returns:
+        float64 [batch, DRAWS] in [0, 1). Row p depends on (seed, step, p) alone: a larger batch, another number of
+        workers or a restart give the same row.
+    """
+    return _generator(seed, SAMPLE_STREAM, step).random((batch, DRAWS))
+
+
+def _generator(seed: int, stream: int, counter: int) -> np.random.Generator:
+    # The counter's last word is the highest: streams of different steps never overlap.
+    return np.random.Generator(np.random.Philox(key=[seed, stream], counter=[0, 0, 0, counter]))
+
+
+class PairBatches:
+    """Augmented training batches, addressed by step.
+
+    Args:
+        videos: what to train on.
+        reader: where the media come from.
+        batch_size: videos per step; lowered to the number of videos when there are fewer.
+        seed: of the run.
+        voice, face, augment: how samples are made.
+    """
+
+    def __init__(
+        self,
+        videos: Videos,
+        reader: MediaReader,
+        batch_size: int,
+        seed: int,
+        voice: VoiceConfig,
+        face: FaceConfig,
+        augment: AugmentConfig,
+    ) -> None:
+        self.videos = videos
+        self.reader = reader
+        self.batch_size = min(batch_size, len(videos))
+        self.seed = seed
+        self.frames = voice.frames
+        self.size = face.size
+        self.augment = augment
+        # A last, smaller batch would change what a step means; its videos come in another epoch.
+        self.steps_per_epoch = len(videos) // self.batch_size
+
+    def batch(self, step: int) -> Batch:
+        """The batch of a step, whatever was asked for before."""
+        epoch, position = divmod(step, self.steps_per_epoch)
+        order = epoch_order(len(self.videos), self.seed, epoch)
+        index = order[position * self.batch_size : (position + 1) * self.batch_size]
+        draws = sample_draws(self.batch_size, self.seed, step)
+        voices = [self.videos.voices[video] for video in index]
+        faces = [self.videos.faces[video] for video in index]
+        crops = [
+            crop_voice(log_mel, silence, self.frames, draw)
+            for (log_mel, silence), draw in zip(
+                self.reader.voices(choose(voices, draws[:, 0])), draws[:, 1], strict=True
+            )
+        ]
+        images = self.reader.faces(choose(faces, draws[:, 2]))
+        rest = torch.from_numpy(draws[:, 3:]).float()
+        return Batch(
+            index=torch.from_numpy(index.astype(np.int64)),
+            voice=augment_voices(torch.from_numpy(np.stack(crops)).float(), rest, self.augment),
+            face=augment_faces(torch.from_numpy(np.stack(images)), rest, self.size, self.augment),
+        )
+
+
+def choose(options: list[np.ndarray], draws: np.ndarray) -> list[int]:
+    """One of each sample's row numbers, each equally likely, by uniform draws in [0, 1)."""
+    return [int(rows[int(draw * len(rows))]) for rows, draw in zip(options, draws, strict=True)]
+
+
+def crop_voice(log_mel: np.ndarray, silence: float, frames: int, draw: float) -> np.ndarray:
+    """A crop of `frames` frames from a spectrogram, padded with silence where it is shorter.
+
+    Args:
+        log_mel: [mel_bands, n].
+        silence: value of digital silence in it.
+        frames: length of the crop.
+        draw: uniform in [0, 1), decides where it starts.
+    """
+    padded = pad_to(log_mel, frames, silence)
+    start = int(draw * (padded.shape[1] - frames + 1))
+    return padded[:, start : start + frames]
