@@ -1,0 +1,73 @@
+"""Towers: a batch of spectrograms or images to a batch of vectors."""
+
+import torch
+import torchvision
+from torch import nn
+
+COMPACT_WIDTHS = (16, 32, 64, 128)
+
+
+class CompactTower(nn.Module):
+    """Four strided convolutions, statistics over what may move, one linear map. Made for a CPU.
+
+    Along the axis that carries geometry (height of a face, frequency of a voice) positions are kept; along the other
+    one they are pooled: a voice's frames by mean and standard deviation (as in x-vectors), a face's columns not at all,
+    for a cropped face does not move.
+
+    Args:
+        channels: 1 for log-mel spectrograms, 3 for images.
+        height: rows of the input: mel bands or pixels.
+        pool_time: whether the columns are time and are pooled.
+        dim: size of the embedding.
+    """
+
+    def __init__(self, channels: int, height: int, pool_time: bool, dim: int) -> None:
+        super().__init__()
+        blocks: list[nn.Module] = []
+        for width in COMPACT_WIDTHS:
+            blocks += [
+                nn.Conv2d(channels, width, kernel_size=3, stride=2, padding=1, bias=False),
+                nn.BatchNorm2d(width),
+                nn.ReLU(inplace=True),
+            ]
+            channels = width
+        self.trunk = nn.Sequential(*blocks)
+        self.pool_time = pool_time
+        rows = -(-height // 2 ** len(COMPACT_WIDTHS))
+        features = channels * rows * (2 if pool_time else rows)
+        self.project = nn.Linear(features, dim)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Embed a batch.
+
+        Args:
+            x: [B, channels, height, width]; width is free for voices and equals height for faces.
+
+        Returns:
+            [B, dim], not normalised.
+        """
+        maps = self.trunk(x)
+        if self.pool_time:
+            mean = maps.mean(dim=3)
+            # The small constant keeps the gradient of the root finite where a channel does not vary.
+            spread = (maps.var(dim=3, unbiased=False) + 1e-5).sqrt()
+            maps = torch.cat([mean, spread], dim=1)
+        return self.project(maps.flatten(1))
+
+
+def resnet_tower(name: str, channels: int) -> nn.Module:
+    """A torchvision ResNet from scratch, without its classifier: [B, channels, h, w] -> [B, 512].
+
+    Args:
+        name: `resnet18` or `resnet34`.
+        channels: of the stem: 1 for voices, 3 for faces.
+
+    Source:
+        CMPC, section 4 (two ResNet-34, global average pooling, 512-d, no projection).
+    """
+    tower = torchvision.models.get_model(name, weights=None)
+    if channels != 3:
+        tower.conv1 = nn.Conv2d(channels, 64, kernel_size=7, stride=2, padding=3, bias=False)
+        nn.init.kaiming_normal_(tower.conv1.weight, mode="fan_out", nonlinearity="relu")
+    tower.fc = nn.Identity()
+    return tower

@@ -1,0 +1,74 @@
+"""Weights on disk: safetensors with the architecture in the metadata, so that a file needs no run directory."""
+
+from pathlib import Path
+
+from pydantic import ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from lowshot.config import FaceConfig, ModelConfig, VoiceConfig
+from lowshot.errors import RequestError
+from lowshot.files import atomic_path
+from lowshot.models.two_tower import TwoTower
+
+FORMAT = "lowshot-two-tower-1"
+
+
+def save_model(model: TwoTower, path: Path, **facts: str) -> None:
+    """Write a model, atomically.
+
+    Args:
+        model: its weights and architecture are written.
+        path: ends in .safetensors.
+        facts: what else to say of the model, as text: method, data hash and the like.
+    """
+    metadata = {
+        "format": FORMAT,
+        "model": model.model_config.model_dump_json(),
+        "voice": model.voice_config.model_dump_json(),
+        "face": model.face_config.model_dump_json(),
+        **facts,
+    }
+    tensors = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
+    with atomic_path(path) as temporary:
+        save_file(tensors, temporary, metadata=metadata)
+
+
+def load_model(path: Path) -> tuple[TwoTower, dict[str, str]]:
+    """Read a model that `save_model` wrote. Nothing in the file is executed.
+
+    Args:
+        path: the .safetensors file.
+
+    Returns:
+        The model in evaluation mode on the CPU, and the facts written with it.
+
+    Raises:
+        RequestError: the file is missing or damaged, is of another format, or its tensors do not fit its architecture.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = dict(file.metadata() or {})
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise RequestError(f"{path}: cannot be read as safetensors weights ({error})") from error
+    if metadata.get("format") != FORMAT:
+        raise RequestError(f"{path}: not a lowshot model; its metadata has no format '{FORMAT}'")
+    try:
+        model = TwoTower(
+            ModelConfig.model_validate_json(metadata["model"]),
+            VoiceConfig.model_validate_json(metadata["voice"]),
+            FaceConfig.model_validate_json(metadata["face"]),
+        )
+    except (KeyError, ValidationError) as error:
+        raise RequestError(f"{path}: its metadata does not describe a model that this version knows") from error
+    expected = set(model.state_dict())
+    if odd := sorted(expected ^ set(tensors)):
+        fault = "is missing" if odd[0] in expected else "is unexpected"
+        raise RequestError(f"{path}: tensor '{odd[0]}' {fault} ({len(odd)} such)")
+    try:
+        model.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise RequestError(f"{path}: {str(error).splitlines()[-1].strip()}") from error
+    facts = {k: v for k, v in metadata.items() if k not in {"format", "model", "voice", "face"}}
+    return model.eval(), facts
