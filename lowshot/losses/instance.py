@@ -1,0 +1,72 @@
+"""Instance contrast across modalities: the pair of one video against the other videos of the batch (CID)."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import reduce
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+@contextmanager
+def full_precision(*tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    """Yield the tensors in one dtype of at least float32, with autocast switched off inside the block.
+
+    Logits are cosines divided by temperatures of a few hundredths: half precision would round them by whole
+    units of the loss. float64 stays float64.
+
+    Args:
+        tensors: floating-point tensors on one device.
+
+    Yields:
+        The same tensors, promoted to their common dtype and to float32 at least; gradients flow through.
+    """
+    dtype = reduce(torch.promote_types, (tensor.dtype for tensor in tensors), torch.float32)
+    with torch.autocast(tensors[0].device.type, enabled=False):
+        yield tuple(tensor.to(dtype) for tensor in tensors)
+
+
+def check_pairs(a: Tensor, f: Tensor, temperature: float) -> None:
+    """Refuse embeddings that are not B pairs of one dimension, and temperatures that are not positive.
+
+    Args:
+        a: voice embeddings, [B, d].
+        f: face embeddings, [B, d]; row i belongs to the video of row i of `a`.
+        temperature: softmax temperature, > 0.
+
+    Raises:
+        ValueError: the shapes differ or are not [B, d], or the temperature is not positive.
+    """
+    if a.ndim != 2 or a.shape != f.shape:
+        raise ValueError(f"voice and face embeddings must both be [B, d], got {[*a.shape]} and {[*f.shape]}")
+    if not temperature > 0:
+        raise ValueError(f"temperature must be positive, got {temperature}")
+
+
+def instance_contrast(a: Tensor, f: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+    """Contrast each video's voice with the faces of the batch, and each face with the voices.
+
+    Args:
+        a: L2-normalised voice embeddings, [B, d].
+        f: L2-normalised face embeddings, [B, d]; row i belongs to the video of row i of `a`.
+        temperature: softmax temperature, > 0 (0.03 in the released configuration).
+
+    Returns:
+        (voice-to-face, face-to-voice) losses of each video, [B] each, in nats, float32 (float64 for float64
+        inputs). Per-sample, so that recalibration can weigh them.
+
+    Raises:
+        ValueError: the shapes differ, or the temperature is not positive.
+
+    Source:
+        Zhu et al., IJCAI 2022, cross-modal instance discrimination:
+        `l(i) = -log softmax_j(a_i . f_j / temperature)[j = i]`, and symmetrically.
+    """
+    check_pairs(a, f, temperature)
+    with full_precision(a, f) as (voice, face):
+        logits = voice @ face.T / temperature
+        own = torch.arange(len(a), device=a.device)
+        v2f = F.cross_entropy(logits, own, reduction="none")
+        f2v = F.cross_entropy(logits.T, own, reduction="none")
+        return v2f, f2v
