@@ -1,0 +1,146 @@
+"""Cross-modal prototype contrast: instance contrast, the other modality's prototypes, recalibrated pairs."""
+
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import torch
+
+from lowshot.clustering import Clusters
+from lowshot.config import CmpcConfig
+from lowshot.losses.instance import instance_contrast
+from lowshot.losses.prototype import over_granularities, prototype_contrast
+from lowshot.losses.recalibration import deviation, recalibration_weights, weighted_mean
+from lowshot.memory import MemoryBank, cluster_bank
+from lowshot.methods.base import Method
+
+
+class Cmpc(Method):
+    """The objective of the paper, with the clusters in force in every step between two clusterings.
+
+    Args:
+        config: temperatures, weights and schedule.
+        videos: training videos N; granularity r has K_r = N / videos_per_cluster[r] clusters.
+        dim: size of the embeddings.
+        steps_per_epoch, epochs: budget of the run, which the schedule is a share of.
+        seed: of the run.
+        device: where memory and clusters live.
+
+    Source:
+        Zhu et al., IJCAI 2022, arXiv 2204.14057.
+
+    Deviation:
+        The released code drops its clusters at the top of every iteration, so that all but a few of its steps are
+        plain instance contrast; docs/fidelity.md lists this and the others.
+    """
+
+    def __init__(
+        self,
+        config: CmpcConfig,
+        videos: int,
+        dim: int,
+        steps_per_epoch: int,
+        epochs: int,
+        seed: int,
+        device: torch.device,
+    ) -> None:
+        self.config = config
+        self.granularities = [min(videos, max(2, round(videos / ratio))) for ratio in config.videos_per_cluster]
+        self.steps_per_epoch = steps_per_epoch
+        # One epoch at least: clustering needs a bank in which vectors have been written.
+        self.warmup_epochs = max(1, round(config.warmup_share * epochs))
+        self.seed = seed
+        self.device = device
+        self.voice_bank = MemoryBank(videos, dim, config.memory_momentum).to(device)
+        self.face_bank = MemoryBank(videos, dim, config.memory_momentum).to(device)
+        self.voice_clusters: Clusters | None = None
+        self.face_clusters: Clusters | None = None
+
+    def clusters_at(self, step: int) -> bool:
+        """Whether the banks are clustered before `step`."""
+        epoch, position = divmod(step, self.steps_per_epoch)
+        late = epoch - self.warmup_epochs
+        return position == 0 and late >= 0 and late % self.config.cluster_every == 0
+
+    def before_step(self, step: int) -> None:
+        if self.clusters_at(step):
+            self.voice_clusters = self._cluster(self.voice_bank, step, modality=0)
+            self.face_clusters = self._cluster(self.face_bank, step, modality=1)
+
+    def _cluster(self, bank: MemoryBank, step: int, modality: int) -> Clusters:
+        seed = int(np.random.SeedSequence([self.seed, step, modality]).generate_state(1, np.uint32)[0])
+        # Early on, fewer videos may have been seen than the finest granularity asks for.
+        written = int(bank.written.sum())
+        return cluster_bank(
+            bank,
+            [min(k, written) for k in self.granularities],
+            seed,
+            iterations=self.config.kmeans_iterations,
+            mean_concentration=self.config.prototype_temperature,
+        )
+
+    def loss(
+        self, index: torch.Tensor, voice: torch.Tensor, face: torch.Tensor
+    ) -> tuple[torch.Tensor, dict[str, float]]:
+        v2f, f2v = instance_contrast(voice, face, self.config.temperature)
+        instance = v2f.mean() + f2v.mean()
+        logs = {"loss_instance": instance.item()}
+        if self.voice_clusters is None or self.face_clusters is None:
+            return instance, logs
+        voices, faces = self.voice_clusters, self.face_clusters
+        voice_prototype = self._prototype_loss(voice, faces, index)
+        face_prototype = self._prototype_loss(face, voices, index)
+        rho = deviation(
+            voice,
+            face,
+            voices.prototypes,
+            faces.prototypes,
+            [assigned[index] for assigned in voices.assignments],
+            [assigned[index] for assigned in faces.assignments],
+        )
+        weights = recalibration_weights(rho, self.config.delta, self.config.kappa)
+        if not self.config.recalibrate:
+            weights = torch.ones_like(weights)
+        scale = self.config.prototype_weight
+        total = weighted_mean(v2f + scale * voice_prototype, weights) + weighted_mean(
+            f2v + scale * face_prototype, weights
+        )
+        logs["loss_prototype"] = (voice_prototype.mean() + face_prototype.mean()).item()
+        logs["mean_weight"] = weights.mean().item()
+        return total, logs
+
+    @staticmethod
+    def _prototype_loss(z: torch.Tensor, other: Clusters, index: torch.Tensor) -> torch.Tensor:
+        """Loss of each embedding against the other modality's prototypes, mean over granularities, [B]."""
+        return over_granularities(
+            [
+                prototype_contrast(z, prototypes, phi, assigned[index])
+                for prototypes, phi, assigned in zip(
+                    other.prototypes, other.concentration, other.assignments, strict=True
+                )
+            ]
+        )
+
+    def after_step(self, index: torch.Tensor, voice: torch.Tensor, face: torch.Tensor) -> None:
+        self.voice_bank.update(index, voice)
+        self.face_bank.update(index, face)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "voice_bank": self.voice_bank.state_dict(),
+            "face_bank": self.face_bank.state_dict(),
+            "voice_clusters": asdict(self.voice_clusters) if self.voice_clusters else None,
+            "face_clusters": asdict(self.face_clusters) if self.face_clusters else None,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.voice_bank.load_state_dict(state["voice_bank"])
+        self.face_bank.load_state_dict(state["face_bank"])
+        self.voice_clusters = _clusters(state["voice_clusters"], self.device)
+        self.face_clusters = _clusters(state["face_clusters"], self.device)
+
+
+def _clusters(state: dict[str, list[torch.Tensor]] | None, device: torch.device) -> Clusters | None:
+    if state is None:
+        return None
+    return Clusters(**{name: [tensor.to(device) for tensor in tensors] for name, tensors in state.items()})

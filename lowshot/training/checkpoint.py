@@ -1,0 +1,35 @@
+"""The state of a run on disk: written atomically, read without executing anything."""
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from lowshot.errors import RequestError, RunError
+from lowshot.files import atomic_path
+
+
+def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
+    """Write `state` (tensors and plain values only), atomically.
+
+    Raises:
+        RunError: the disk does not take it; the checkpoint before it is intact.
+    """
+    try:
+        with atomic_path(path) as temporary:
+            torch.save(state, temporary)
+    except (OSError, RuntimeError) as error:
+        raise RunError(f"{path}: the checkpoint cannot be written ({error}); the one before it is intact") from error
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """Read what `save_checkpoint` wrote, onto the CPU.
+
+    Raises:
+        RequestError: the file is damaged or holds more than tensors and plain values.
+    """
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        raise RequestError(f"{path}: not a readable checkpoint ({str(error).splitlines()[0]})") from error
