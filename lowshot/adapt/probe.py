@@ -1,0 +1,84 @@
+"""Cross-modal linear probe: one linear map per tower, on frozen embeddings of a few labelled identities."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+import torch
+from torch import nn
+
+from lowshot.adapt.selection import Selected, select
+from lowshot.config import Config
+from lowshot.data.pairs import Videos, choose, sample_draws
+from lowshot.data.reader import MediaReader
+from lowshot.evaluation.embed import embed
+from lowshot.losses.supervised import cross_modal_supervised_contrast
+from lowshot.models.two_tower import TwoTower, with_linear_heads
+from lowshot.training.validation import auc_of_embeddings
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """Embeddings by manifest row, made once."""
+
+    voice: torch.Tensor
+    face: torch.Tensor
+
+
+def probe(
+    model: TwoTower, labelled: Videos, validation: Videos, reader: MediaReader, config: Config, seed: int
+) -> tuple[TwoTower, Selected]:
+    """Train a linear map after each frozen tower by cross-modal supervised contrast.
+
+    Args:
+        model: the frozen towers; left as they are.
+        labelled: videos of the labelled training identities.
+        validation: videos of validation identities, by which learning rate and stopping step are chosen.
+        reader: decoded media.
+        config: `config.adapt` says how long and how fast.
+        seed: of the order of samples.
+
+    Returns:
+        The model with its maps, in evaluation mode, and how they were chosen. The maps start as the identity, so that
+        with no step taken the probe is the model itself.
+    """
+    probed = with_linear_heads(model)
+    used = [labelled, validation]
+    voices = np.concatenate([rows for videos in used for rows in videos.voices])
+    faces = np.concatenate([rows for videos in used for rows in videos.faces])
+    vectors = embed(model, reader, voices, faces)
+    frozen = Frozen(torch.from_numpy(vectors.voice), torch.from_numpy(vectors.face))
+    identity = torch.from_numpy(np.unique(labelled.identities, return_inverse=True)[1])
+    known = np.array(validation.identities)
+    first_voice = torch.tensor([int(rows[0]) for rows in validation.voices])
+    first_face = torch.tensor([int(rows[0]) for rows in validation.faces])
+
+    def attempt(module: nn.Module, rate: float) -> Callable[[int], None]:
+        towers = cast(TwoTower, module)
+        heads = [*towers.voice_head.parameters(), *towers.face_head.parameters()]
+        optimizer = torch.optim.AdamW(heads, lr=rate, weight_decay=config.adapt.weight_decay)
+
+        def take_step(step: int) -> None:
+            # Every labelled video in every step: embeddings are cheap once made.
+            draws = sample_draws(len(labelled), seed, step)
+            voice = towers.map_voice(frozen.voice[choose(labelled.voices, draws[:, 0])])
+            face = towers.map_face(frozen.face[choose(labelled.faces, draws[:, 2])])
+            v2f, f2v = cross_modal_supervised_contrast(voice, face, identity, config.adapt.temperature)
+            optimizer.zero_grad(set_to_none=True)
+            (v2f.mean() + f2v.mean()).backward()
+            optimizer.step()
+
+        return take_step
+
+    def validate(module: nn.Module) -> float:
+        towers = cast(TwoTower, module)
+        with torch.inference_mode():
+            voice = towers.map_voice(frozen.voice[first_voice])
+            face = towers.map_face(frozen.face[first_face])
+        return auc_of_embeddings(voice.numpy(), face.numpy(), known)
+
+    adapted, chosen = select(
+        probed, config.adapt.probe_learning_rates, config.adapt.probe_steps, config.adapt.checks, attempt, validate
+    )
+    return cast(TwoTower, adapted).eval(), chosen
