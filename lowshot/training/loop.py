@@ -4,11 +4,13 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 from tqdm import tqdm
 
-from lowshot.config import Config
+from lowshot.config import Config, build_config
 from lowshot.data.pairs import Batch, PairBatches, Videos, videos_of
 from lowshot.data.reader import MediaReader
 from lowshot.errors import RequestError, RunError
@@ -16,7 +18,7 @@ from lowshot.files import write_text
 from lowshot.methods.registry import build_method
 from lowshot.models.two_tower import TwoTower
 from lowshot.models.weights import save_model
-from lowshot.runs import MODEL, write_provenance
+from lowshot.runs import MODEL, RUNS, new_run, open_run, read_config, read_provenance, write_provenance
 from lowshot.training.checkpoint import load_checkpoint, save_checkpoint
 from lowshot.training.interrupt import StopRequest, stop_on_signal
 from lowshot.training.metrics_log import MetricsLog
@@ -24,6 +26,9 @@ from lowshot.training.schedule import learning_rate
 from lowshot.training.validation import validation_auc
 
 CHECKPOINT = Path("state") / "checkpoint.pt"
+# The settings that decide the weights; the data are told by their hash, wherever they lie.
+DECISIVE = {"seed", "voice", "face", "augment", "model", "train", "method"}
+INDIFFERENT = {"train.checkpoint_seconds", "train.threads"}
 
 
 class Pretraining:
@@ -34,32 +39,30 @@ class Pretraining:
     Args:
         config: the whole run's settings.
         reader: decoded media of the dataset.
-        run: the run directory.
         device: where to compute.
 
     Raises:
         RequestError: the training split has no pairs, or a file of it is missing.
     """
 
-    def __init__(self, config: Config, reader: MediaReader, run: Path, device: torch.device) -> None:
+    def __init__(self, config: Config, reader: MediaReader, device: torch.device) -> None:
         dataset = reader.dataset
         if dataset.has_features:
             raise RequestError(f"{dataset.root}: holds feature vectors; pretraining needs voice and face files")
         self.config = config
         self.reader = reader
-        self.run = run
         self.device = device
         videos = videos_of(dataset, "train")
         if len(videos) < 2:
             raise RequestError(f"{dataset.manifest_path}: one training video alone cannot be contrasted with another")
-        for modality, rows in (("voice", videos.voices), ("face", videos.faces)):
-            dataset.check_files(modality, torch.cat([torch.from_numpy(r) for r in rows]).numpy())
+        dataset.check_files("voice", np.concatenate(videos.voices))
+        dataset.check_files("face", np.concatenate(videos.faces))
         self.validation = _validation_videos(reader)
         self.batches = PairBatches(
             videos, reader, config.train.batch_size, config.seed, config.voice, config.face, config.augment
         )
         self.total_steps = config.train.epochs * self.batches.steps_per_epoch
-        self.model = TwoTower.from_config(config).to(device, memory_format=torch.channels_last)
+        self.model = TwoTower.from_config(config).to(device).to(memory_format=torch.channels_last)
         self.optimizer = torch.optim.Adam(
             self.model.parameters(), lr=config.train.learning_rate, weight_decay=config.train.weight_decay
         )
@@ -68,16 +71,17 @@ class Pretraining:
         self.seconds = 0.0
         self._log_size = 0
 
-    def resume(self) -> None:
-        """Go on from the run's checkpoint.
+    def resume(self, run: Path) -> None:
+        """Go on from a run's checkpoint.
 
         Raises:
-            RequestError: the checkpoint is damaged, or was made with other data or other settings.
+            RequestError: the checkpoint is damaged, or was made with other data or other settings, which are named.
         """
-        state = load_checkpoint(self.run / CHECKPOINT)
-        for what, now in self._identity().items():
-            if state["identity"][what] != now:
-                raise RequestError(f"{self.run}: cannot be resumed, its {what} differs; use the same, or another --out")
+        state = load_checkpoint(run / CHECKPOINT)
+        if state["data_sha"] != self.reader.dataset.sha:
+            raise RequestError(f"{run}: cannot be resumed, it was trained on other data; name another --out")
+        if changed := changed_settings(build_config([state["config"]]), self.config):
+            raise RequestError(f"{run}: cannot be resumed, {changed[0]} differs; use the same, or name another --out")
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.method.load_state_dict(state["method"])
@@ -85,11 +89,12 @@ class Pretraining:
         self.seconds = state["seconds"]
         self._log_size = state["log_size"]
 
-    def train(self, on_step: Callable[[int, int], None] | None = None) -> Path:
+    def train(self, run: Path, on_step: Callable[[int], None] | None = None) -> Path:
         """Train to the end.
 
         Args:
-            on_step: called with (steps done, steps in all).
+            run: the run directory, which exists.
+            on_step: called with the number of steps done.
 
         Returns:
             The file of the trained weights.
@@ -97,7 +102,7 @@ class Pretraining:
         Raises:
             RunError: stopped by Ctrl-C or SIGTERM (after saving), a loss that is not finite, or a full disk.
         """
-        log = MetricsLog(self.run / "metrics.csv", self._log_size)
+        log = MetricsLog(run / "metrics.csv", self._log_size)
         saved = time.monotonic()
         with stop_on_signal() as stop, ThreadPoolExecutor(max_workers=1) as loader:
             coming: Future[Batch] = loader.submit(self.batches.batch, self.step)
@@ -107,21 +112,21 @@ class Pretraining:
                     batch = coming.result()
                     if self.step + 1 < self.total_steps:
                         coming = loader.submit(self.batches.batch, self.step + 1)
-                    self._train_step(batch.to(self.device), log)
+                    self._train_step(batch.to(self.device), run, log)
                     self.seconds += time.monotonic() - started
                     if on_step:
-                        on_step(self.step, self.total_steps)
+                        on_step(self.step)
                     due = time.monotonic() - saved > self.config.train.checkpoint_seconds
                     if stop.asked or (due and self.step < self.total_steps):
-                        self._save(log)
+                        self._save(run, log)
                         saved = time.monotonic()
-                    _raise_if_asked(stop, self.run, self.step, self.total_steps)
-                self._save(log)
+                    _raise_if_asked(stop, run, self.step, self.total_steps)
+                self._save(run, log)
             finally:
                 log.close()
-        return self._finish()
+        return self._finish(run)
 
-    def _train_step(self, batch: Batch, log: MetricsLog) -> None:
+    def _train_step(self, batch: Batch, run: Path, log: MetricsLog) -> None:
         train, step = self.config.train, self.step
         rate = learning_rate(step, self.total_steps, train.learning_rate, train.final_learning_rate, train.warmup_share)
         for group in self.optimizer.param_groups:
@@ -136,7 +141,7 @@ class Pretraining:
         value = loss.item()
         if not torch.isfinite(loss):
             raise RunError(
-                f"{self.run}: the loss at step {step} is {value}; the last checkpoint is intact. Lower "
+                f"{run}: the loss at step {step} is {value}; the last checkpoint is intact. Lower "
                 "train.learning_rate, or look for broken media with `lowshot data check`"
             )
         self.optimizer.zero_grad(set_to_none=True)
@@ -167,15 +172,12 @@ class Pretraining:
             row["val_auc"] = validation_auc(self.model, self.reader, self.validation)
         log.write(row)
 
-    def _identity(self) -> dict[str, str]:
-        """What must be the same for a run to be the same run."""
-        return {"data": self.reader.dataset.sha, "configuration": run_identity(self.config)}
-
-    def _save(self, log: MetricsLog) -> None:
+    def _save(self, run: Path, log: MetricsLog) -> None:
         save_checkpoint(
-            self.run / CHECKPOINT,
+            run / CHECKPOINT,
             {
-                "identity": self._identity(),
+                "data_sha": self.reader.dataset.sha,
+                "config": self.config.model_dump(mode="json"),
                 "step": self.step,
                 "seconds": self.seconds,
                 "log_size": log.sync(),
@@ -185,12 +187,21 @@ class Pretraining:
             },
         )
 
-    def _finish(self) -> Path:
+    def _finish(self, run: Path) -> Path:
         config, data_sha = self.config, self.reader.dataset.sha
-        facts = {"method": config.method.name, "data_sha": data_sha, "config_sha": config.sha()}
-        save_model(self.model, self.run / MODEL, **facts, train_seed=str(config.seed), adaptation="none")
+        save_model(
+            self.model,
+            run / MODEL,
+            method=config.method.name,
+            init="scratch",
+            adaptation="none",
+            fraction="0",
+            train_seed=str(config.seed),
+            data_sha=data_sha,
+            config_sha=config.sha(),
+        )
         write_provenance(
-            self.run,
+            run,
             "pretrain",
             config,
             data_sha,
@@ -202,12 +213,20 @@ class Pretraining:
             device=str(self.device),
             threads=torch.get_num_threads(),
         )
-        return self.run / MODEL
+        return run / MODEL
 
 
-def run_identity(config: Config) -> str:
-    """Hash of the settings that decide a pretraining run's weights."""
-    return config.sha("seed", "data", "voice", "face", "augment", "model", "train", "method")
+def changed_settings(old: Config, new: Config) -> list[str]:
+    """Keys of the settings that decide a pretraining run's weights and differ between two configurations."""
+    before, after = (_flat(config.model_dump(mode="json", include=DECISIVE)) for config in (old, new))
+    return sorted(key for key in before.keys() | after.keys() if before.get(key) != after.get(key))
+
+
+def _flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in settings.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return {key: value for key, value in flat.items() if key not in INDIFFERENT}
 
 
 def _validation_videos(reader: MediaReader) -> Videos | None:
@@ -220,39 +239,90 @@ def _validation_videos(reader: MediaReader) -> Videos | None:
 
 def _raise_if_asked(stop: StopRequest, run: Path, step: int, total: int) -> None:
     if stop.asked and step < total:
-        raise RunError(f"stopped at step {step} of {total}; saved, go on with the same command (--out {run})")
+        raise RunError(f"stopped at step {step} of {total} and saved; the same command goes on from {run}")
+
+
+def choose_run(config: Config, data_sha: str, out: Path | None, resume: str) -> tuple[Path, bool]:
+    """Which directory a pretraining run writes to, and whether it goes on with what is there.
+
+    Args:
+        config: of the run.
+        data_sha: of its data.
+        out: `--out`, if given.
+        resume: `auto`, `never`, or the path of a run.
+
+    Raises:
+        RequestError: the directory holds something else, a finished run, or no checkpoint to go on from.
+    """
+    if resume not in {"auto", "never"}:
+        run = Path(resume)
+        if not (run / CHECKPOINT).is_file():
+            raise RequestError(f"--resume {run}: no checkpoint there; name a run directory, auto or never")
+        if out is not None and out.resolve() != run.resolve():
+            raise RequestError(f"--out {out}: another directory than --resume {run}; give one of them")
+        return run, True
+    if out is None:
+        unfinished = _unfinished(config, data_sha) if resume == "auto" else None
+        return (unfinished, True) if unfinished else (new_run("pretrain", config.method.name), False)
+    run = open_run(out, "pretrain", config.method.name)
+    if (run / MODEL).is_file():
+        raise RequestError(f"--out {run}: holds a finished run; name another directory")
+    started = (run / CHECKPOINT).is_file()
+    if started and resume == "never":
+        raise RequestError(f"--out {run}: holds a run that was stopped; name another directory, or --resume auto")
+    return run, started
+
+
+def _unfinished(config: Config, data_sha: str) -> Path | None:
+    """The newest stopped run in `runs/` with the same data and settings."""
+    for path in sorted(RUNS.glob("[0-9]*-pretrain-*"), reverse=True):
+        if (path / MODEL).is_file() or not (path / CHECKPOINT).is_file():
+            continue
+        if read_provenance(path).get("data_sha") == data_sha and not changed_settings(read_config(path), config):
+            return path
+    return None
 
 
 def pretrain(
-    config: Config, reader: MediaReader, run: Path, *, resume: bool, device: torch.device | None = None
+    config: Config,
+    reader: MediaReader,
+    out: Path | None = None,
+    resume: str = "auto",
+    device: torch.device | None = None,
 ) -> Path:
     """Pretrain into a run directory, with a progress bar on standard error.
 
     Args:
         config: settings; written to config.yaml.
-        reader: decoded media of the dataset `config.data`.
-        run: the run directory; made when missing.
-        resume: go on from a checkpoint where there is one.
+        reader: decoded media of the dataset.
+        out: the run directory; the next one in `runs/` when not given.
+        resume: `auto` goes on with a stopped run of the same settings, `never` starts anew, a path names the run.
         device: where to compute; the first GPU, or the CPU, when not given.
 
     Returns:
-        The file of the trained weights.
+        The run directory.
+
+    Raises:
+        RequestError: nothing was written.
+        RunError: see `Pretraining.train`.
     """
     if config.train.threads:
         torch.set_num_threads(config.train.threads)
-    job = Pretraining(config, reader, run, device or default_device())
-    if resume and (run / CHECKPOINT).is_file():
-        job.resume()
+    job = Pretraining(config, reader, device or default_device())
+    run, goes_on = choose_run(config, reader.dataset.sha, out, resume)
+    if goes_on:
+        job.resume(run)
     else:
         write_text(run / "config.yaml", config.to_yaml())
         write_provenance(run, "pretrain", config, reader.dataset.sha, method=config.method.name, finished=False)
     label = f"pretrain {config.method.name}"
     with tqdm(desc=label, total=job.total_steps, initial=job.step, unit="step", disable=None) as bar:
 
-        def advance(done: int, total: int) -> None:
+        def advance(done: int) -> None:
             bar.update(done - bar.n)
 
-        return job.train(advance)
+        job.train(run, advance)
+    return run
 
 
 def default_device() -> torch.device:

@@ -1,0 +1,116 @@
+"""One adaptation from start to run directory."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from lowshot.adapt.finetune import finetune
+from lowshot.adapt.probe import probe
+from lowshot.adapt.selection import Selected
+from lowshot.adapt.start import Start
+from lowshot.adapt.subsets import labelled_identities
+from lowshot.config import Config
+from lowshot.data.dataset import Dataset
+from lowshot.data.pairs import Videos, videos_of
+from lowshot.data.reader import MediaReader
+from lowshot.errors import RequestError
+from lowshot.files import atomic_path, write_text
+from lowshot.models.weights import save_model
+from lowshot.runs import MODEL, open_run, write_provenance
+from lowshot.training.loop import default_device
+
+Adaptation = Literal["finetune", "probe"]
+
+
+def labelled_videos(dataset: Dataset, identities: list[str]) -> Videos:
+    """The training videos of some identities."""
+    videos = videos_of(dataset, "train")
+    return videos.select(np.flatnonzero(np.isin(videos.identities, identities)))
+
+
+def validation_videos(dataset: Dataset) -> Videos:
+    """The videos that an adaptation is selected by.
+
+    Raises:
+        RequestError: the manifest has no validation split, or it has fewer than two identities with two videos each.
+    """
+    videos = videos_of(dataset, "val") if (dataset.manifest["split"] == "val").any() else None
+    counts = pd.Series([name for name in videos.identities if name] if videos else [], dtype=object).value_counts()
+    if videos is None or (counts >= 2).sum() < 2:
+        raise RequestError(
+            f"{dataset.manifest_path}: adaptation is selected on validation identities, and needs a split 'val' "
+            "with at least two identities of two videos each"
+        )
+    return videos
+
+
+def adapt(
+    start: Start,
+    adaptation: Adaptation,
+    fraction: float,
+    subset_seed: int,
+    reader: MediaReader,
+    config: Config,
+    out: Path | None = None,
+) -> tuple[Path, Selected]:
+    """Adapt a model with a labelled fraction and write the outcome as a run.
+
+    Args:
+        start: the model to adapt.
+        adaptation: `finetune` or `probe`.
+        fraction: share of the training identities to label, in (0, 1].
+        subset_seed: which identities.
+        reader: decoded media of the dataset.
+        config: `config.adapt` and `config.seed` decide the training.
+        out: the run directory; the next one in `runs/` when not given.
+
+    Returns:
+        The run directory and how the weights were chosen.
+
+    Raises:
+        RequestError: the fraction, the splits or a file do not allow it; nothing was written.
+    """
+    dataset = reader.dataset
+    identities = labelled_identities(dataset.manifest, fraction, subset_seed)
+    labelled = labelled_videos(dataset, identities)
+    validation = validation_videos(dataset)
+    for videos in (labelled, validation):
+        dataset.check_files("voice", np.concatenate(videos.voices))
+        dataset.check_files("face", np.concatenate(videos.faces))
+    method = start.facts["method"]
+    run = open_run(out, adaptation, f"{method}-{fraction:g}")
+    seed = int(np.random.SeedSequence([config.seed, subset_seed]).generate_state(1, np.uint32)[0])
+    start.model.to(default_device())
+    if adaptation == "probe":
+        model, chosen = probe(start.model, labelled, validation, reader, config, seed)
+    else:
+        model, chosen = finetune(start.model, labelled, validation, reader, config, seed, scratch=start.scratch)
+    write_text(run / "config.yaml", config.to_yaml())
+    with atomic_path(run / "labelled.csv") as temporary:
+        pd.DataFrame({"identity": identities}).to_csv(temporary, index=False, lineterminator="\n")
+    facts = {
+        "method": method,
+        "init": start.name,
+        "adaptation": adaptation,
+        "fraction": f"{fraction:g}",
+        "subset_seed": str(subset_seed),
+        "train_seed": str(config.seed),
+        "data_sha": dataset.sha,
+        "config_sha": config.sha(),
+    }
+    save_model(model, run / MODEL, **facts)
+    write_provenance(
+        run,
+        adaptation,
+        config,
+        dataset.sha,
+        **{name: facts[name] for name in ("method", "init", "fraction", "subset_seed")},
+        labelled_identities=len(identities),
+        labelled_videos=len(labelled),
+        selected=asdict(chosen),
+        finished=True,
+    )
+    return run, chosen

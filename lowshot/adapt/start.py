@@ -1,0 +1,62 @@
+"""Where an adaptation or an evaluation takes its weights from: `--from` and `--model`."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from lowshot.config import Config
+from lowshot.errors import RequestError
+from lowshot.models.two_tower import TwoTower
+from lowshot.models.weights import load_model
+from lowshot.runs import MODEL, newest_run, read_config
+
+
+@dataclass(frozen=True)
+class Start:
+    """A model, and what is known of it.
+
+    Attributes:
+        model: in evaluation mode.
+        name: of the run or file it came from, or `scratch`.
+        facts: what was written with the weights; `method`, `adaptation`, `fraction`, `train_seed` and others.
+        config: settings of the run it came from; None for a bare weights file.
+    """
+
+    model: TwoTower
+    name: str
+    facts: dict[str, str]
+    config: Config | None
+
+    @property
+    def scratch(self) -> bool:
+        """Whether the weights are fresh."""
+        return self.facts["method"] == "scratch" and self.facts["adaptation"] == "none"
+
+
+def find_start(source: str | None, kinds: tuple[str, ...]) -> Start:
+    """Load the model that a person named, or the newest one.
+
+    Args:
+        source: a run directory, a weights file, or None for the newest finished run of one of `kinds`.
+        kinds: verbs whose runs count when nothing was named.
+
+    Raises:
+        RequestError: nothing is there, or it is no model.
+    """
+    path = newest_run(kinds) if source is None else Path(source)
+    if path.is_dir():
+        weights, name = path / MODEL, path.resolve().name
+        if not weights.is_file():
+            raise RequestError(f"{path}: no {MODEL} there; name a finished run or a .safetensors file")
+    elif path.is_file():
+        weights, name = path, path.name
+    else:
+        raise RequestError(f"{path}: no such run or weights file")
+    model, facts = load_model(weights)
+    config = read_config(path) if path.is_dir() and (path / "config.yaml").is_file() else None
+    return Start(model, name, {"method": "unknown", "adaptation": "none", **facts}, config)
+
+
+def fresh_start(config: Config) -> Start:
+    """Towers with fresh weights: what learning from the labels alone starts from."""
+    facts = {"method": "scratch", "adaptation": "none", "fraction": "0", "train_seed": str(config.seed)}
+    return Start(TwoTower.from_config(config).eval(), "scratch", facts, config)

@@ -1,0 +1,94 @@
+"""The command line: verbs are imported when they are called, so that `--help` stays fast."""
+
+import importlib
+import sys
+
+import click
+
+from lowshot import __version__
+from lowshot.errors import LowshotError
+
+VERBS = {
+    "demo": "Run the whole job on embedded data and write a report.",
+    "pretrain": "Learn a voice-face representation without identity labels.",
+    "finetune": "Adapt a model with a few labelled identities: all weights.",
+    "probe": "Adapt a model with a few labelled identities: one linear map per tower.",
+    "embed": "Turn a dataset into embeddings.",
+    "evaluate": "Score a model by verification, matching and retrieval.",
+    "report": "Make plots and one page from results.",
+    "data": "Make, check and describe datasets.",
+    "protocols": "List and show protocols; write labelled subsets.",
+    "doctor": "Say what this machine has, and what would stop a run.",
+}
+
+
+class LazyGroup(click.Group):
+    """A group that imports a verb's module only when the verb is used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in VERBS:
+            return None
+        return importlib.import_module(f"lowshot.cli.{cmd_name}").command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            import difflib
+
+            close = difflib.get_close_matches(args[0], VERBS, n=1)
+            hint = f"did you mean '{close[0]}'?" if close else f"verbs are {', '.join(VERBS)}"
+            raise click.UsageError(f"no such verb '{args[0]}'; {hint}", ctx) from error
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Verbs"):
+            formatter.write_dl(list(VERBS.items()))
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="lowshot")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def app(debug: bool) -> None:
+    """Learn voice-face representations without identity labels, adapt them with few, measure them honestly.
+
+    The three commands of the job work bare, one after the other, on embedded data:
+
+    \b
+      lowshot pretrain
+      lowshot finetune --labels 0.1
+      lowshot evaluate --protocol matching
+    """
+
+
+def main() -> None:
+    """Run the command line; errors become one line on standard error and an exit code."""
+    debug = "--debug" in sys.argv
+    try:
+        app(standalone_mode=False)
+    except click.exceptions.Exit as done:
+        sys.exit(done.exit_code)
+    except click.ClickException as error:
+        _say(error.format_message())
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        _say("interrupted")
+        sys.exit(130)
+    except LowshotError as error:
+        if debug:
+            raise
+        _say(str(error))
+        sys.exit(error.exit_code)
+    except OSError as error:
+        if debug:
+            raise
+        _say(f"{error.filename or 'a file'}: {error.strerror or error}")
+        sys.exit(1)
+
+
+def _say(message: str) -> None:
+    click.echo(f"lowshot: {message}", err=True)

@@ -1,0 +1,50 @@
+"""What `lowshot finetune` and `lowshot probe` share."""
+
+from pathlib import Path
+
+import click
+
+from lowshot.adapt.run import Adaptation, adapt
+from lowshot.adapt.start import find_start, fresh_start
+from lowshot.cli.options import open_dataset, resolve_config
+from lowshot.config import Config, FaceConfig, ModelConfig, VoiceConfig
+from lowshot.data.reader import MediaReader
+
+
+def run_adaptation(
+    adaptation: Adaptation,
+    labels: float,
+    source: str | None,
+    subset_seed: int,
+    preset: str | None,
+    config_file: Path | None,
+    sets: tuple[str, ...],
+    data: str | None,
+    seed: int | None,
+    out: Path | None,
+) -> None:
+    """Resolve the request, adapt, and say where the outcome lies and what it was chosen by."""
+    flags = {"data": data, "seed": seed}
+    if source == "scratch":
+        config = resolve_config(preset, config_file, sets, flags)
+        start = fresh_start(config)
+    else:
+        start = find_start(source, ("pretrain",))
+        # A run's own settings come first: its data, its crops, its seed.
+        config = resolve_config(preset, config_file, sets, flags, base=start.config)
+        config = _with_model_of(config, start.model.voice_config, start.model.face_config, start.model.model_config)
+    dataset = open_dataset(config.data)
+    reader = MediaReader(dataset, config.voice, config.face)
+    click.echo(f"{adaptation} of {start.name} with {labels:g} of the identities labelled ...", err=True)
+    run, chosen = adapt(start, adaptation, labels, subset_seed, reader, config, out)
+    click.echo(
+        f"validation AUC {chosen.start_auc:.4f} before, {chosen.val_auc:.4f} after "
+        f"(step {chosen.step}, learning rate {chosen.learning_rate:g})",
+        err=True,
+    )
+    click.echo(str(run))
+
+
+def _with_model_of(config: Config, voice: VoiceConfig, face: FaceConfig, model: ModelConfig) -> Config:
+    """The settings with the input and towers that the weights were made for."""
+    return config.model_copy(update={"voice": voice, "face": face, "model": model})

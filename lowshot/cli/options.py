@@ -1,0 +1,102 @@
+"""Options that several verbs share, and what they build."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+from tqdm import tqdm
+
+from lowshot.config import Config, build_config, parse_set, preset_names, read_preset, read_yaml
+
+if TYPE_CHECKING:
+    from lowshot.data.dataset import Dataset
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def config_options(command: F) -> F:
+    """--preset, --config, --set, --data, --seed: the layers of a configuration."""
+    for option in (
+        click.option("--seed", type=int, help="Seed of weights, order and augmentation.  [default: 0]"),
+        click.option("--data", help="A directory, a manifest, or synth:tiny|demo|bench.  [default: synth:demo]"),
+        click.option(
+            "--set", "sets", multiple=True, metavar="KEY=VALUE", help="Change one setting, as in train.epochs=20."
+        ),
+        click.option(
+            "--config", "config_file", type=click.Path(path_type=Path), metavar="FILE", help="Settings in YAML."
+        ),
+        click.option("--preset", help=f"Settings that come with lowshot: {', '.join(preset_names())}."),
+    ):
+        command = option(command)
+    return command
+
+
+def adaptation_options(command: F) -> F:
+    """--labels, --from, --subset-seed: what is labelled, and what is adapted."""
+    for option in (
+        click.option(
+            "--subset-seed", type=click.IntRange(min=0), default=0, show_default=True, help="Which identities."
+        ),
+        click.option(
+            "--from",
+            "source",
+            metavar="RUN|WEIGHTS|scratch",
+            help="A run directory, a .safetensors file, or scratch.  [default: the newest pretrained run]",
+        ),
+        click.option(
+            "--labels",
+            type=float,
+            default=0.1,
+            show_default=True,
+            help="Share of the training identities that is labelled.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def resolve_config(
+    preset: str | None,
+    config_file: Path | None,
+    sets: tuple[str, ...],
+    flags: Mapping[str, Any],
+    base: Config | None = None,
+) -> Config:
+    """Lay the settings over each other: base < preset < file < --set < flags.
+
+    Args:
+        preset, config_file, sets: as `config_options` gives them.
+        flags: nested settings from named flags; those that are None were not given.
+        base: what to start from; the defaults when not given.
+    """
+    layers: list[Mapping[str, Any]] = [base.model_dump(mode="json")] if base else []
+    if preset:
+        layers.append(read_preset(preset))
+    if config_file:
+        layers.append(read_yaml(config_file))
+    layers += [parse_set(item) for item in sets]
+    layers.append({key: value for key, value in flags.items() if value is not None})
+    config = build_config(layers)
+    if config.data.startswith("synth:"):
+        return config
+    # A run is adapted and evaluated later, perhaps from another folder.
+    return config.model_copy(update={"data": Path(config.data).resolve().as_posix()})
+
+
+def open_dataset(source: str) -> "Dataset":
+    """Open a dataset, with a progress bar while an embedded world is rendered."""
+    from lowshot.data.dataset import Dataset
+
+    bar: tqdm | None = None
+
+    def advance(done: int, total: int) -> None:
+        nonlocal bar
+        bar = bar or tqdm(desc=f"render {source}", total=total, unit="video", disable=None)
+        bar.update(done - bar.n)
+
+    try:
+        return Dataset.open(source, progress=advance)
+    finally:
+        if bar is not None:
+            bar.close()
