@@ -139,9 +139,7 @@ def kmeans(x: Tensor, k: int, seed: int, iterations: int = 20) -> KMeansResult:
         raise ValueError(f"points must be [n, d], got {[*x.shape]}")
     n = len(x)
     if not 1 <= k <= n:
-        raise ValueError(
-            f"{k} clusters cannot be formed from {n} points: ask for 1 to {n}, or bring more points"
-        )
+        raise ValueError(f"{k} clusters cannot be formed from {n} points: ask for 1 to {n}, or bring more points")
     if iterations < 1:
         raise ValueError(f"k-means needs at least one iteration, got {iterations}")
     x = x if x.dtype == torch.float64 else x.float()
@@ -193,9 +191,7 @@ def concentration(x: Tensor, prototypes: Tensor, assignments: Tensor, mean: floa
         of a single point, and a phi of zero would divide logits by zero.
     """
     if x.ndim != 2 or prototypes.ndim != 2 or x.shape[1] != prototypes.shape[1]:
-        raise ValueError(
-            f"points must be [n, d] and prototypes [k, d], got {[*x.shape]} and {[*prototypes.shape]}"
-        )
+        raise ValueError(f"points must be [n, d] and prototypes [k, d], got {[*x.shape]} and {[*prototypes.shape]}")
     if assignments.shape != (len(x),):
         raise ValueError(f"assignments must be [{len(x)}], one per point, got {[*assignments.shape]}")
     if not mean > 0:

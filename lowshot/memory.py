@@ -68,8 +68,7 @@ class MemoryBank(nn.Module):
         """
         if index.ndim != 1 or z.shape != (len(index), self.vectors.shape[1]):
             raise ValueError(
-                f"need indices [B] and embeddings [B, {self.vectors.shape[1]}], "
-                f"got {[*index.shape]} and {[*z.shape]}"
+                f"need indices [B] and embeddings [B, {self.vectors.shape[1]}], got {[*index.shape]} and {[*z.shape]}"
             )
         if len(index) == 0:
             return
@@ -134,7 +133,5 @@ def cluster_bank(
         assignments[written] = result.assignments
         clusters.prototypes.append(result.prototypes)
         clusters.assignments.append(assignments)
-        clusters.concentration.append(
-            concentration(vectors, result.prototypes, result.assignments, mean_concentration)
-        )
+        clusters.concentration.append(concentration(vectors, result.prototypes, result.assignments, mean_concentration))
     return clusters

@@ -36,9 +36,7 @@ def prototype_contrast(z: Tensor, prototypes: Tensor, concentration: Tensor, ass
         mate of the same cluster is never a negative (docs/fidelity.md, rows 3 and 4).
     """
     if z.ndim != 2 or prototypes.ndim != 2 or z.shape[1] != prototypes.shape[1]:
-        raise ValueError(
-            f"embeddings must be [B, d] and prototypes [K, d], got {[*z.shape]} and {[*prototypes.shape]}"
-        )
+        raise ValueError(f"embeddings must be [B, d] and prototypes [K, d], got {[*z.shape]} and {[*prototypes.shape]}")
     if concentration.shape != (len(prototypes),):
         raise ValueError(f"concentration must be [{len(prototypes)}], got {[*concentration.shape]}")
     if assignments.shape != (len(z),):

@@ -13,7 +13,7 @@ from lowshot.losses.prototype import UNASSIGNED, over_granularities
 _ROUNDINGS = 8
 
 
-def deviation(  # noqa: PLR0917 - the order of the formula's symbols
+def deviation(
     a: Tensor,
     f: Tensor,
     voice_prototypes: Sequence[Tensor],
@@ -48,9 +48,7 @@ def deviation(  # noqa: PLR0917 - the order of the formula's symbols
     """
     granularities = (voice_prototypes, face_prototypes, voice_assignments, face_assignments)
     if len({len(part) for part in granularities}) != 1:
-        raise ValueError(
-            f"the lists must hold one entry per granularity, got {[len(p) for p in granularities]}"
-        )
+        raise ValueError(f"the lists must hold one entry per granularity, got {[len(p) for p in granularities]}")
     agreements = []
     for voice, face, voice_of, face_of in zip(*granularities, strict=True):
         with full_precision(voice[voice_of], face[face_of], a) as (voice_own, face_own, _):
