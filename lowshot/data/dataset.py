@@ -8,9 +8,10 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 import numpy as np
 import pandas as pd
 
-from lowshot.data.manifest import MODALITIES, read_manifest
+from lowshot.data.manifest import MODALITIES, read_manifest, write_manifest
 from lowshot.data.synthetic.world import SIZES
 from lowshot.errors import RequestError
+from lowshot.files import atomic_path
 
 FEATURES = "features.safetensors"
 
@@ -159,3 +160,19 @@ def _leaves_root(path: str) -> bool:
     """Whether a path of a manifest is absolute or climbs out of the dataset, on any operating system."""
     posix, windows = PurePosixPath(path), PureWindowsPath(path)
     return posix.is_absolute() or bool(windows.drive or windows.root) or ".." in windows.parts
+
+
+def write_features(out: Path, dataset: Dataset, voice: np.ndarray, face: np.ndarray, facts: dict[str, str]) -> None:
+    """Write vectors of a dataset's rows as a dataset of its own.
+
+    Args:
+        out: the directory to make.
+        dataset: whose rows they are; its manifest goes along, paths included.
+        voice, face: float32 [rows of the modality, d].
+        facts: str -> str metadata of the file.
+    """
+    from safetensors.numpy import save_file
+
+    with atomic_path(out / FEATURES) as temporary:
+        save_file({"voice": voice, "face": face}, temporary, metadata=facts)
+    write_manifest(dataset.manifest, out / "manifest.csv")

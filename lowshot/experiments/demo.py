@@ -77,7 +77,8 @@ def run_demo(
     reader = MediaReader(dataset, config.voice, config.face)
     directory = open_run(out, "demo", config.data.rsplit(":", 1)[-1].rsplit("/", 1)[-1])
     write_text(directory / "config.yaml", config.to_yaml())
-    write_provenance(directory, "demo", config, dataset.sha, seeds=seeds, finished=False)
+    title = f"CMPC against instance-wise contrast on {dataset.name}"
+    write_provenance(directory, "demo", config, dataset.sha, title=title, seeds=seeds, finished=False)
     say(f"run directory: {directory}")
     results: dict[Cell, EvaluationResult] = {}
     for seed in range(config.seed, config.seed + seeds):
@@ -87,11 +88,13 @@ def run_demo(
             results[cell] = score_model(trials, start.model, reader, labels)
     rows = write_evaluation(directory, trials, {cell.key: result for cell, result in results.items()})
     _write_differences(directory, results, config)
-    write_provenance(directory, "demo", config, dataset.sha, seeds=seeds, finished=True, notes=list(trials.notes))
+    write_provenance(
+        directory, "demo", config, dataset.sha, title=title, seeds=seeds, finished=True, notes=list(trials.notes)
+    )
     curves = {path.parent.name: path for path in sorted(directory.glob("pretrain-*/metrics.csv"))}
     write_report(
         directory,
-        title=f"CMPC against instance-wise contrast on {dataset.name}",
+        title=title,
         curves=curves,
         commands=[f"lowshot demo --config config.yaml --seeds {seeds}"],
     )
@@ -158,16 +161,15 @@ def _write_differences(directory: Path, results: dict[Cell, EvaluationResult], c
         for cell, result in results.items():
             if (cell.adaptation, cell.fraction) == (adaptation, fraction):
                 by_method.setdefault(cell.method, []).append(result)
-        for rival in by_method:
-            if rival == "cmpc":
-                continue
+        ours = by_method.pop("cmpc")
+        for rival, theirs in by_method.items():
             rows.append(
                 difference_row(
                     ("cmpc", rival),
                     adaptation,
                     fraction,
-                    by_method["cmpc"],
-                    by_method[rival],
+                    ours,
+                    theirs,
                     config.evaluate.replicates,
                     config.evaluate.seed,
                 )

@@ -1,0 +1,43 @@
+"""`lowshot embed`."""
+
+from pathlib import Path
+
+import click
+
+from lowshot.cli.options import open_dataset, resolve_config
+
+
+@click.command("embed")
+@click.option(
+    "--model", metavar="RUN|WEIGHTS", help="A run directory or .safetensors file.  [default: the newest model]"
+)
+@click.option("--data", help="The dataset to embed.  [default: the one of the model's run]")
+@click.option("--out", type=click.Path(path_type=Path), required=True, metavar="DIR", help="Directory to make.")
+def command(model: str | None, data: str | None, out: Path) -> None:
+    """Turn a dataset into embeddings: a directory with manifest.csv and features.safetensors.
+
+    What it writes is a dataset again: `lowshot evaluate --embeddings DIR` scores it.
+    """
+    import numpy as np
+
+    from lowshot.adapt.start import find_start
+    from lowshot.data.dataset import write_features
+    from lowshot.data.reader import MediaReader
+    from lowshot.errors import RequestError
+    from lowshot.evaluation.embed import embed
+    from lowshot.training.loop import default_device
+
+    if out.exists() and (out.is_file() or any(out.iterdir())):
+        raise RequestError(f"--out {out}: exists; name an empty directory")
+    start = find_start(model, ("pretrain", "finetune", "probe"))
+    config = resolve_config(None, None, (), {"data": data}, base=start.config)
+    dataset = open_dataset(config.data)
+    if dataset.has_features:
+        raise RequestError(f"{dataset.root}: holds feature vectors already, not voice and face files")
+    rows = {modality: np.arange(len(dataset.rows(modality))) for modality in ("voice", "face")}
+    for modality, indices in rows.items():
+        dataset.check_files(modality, indices)
+    reader = MediaReader(dataset, start.model.voice_config, start.model.face_config)
+    vectors = embed(start.model.to(default_device()), reader, rows["voice"], rows["face"])
+    write_features(out, dataset, vectors.voice, vectors.face, {"model": start.name, "data_sha": dataset.sha})
+    click.echo(str(out))

@@ -1,0 +1,119 @@
+"""The manifest: what is refused, and that the message names the place."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from lowshot.data.dataset import Dataset, write_features
+from lowshot.data.manifest import read_manifest, write_manifest
+from lowshot.errors import RequestError
+
+
+def table(**changes):
+    rows = pd.DataFrame(
+        {
+            "path": ["a.wav", "a.jpg", "b.wav", "b.jpg"],
+            "modality": ["voice", "face"] * 2,
+            "video": ["v1", "v1", "v2", "v2"],
+            "identity": ["p1", "p1", "p2", "p2"],
+            "split": ["train", "train", "test", "test"],
+            "mood": ["x"] * 4,
+        }
+    )
+    return rows.assign(**changes)
+
+
+def written(tmp_path, rows):
+    path = tmp_path / "manifest.csv"
+    rows.to_csv(path, index=False)
+    return path
+
+
+def test_round_trip_keeps_extra_columns(tmp_path):
+    path = tmp_path / "manifest.csv"
+    write_manifest(table(), path)
+    pd.testing.assert_frame_equal(read_manifest(path), table())
+
+
+@pytest.mark.parametrize(
+    ("changes", "fault"),
+    [
+        ({"modality": ["voice"] * 4}, "no row with modality 'face'"),
+        ({"modality": ["voice", "face", "sound", "face"]}, "row 4: modality 'sound'"),
+        ({"split": ["train", "dev", "test", "test"]}, "row 3: split 'dev'"),
+        ({"video": ["v1", "", "v2", "v2"]}, "row 3: video is empty"),
+        ({"identity": ["p1", "p2", "p2", "p2"]}, "video 'v1' has rows of several identities"),
+        ({"identity": ["p1"] * 4}, "identity 'p1' is in several splits .test, train."),
+    ],
+)
+def test_a_fault_is_named(tmp_path, changes, fault):
+    with pytest.raises(RequestError, match=fault):
+        read_manifest(written(tmp_path, table(**changes)))
+
+
+def test_a_missing_column_is_named(tmp_path):
+    with pytest.raises(RequestError, match="column 'identity' is missing"):
+        read_manifest(written(tmp_path, table().drop(columns="identity")))
+
+
+def test_no_rows_and_no_file_are_refused(tmp_path):
+    with pytest.raises(RequestError, match="no rows"):
+        read_manifest(written(tmp_path, table().iloc[:0]))
+    with pytest.raises(RequestError, match="no such manifest"):
+        read_manifest(tmp_path / "none.csv")
+
+
+def test_held_out_clips_of_a_training_identity_are_no_shared_split(tmp_path):
+    rows = table(identity=["p1"] * 4, split=["train", "train", "", ""])
+    assert len(read_manifest(written(tmp_path, rows))) == 4
+
+
+@pytest.mark.parametrize("path", ["/etc/passwd", "../a.wav", "x/../../a.wav", "C:\\a.wav", "\\\\host\\a.wav", ""])
+def test_a_path_outside_the_dataset_is_refused(tmp_path, path):
+    written(tmp_path, table(path=["a.wav", path, "b.wav", "b.jpg"]))
+    with pytest.raises(RequestError, match=r"row 3: path .* must name a file below"):
+        Dataset.open(tmp_path)
+
+
+def test_training_rows_of_an_archive_without_splits_are_all(tmp_path):
+    written(tmp_path, table(split=[""] * 4, identity=[""] * 4))
+    rows = Dataset.open(tmp_path).training_rows()
+    assert rows["voice"].tolist() == rows["face"].tolist() == [0, 1]
+
+
+def test_missing_files_are_counted_and_named(tmp_path):
+    written(tmp_path, table())
+    dataset = Dataset.open(tmp_path)
+    (tmp_path / "a.wav").touch()
+    with pytest.raises(RequestError, match=r"1 of 2 voice files are missing: .*b\.wav"):
+        dataset.check_files("voice", [0, 1])
+
+
+def test_an_unknown_source_is_refused(tmp_path):
+    with pytest.raises(RequestError, match="no such dataset"):
+        Dataset.open(tmp_path / "nowhere")
+    with pytest.raises(RequestError, match="no such embedded world"):
+        Dataset.open("synth:huge")
+
+
+def test_features_are_a_dataset(tmp_path):
+    written(tmp_path, table())
+    source = Dataset.open(tmp_path)
+    voice, face = np.eye(2, 3, dtype=np.float32), np.ones((2, 3), np.float32)
+    write_features(tmp_path / "out", source, voice, face, {"model": "m"})
+    features = Dataset.open(tmp_path / "out")
+    assert features.has_features
+    np.testing.assert_array_equal(features.features["voice"], voice)
+    assert features.sha != source.sha
+
+
+@pytest.mark.parametrize(
+    ("voice", "fault"), [([[1.0, 2.0]], "has shape"), ([[1.0, 2.0], [float("nan"), 0.0]], "voice row 1 holds values")]
+)
+def test_features_that_do_not_fit_are_named(tmp_path, voice, fault):
+    written(tmp_path, table())
+    write_features(
+        tmp_path / "out", Dataset.open(tmp_path), np.array(voice, np.float32), np.ones((2, 2), np.float32), {}
+    )
+    with pytest.raises(RequestError, match=fault):
+        _ = Dataset.open(tmp_path / "out").features

@@ -1,0 +1,121 @@
+"""The configuration: layers, closed keys, messages a person can act on."""
+
+import re
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+from lowshot.config import Config, build_config, known_keys, parse_set, preset_names, read_preset, read_yaml
+from lowshot.errors import RequestError
+
+
+def test_later_layers_win():
+    config = build_config([{"train": {"epochs": 3, "batch_size": 8}}, parse_set("train.epochs=5"), {"seed": 7}])
+    assert (config.train.epochs, config.train.batch_size, config.seed) == (5, 8, 7)
+
+
+@pytest.mark.parametrize(
+    ("item", "nearest"),
+    [
+        ("train.epoch=3", "train.epochs"),
+        ("kapa=0.1", "method.kappa"),
+        ("epochs=3", "train.epochs"),
+        ("sede=1", "seed"),
+    ],
+)
+def test_an_unknown_key_names_the_nearest(item, nearest):
+    with pytest.raises(RequestError, match=f"unknown key .*did you mean '{re.escape(nearest)}'"):
+        build_config([parse_set(item)])
+
+
+def test_a_key_of_another_method_is_unknown():
+    with pytest.raises(RequestError, match=r"unknown key 'method\.kappa'"):
+        build_config([{"method": {"name": "cid", "kappa": 0.5}}])
+
+
+def test_an_unknown_method_names_the_nearest():
+    with pytest.raises(RequestError, match="method 'cmcp' is unknown; did you mean 'cmpc'"):
+        build_config([{"method": {"name": "cmcp"}}])
+
+
+def test_naming_another_method_drops_the_settings_of_the_one_before():
+    config = build_config([{"method": {"kappa": 0.5}}, {"method": {"name": "cid"}}])
+    assert config.method.name == "cid"
+
+
+@pytest.mark.parametrize("item", ["train.epochs=0", "train.learning_rate=-1", "method.temperature=.nan", "seed=x"])
+def test_a_value_out_of_range_names_its_key(item):
+    with pytest.raises(RequestError, match=item.split("=", maxsplit=1)[0].replace(".", r"\.")):
+        build_config([parse_set(item)])
+
+
+@pytest.mark.parametrize("item", ["train.epochs", "=3", ".epochs=3", "train.=3"])
+def test_a_set_without_key_or_value_is_refused(item):
+    with pytest.raises(RequestError, match=r"section\.key=value"):
+        parse_set(item)
+
+
+def test_a_number_in_short_scientific_form_is_a_number():
+    assert build_config([parse_set("train.learning_rate=3e-4")]).train.learning_rate == pytest.approx(3e-4)
+
+
+def test_yaml_round_trip(tmp_path):
+    config = build_config([{"method": {"name": "cid", "temperature": 0.1}, "labels": [0.2]}])
+    path = tmp_path / "config.yaml"
+    path.write_text(config.to_yaml())
+    assert build_config([read_yaml(path)]) == config
+
+
+@pytest.mark.parametrize(("text", "fault"), [("a: [", "not YAML"), ("- 1", "key: value")])
+def test_a_broken_file_is_named(tmp_path, text, fault):
+    path = tmp_path / "broken.yaml"
+    path.write_text(text)
+    with pytest.raises(RequestError, match=f"broken.yaml.*{fault}"):
+        read_yaml(path)
+
+
+def test_every_preset_is_a_configuration():
+    assert {"tiny", "demo", "bench"} <= set(preset_names())
+    for name in preset_names():
+        assert isinstance(build_config([read_preset(name)]), Config)
+
+
+def test_an_unknown_preset_names_the_nearest():
+    with pytest.raises(RequestError, match="did you mean 'demo'"):
+        read_preset("demmo")
+
+
+def test_the_hash_follows_the_settings():
+    base, other = build_config([]), build_config([parse_set("train.epochs=61")])
+    assert base.sha() == build_config([]).sha() != other.sha()
+    assert base.sha("method") == other.sha("method")
+
+
+def test_known_keys_are_those_that_set_takes():
+    config = build_config([])
+    for key in known_keys({}):
+        value = config
+        for part in key.split("."):
+            value = getattr(value, part)
+        assert build_config([parse_set(f"{key}={yaml.safe_dump(_plain(value), default_flow_style=True).strip()}")])
+
+
+def _plain(value):
+    return list(value) if isinstance(value, tuple) else value
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        "lowshot.config",
+        "lowshot.cli",
+        "lowshot.data.manifest",
+        "lowshot.metrics.verification",
+        "lowshot.reporting.page",
+    ],
+)
+def test_torch_is_not_imported(module):
+    code = f"import sys, {module}; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
