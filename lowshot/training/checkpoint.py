@@ -32,4 +32,5 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        raise RequestError(f"{path}: not a readable checkpoint ({str(error).splitlines()[0]})") from error
+        fault = str(error).partition("\n")[0] or type(error).__name__
+        raise RequestError(f"{path}: not a readable checkpoint ({fault})") from error

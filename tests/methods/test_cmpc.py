@@ -1,0 +1,151 @@
+"""CMPC as a method: what each step's loss is made of, and from when."""
+
+import pytest
+import torch
+from torch.nn import functional
+
+from lowshot.config import CidConfig, CmpcConfig
+from lowshot.methods.cid import Cid
+from lowshot.methods.cmpc import Cmpc
+
+VIDEOS, DIM, STEPS = 48, 8, 3
+
+
+def unit(*shape, seed=0):
+    return functional.normalize(torch.randn(*shape, generator=torch.Generator().manual_seed(seed)), dim=-1)
+
+
+def method(seed=0, **settings):
+    config = CmpcConfig(**{"videos_per_cluster": (12.0, 6.0), "warmup_share": 0.2, **settings})
+    return Cmpc(config, VIDEOS, DIM, STEPS, 10, seed, torch.device("cpu"))
+
+
+def trained(cmpc, steps, voices=None, faces=None):
+    """Walk through steps with fixed embeddings of every video."""
+    voices = unit(VIDEOS, DIM, seed=1) if voices is None else voices
+    faces = unit(VIDEOS, DIM, seed=2) if faces is None else faces
+    logs = []
+    for step in range(steps):
+        index = torch.arange(16) + 16 * (step % STEPS)
+        cmpc.before_step(step)
+        logs.append(cmpc.loss(index, voices[index], faces[index])[1])
+        cmpc.after_step(index, voices[index], faces[index])
+    return logs
+
+
+def test_row_1_prototypes_act_in_every_step_after_the_warm_up():
+    logs = trained(method(), 10 * STEPS)
+    warm_up = 2 * STEPS
+    assert all("loss_prototype" not in log for log in logs[:warm_up])
+    assert all(log["loss_prototype"] > 0 for log in logs[warm_up:])
+    # The released loop drops its clusters at the top of every iteration: they act only where k-means has just run.
+    cmpc = method()
+    clustered = [step for step in range(10 * STEPS) if cmpc.clusters_at(step)]
+    assert clustered == [6, 12, 18, 24]
+    assert len(clustered) < len(logs) - warm_up
+
+
+def test_clusters_are_kept_until_the_next_clustering():
+    cmpc = method()
+    trained(cmpc, 2 * STEPS)
+    cmpc.before_step(2 * STEPS)
+    kept = cmpc.face_clusters
+    for step in range(2 * STEPS + 1, 4 * STEPS):
+        cmpc.before_step(step)
+        assert cmpc.face_clusters is kept
+    cmpc.before_step(4 * STEPS)
+    assert cmpc.face_clusters is not kept
+
+
+def test_during_the_warm_up_cmpc_is_cid():
+    voice, face, index = unit(16, DIM, seed=3), unit(16, DIM, seed=4), torch.arange(16)
+    ours, _ = method().loss(index, voice, face)
+    theirs, _ = Cid(CidConfig()).loss(index, voice, face)
+    assert torch.equal(ours, theirs)
+
+
+def test_without_prototypes_and_recalibration_cmpc_stays_cid():
+    voice, face, index = unit(16, DIM, seed=3), unit(16, DIM, seed=4), torch.arange(16)
+    cmpc = method(prototype_weight=0, recalibrate=False)
+    trained(cmpc, 3 * STEPS)
+    assert cmpc.voice_clusters is not None
+    torch.testing.assert_close(cmpc.loss(index, voice, face)[0], Cid(CidConfig()).loss(index, voice, face)[0])
+
+
+def test_the_total_is_the_formula():
+    """Against a plain loop over samples and granularities, written from the equations."""
+    cmpc = method()
+    trained(cmpc, 2 * STEPS)
+    cmpc.before_step(2 * STEPS)
+    index = torch.randperm(VIDEOS, generator=torch.Generator().manual_seed(0))[:16]
+    a, f = unit(16, DIM, seed=5).double(), unit(16, DIM, seed=6).double()
+    voices, faces = cmpc.voice_clusters, cmpc.face_clusters
+
+    def prototype_loss(z, other, i):
+        losses = []
+        for c, phi, s in zip(other.prototypes, other.concentration, other.assignments, strict=True):
+            logits = torch.stack([z @ c[k].double() / phi[k].double() for k in range(len(c))])
+            losses.append(torch.logsumexp(logits, 0) - logits[s[index[i]]])
+        return sum(losses) / len(losses)
+
+    rho = []
+    for i in range(16):
+        pairs = zip(voices.prototypes, voices.assignments, faces.prototypes, faces.assignments, strict=True)
+        baseline = [cv[sv[index[i]]].double() @ cf[sf[index[i]]].double() for cv, sv, cf, sf in pairs]
+        rho.append(a[i] @ f[i] - sum(baseline) / len(baseline))
+    rho = torch.stack(rho)
+    sd = rho.std(unbiased=False)
+    w = torch.distributions.Normal(rho.mean() - sd, (0.1**0.5) * sd).cdf(rho)
+    v2f = [
+        torch.logsumexp(a[i] @ f.T / 0.03, 0) - a[i] @ f[i] / 0.03 + prototype_loss(a[i], faces, i) for i in range(16)
+    ]
+    f2v = [
+        torch.logsumexp(f[i] @ a.T / 0.03, 0) - a[i] @ f[i] / 0.03 + prototype_loss(f[i], voices, i) for i in range(16)
+    ]
+    expected = (w * torch.stack(v2f)).sum() / w.sum() + (w * torch.stack(f2v)).sum() / w.sum()
+    total, logs = cmpc.loss(index, a, f)
+    assert total.item() == pytest.approx(expected.item(), rel=1e-6)
+    assert logs["mean_weight"] == pytest.approx(w.mean().item(), rel=1e-5)
+
+
+def test_a_voice_is_held_against_the_prototypes_of_faces():
+    """Moving the voice clusters alone leaves the voice-to-face half as it is."""
+    cmpc = method(recalibrate=False)
+    trained(cmpc, 2 * STEPS)
+    cmpc.before_step(2 * STEPS)
+    voice = unit(16, DIM, seed=5).requires_grad_()
+    face = unit(16, DIM, seed=6)
+    index = torch.arange(16)
+    before = torch.autograd.grad(cmpc.loss(index, voice, face)[0], voice)[0]
+    cmpc.voice_clusters.prototypes[0] = unit(*cmpc.voice_clusters.prototypes[0].shape, seed=9)
+    torch.testing.assert_close(torch.autograd.grad(cmpc.loss(index, voice, face)[0], voice)[0], before)
+    cmpc.face_clusters.prototypes[0] = unit(*cmpc.face_clusters.prototypes[0].shape, seed=9)
+    assert not torch.allclose(torch.autograd.grad(cmpc.loss(index, voice, face)[0], voice)[0], before)
+
+
+def test_state_round_trip_gives_the_same_loss():
+    cmpc, again = method(), method()
+    trained(cmpc, 2 * STEPS + 1)
+    again.load_state_dict(cmpc.state_dict())
+    voice, face, index = unit(16, DIM, seed=3), unit(16, DIM, seed=4), torch.arange(16)
+    assert torch.equal(cmpc.loss(index, voice, face)[0], again.loss(index, voice, face)[0])
+    assert torch.equal(cmpc.voice_bank.vectors, again.voice_bank.vectors)
+
+
+def test_videos_never_seen_have_no_prototype_loss_and_do_no_harm():
+    cmpc = method()
+    for step in range(2 * STEPS):
+        index = torch.arange(16)
+        cmpc.before_step(step)
+        cmpc.after_step(index, unit(16, DIM, seed=1), unit(16, DIM, seed=2))
+    cmpc.before_step(2 * STEPS)
+    total, logs = cmpc.loss(torch.arange(20, 36), unit(16, DIM, seed=3), unit(16, DIM, seed=4))
+    assert logs["loss_prototype"] == 0
+    assert torch.isfinite(total)
+
+
+def test_granularities_scale_with_the_number_of_videos():
+    config = CmpcConfig()
+    cmpc = Cmpc(config, 18_057, 4, 100, 177, 0, torch.device("cpu"))
+    assert cmpc.granularities == pytest.approx([500, 1000, 1500], abs=6)
+    assert cmpc.warmup_epochs == 16

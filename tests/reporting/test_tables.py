@@ -1,0 +1,238 @@
+"""Tables against hand-computed figures of small invented results."""
+
+import math
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from lowshot.errors import RequestError
+from lowshot.reporting import tables
+
+
+def row(method: str, value: Any, **changes: Any) -> dict[str, Any]:
+    """One verification AUC without labels, changed where named."""
+    base = {
+        "method": method,
+        "adaptation": "none",
+        "protocol": "verification",
+        "direction": "",
+        "stratum": "U",
+        "seen": "unseen-unheard",
+        "gallery_size": "",
+        "fraction": 0,
+        "subset_seed": "",
+        "train_seed": 0,
+        "metric": "auc",
+        "value": value,
+        "ci_low": "",
+        "ci_high": "",
+    }
+    return {**base, **changes}
+
+
+def table(*rows: dict[str, Any]) -> pd.DataFrame:
+    return tables.check(pd.DataFrame(rows))
+
+
+def difference(low: float, high: float, **changes: Any) -> dict[str, Any]:
+    base = {
+        "method_a": "cmpc",
+        "method_b": "cid",
+        "adaptation": "none",
+        "fraction": 0,
+        "metric": "auc",
+        "protocol": "verification",
+        "stratum": "U",
+        "seen": "unseen-unheard",
+        "seeds": 3,
+        "difference": (low + high) / 2,
+        "ci_low": low,
+        "ci_high": high,
+        "p_value": 0.04,
+    }
+    return {**base, **changes}
+
+
+def test_headline_figures_equal_the_input() -> None:
+    across = {"direction": "voice_to_face", "stratum": "U"}
+    head = tables.headline(
+        table(
+            row("cmpc", 0.712, ci_low=0.69, ci_high=0.74),
+            row("cmpc", 0.655, protocol="matching", metric="accuracy", gallery_size=2, **across),
+            row("cmpc", 0.411, protocol="matching", metric="accuracy", gallery_size=10, **across),
+            row("cmpc", 0.6, protocol="matching", metric="accuracy", gallery_size=2, direction="face_to_voice"),
+            row("cmpc", 0.123, protocol="retrieval", metric="map", **across),
+            row("cmpc", 0.9, seen="seen-heard"),
+            row("cmpc", 0.61, stratum="G"),
+        )
+    )
+    assert len(head) == 1
+    found = head.iloc[0]
+    assert (found["auc"], found["auc_low"], found["auc_high"]) == (0.712, 0.69, 0.74)
+    assert (found["accuracy"], found["map"], found["seeds"]) == (0.655, 0.123, 1)
+    assert math.isnan(found["auc_min"]) and math.isnan(found["map_low"])
+
+
+def test_seeds_are_averaged_and_their_spread_kept_apart() -> None:
+    head = tables.headline(
+        table(
+            row("cmpc", 0.70, train_seed=0, ci_low=0.66, ci_high=0.74),
+            row("cmpc", 0.76, train_seed=1, ci_low=0.72, ci_high=0.80),
+        )
+    )
+    found = head.iloc[0]
+    assert found["auc"] == pytest.approx(0.73)
+    assert (found["auc_min"], found["auc_max"], found["seeds"]) == (0.70, 0.76, 2)
+    assert (found["auc_low"], found["auc_high"]) == (pytest.approx(0.69), pytest.approx(0.77))
+    assert tables.display(head).iloc[0].tolist() == ["no labels", "CMPC", "2", "73.0 [69.0, 77.0]", "70.0–76.0"]
+
+
+def test_a_missing_seed_is_not_averaged_away() -> None:
+    head = tables.headline(table(row("cmpc", 0.7, train_seed=0), row("cmpc", "", train_seed=1)))
+    assert math.isnan(head.iloc[0]["auc"])
+
+
+def test_rows_run_from_chance_by_labels_to_oracle() -> None:
+    head = tables.headline(
+        table(
+            row("oracle", 0.9, fraction="", train_seed=""),
+            row("cid", 0.66, adaptation="finetune", fraction=0.1),
+            row("zeta", 0.61),
+            row("cid", 0.62),
+            row("cmpc", 0.65, adaptation="probe", fraction=0.01),
+            row("cmpc", 0.64),
+            row("chance", 0.5, fraction="", train_seed=""),
+        )
+    )
+    assert head["method"].tolist() == ["chance", "cmpc", "cid", "zeta", "cmpc", "cid", "oracle"]
+    assert tables.display(head)["Labels"].tolist() == [
+        "",
+        "no labels",
+        "no labels",
+        "no labels",
+        "1 % probe",
+        "10 % fine-tuned",
+        "",
+    ]
+
+
+def test_chance_of_several_runs_is_one_row_without_seeds() -> None:
+    head = tables.headline(
+        table(row("chance", 0.5, run_id="a"), row("chance", 0.5, run_id="b", train_seed=1), row("cid", 0.6))
+    )
+    assert head["method"].tolist() == ["chance", "cid"]
+    assert head["seeds"].tolist() == [1, 1] and head["auc"].tolist() == [0.5, 0.6]
+
+
+def test_strata_hold_the_strata_that_were_measured() -> None:
+    results = table(row("cid", 0.6), row("cid", 0.55, stratum="GNA"), row("cid", 0.8, seen="seen-heard"))
+    assert tables.names_of_figures(tables.strata(results)) == ["U", "GNA"]
+    assert tables.strata(results).iloc[0]["GNA"] == 0.55
+    assert tables.strata(results, seen="seen-heard").iloc[0]["U"] == 0.8
+
+
+def test_directions_are_kept_apart() -> None:
+    one = {"protocol": "matching", "metric": "accuracy", "gallery_size": 5}
+    results = table(
+        row("cid", 0.3, direction="voice_to_face", **one), row("cid", 0.4, direction="face_to_voice", **one)
+    )
+    assert tables.direction(results, "voice_to_face").iloc[0]["1:5"] == 0.3
+    assert tables.direction(results, "face_to_voice").iloc[0]["1:5"] == 0.4
+
+
+def test_text_and_markdown_show_the_same_figures() -> None:
+    head = tables.headline(table(row("cmpc", 0.7, ci_low=0.65, ci_high=0.75), row("a|b", 0.6)))
+    assert tables.to_text(head).splitlines() == [
+        "Labels     Method  AUC %",
+        "---------  ------  -----------------",
+        "no labels  CMPC    70.0 [65.0, 75.0]",
+        "no labels  a|b     60.0",
+    ]
+    assert tables.to_markdown(head).splitlines() == [
+        "| Labels | Method | AUC % |",
+        "| --- | --- | --- |",
+        "| no labels | CMPC | 70.0 [65.0, 75.0] |",
+        "| no labels | a\\|b | 60.0 |",
+    ]
+
+
+def test_verdict_follows_the_interval() -> None:
+    claims = tables.claims(
+        pd.DataFrame(
+            [
+                difference(0.01, 0.05),
+                difference(-0.01, 0.05, adaptation="probe", fraction=0.01),
+                difference(-0.05, -0.01, adaptation="finetune", fraction=0.01),
+                difference(0.0, 0.04, adaptation="probe", fraction=0.1),
+                difference(math.nan, math.nan, adaptation="finetune", fraction=0.1),
+            ]
+        )
+    )
+    assert claims["verdict"].tolist() == [
+        "CMPC is better",
+        "no difference shown",
+        "CID is better",
+        "no difference shown",
+        "no interval: nothing can be said",
+    ]
+
+
+def test_cid_minus_cmpc_is_turned_round() -> None:
+    turned = difference(-0.05, -0.01, method_a="cid", method_b="cmpc")
+    claim = tables.claims(pd.DataFrame([turned])).iloc[0]
+    assert (claim["first"], claim["second"]) == ("cmpc", "cid")
+    assert (claim["difference"], claim["low"], claim["high"]) == (pytest.approx(0.03), 0.01, 0.05)
+
+
+def test_claims_take_the_headline_comparison_only() -> None:
+    others = [{"stratum": "G"}, {"metric": "eer"}, {"seen": "seen-heard"}, {"protocol": "matching"}]
+    assert tables.claims(pd.DataFrame([difference(0.1, 0.2, **change) for change in others])).empty
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        ([row("cid", "high")], "row 2: column 'value' holds 'high', not a number"),
+        ([row("cid", 0.6), row("cmpc", 61.0)], "row 3: column 'value' holds 61; auc is a share in"),
+        ([row("cid", 0.6, data_sha="a"), row("cmpc", 0.6, data_sha="b")], "column 'data_sha'"),
+        ([row("cid", 0.6, run_id="a"), row("cid", 0.7, run_id="b")], "row 3: column 'value' gives cid a second figure"),
+        ([{key: value for key, value in row("cid", 0.6).items() if key != "metric"}], "column 'metric' is missing"),
+    ],
+)
+def test_malformed_results_name_file_and_column(rows: list[dict[str, Any]], words: str, tmp_path: Path) -> None:
+    path = tmp_path / "results.csv"
+    pd.DataFrame(rows).to_csv(path, index=False)
+    with pytest.raises(RequestError) as caught:
+        tables.check(tables.read_csv(path), path)
+    assert str(path) in str(caught.value) and words in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [b"", b"method,value\n", b"a,b\n1,2,3\n4\n", b"\xff\xfe\x00broken"])
+def test_a_file_that_is_no_table_is_one_line(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "results.csv"
+    path.write_bytes(content)
+    with pytest.raises(RequestError, match=r"results\.csv: ") as caught:
+        tables.check(tables.read_csv(path), path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_method_called_null_is_a_name(tmp_path: Path) -> None:
+    path = tmp_path / "results.csv"
+    pd.DataFrame([row("null", 0.6)]).to_csv(path, index=False)
+    assert tables.check(tables.read_csv(path), path)["method"].tolist() == ["null"]
+
+
+def test_tables_import_neither_torch_nor_matplotlib() -> None:
+    code = "import sys, lowshot.reporting.tables; print({'torch', 'matplotlib'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout.strip() == "set()"
+
+
+def test_a_difference_that_rounds_to_nothing_has_no_minus() -> None:
+    assert tables.points(-0.0002) == tables.points(0.0002) == "+0.0"
+    assert tables.points(-0.0312) == "−3.1"
