@@ -1,0 +1,156 @@
+"""One look for every picture: names, colours and marks of methods, and matplotlib's settings."""
+
+import math
+import zlib
+from dataclasses import dataclass
+from typing import Any
+
+CHANCE = "chance"
+ORACLE = "oracle"
+
+
+@dataclass(frozen=True)
+class Look:
+    """How one method is drawn: hue and mark both tell it apart, so that neither alone is needed."""
+
+    light: str
+    dark: str
+    marker: str
+
+
+# Hues after Okabe and Ito (2008), darkened on paper and lightened on a dark page until every one of them
+# stands out from its ground by at least 3 : 1, the contrast that WCAG 2 asks of graphics.
+LOOKS = {
+    "cmpc": Look("#0067b1", "#58b4f0", "o"),
+    "cid": Look("#d55e00", "#ff8a3c", "s"),
+    "scratch": Look("#00845f", "#2fc79a", "^"),
+    "cmpc-released": Look("#2f94c9", "#9bd3f5", "D"),
+    "avid": Look("#b8568f", "#e79ac6", "v"),
+    "robust-xid": Look("#a87800", "#e8b923", "P"),
+    "pins": Look("#6a51a3", "#b3a2e6", "X"),
+    "barlow": Look("#8c564b", "#cf9c90", "<"),
+    "siglip": Look("#647a00", "#b5cc3a", ">"),
+    "self-lifting": Look("#a5103f", "#ff7f9f", "h"),
+}
+_OTHERS = ("pins", "avid", "siglip", "robust-xid", "barlow", "self-lifting")
+
+# Neutral inks as light and dark. The light one is what the picture files hold; a page swaps it for a CSS
+# variable.
+INK = ("#1f2328", "#e6e9ee")
+MUTED = ("#5b6470", "#a0a9b5")
+RULE = ("#d9dee4", "#353b45")
+SURFACE = ("#fefefe", "#1b1f26")
+CHANCE_INK = ("#7a828c", "#8d96a1")
+ORACLE_INK = ("#000001", "#fffffe")
+
+_NAMES = {"cmpc": "CMPC", "cid": "CID", "avid": "AVID", "cmpc-released": "CMPC (released)"}
+_LONG_NAMES = {"cmpc": "cross-modal prototype contrast (CMPC)", "cid": "instance-wise contrast (CID)"}
+_ADAPTATIONS = {"finetune": "fine-tuned", "probe": "probe"}
+
+
+def look(method: str) -> Look:
+    """The look of `method`; an unknown method borrows one by its name, the same one in every report."""
+    if method == CHANCE:
+        return Look(*CHANCE_INK, "")
+    if method == ORACLE:
+        return Look(*ORACLE_INK, "")
+    return LOOKS.get(method) or LOOKS[_OTHERS[zlib.crc32(method.encode()) % len(_OTHERS)]]
+
+
+def name(method: str) -> str:
+    """What tables and legends call `method`."""
+    return _NAMES.get(method, method)
+
+
+def long_name(method: str) -> str:
+    """What a sentence calls `method`."""
+    return _LONG_NAMES.get(method, name(method))
+
+
+def short(text: str, length: int = 30) -> str:
+    """`text`, cut to at most `length` characters: a legend has one line per entry."""
+    return text if len(text) <= length else text[: length - 1] + "…"
+
+
+def percent(fraction: float) -> str:
+    """A fraction in [0, 1] of the identities, as a person writes it: 0.01 is '1 %'."""
+    return f"{100 * fraction:.4g} %"
+
+
+def labels(adaptation: str, fraction: float) -> str:
+    """Which labels a model has seen, and how it used them: 'no labels', '1 % probe', '10 % fine-tuned'.
+
+    Args:
+        adaptation: none, probe or finetune; '' where it does not apply.
+        fraction: labelled share of the training identities, in [0, 1]; NaN where it is not stated.
+    """
+    how = _ADAPTATIONS.get(adaptation, "" if adaptation == "none" else adaptation)
+    if math.isnan(fraction):
+        return how
+    if fraction == 0 and not how:
+        return "no labels"
+    return f"{percent(fraction)} {how}".strip()
+
+
+def sort_key(method: str) -> tuple[int, int, str]:
+    """Order of methods in tables and legends: chance, those of `LOOKS` in order, others by name, oracle."""
+    known = list(LOOKS)
+    rank = {CHANCE: 0, ORACLE: 2}.get(method, 1)
+    return rank, known.index(method) if method in known else len(known), method
+
+
+def theme_variables() -> dict[str, tuple[str, str, str]]:
+    """Every colour that pictures use, as name -> (CSS variable, light value, dark value)."""
+    pairs = {
+        "ink": INK,
+        "muted": MUTED,
+        "rule": RULE,
+        "surface": SURFACE,
+        "chance": CHANCE_INK,
+        "oracle": ORACLE_INK,
+        **{method: (item.light, item.dark) for method, item in LOOKS.items()},
+    }
+    return {key: (f"--c-{key}", *pair) for key, pair in pairs.items()}
+
+
+def rc() -> dict[Any, Any]:
+    """matplotlib's settings for every picture.
+
+    Sizes fit a figure 4.8 inches wide, which a phone shows at about its natural size.
+    """
+    return {
+        "font.family": "DejaVu Sans",
+        "font.size": 9,
+        "axes.titlesize": 10,
+        "axes.titleweight": "bold",
+        "axes.titlelocation": "left",
+        "axes.labelsize": 9,
+        "axes.labelcolor": INK[0],
+        "axes.edgecolor": MUTED[0],
+        "axes.facecolor": SURFACE[0],
+        "axes.linewidth": 0.8,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.grid": True,
+        "axes.axisbelow": True,
+        "grid.color": RULE[0],
+        "grid.linewidth": 0.6,
+        "text.color": INK[0],
+        # Names come from users: a dollar sign in one of them is no formula.
+        "text.parse_math": False,
+        "xtick.color": MUTED[0],
+        "ytick.color": MUTED[0],
+        "xtick.labelsize": 8.5,
+        "ytick.labelsize": 8.5,
+        "legend.fontsize": 8.5,
+        "legend.frameon": False,
+        "lines.linewidth": 1.7,
+        "lines.markersize": 5,
+        "figure.facecolor": SURFACE[0],
+        "savefig.facecolor": SURFACE[0],
+        "figure.dpi": 160,
+        "savefig.dpi": 160,
+        # Text as outlines looks the same on every machine; the fixed salt makes equal pictures equal files.
+        "svg.fonttype": "path",
+        "svg.hashsalt": "lowshot",
+    }

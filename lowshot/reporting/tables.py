@@ -1,0 +1,390 @@
+"""Tables of a report: from the long `results.csv` to what a person reads, in a terminal, in Markdown or on
+the page.
+
+A figure is the mean over the seeds of one method under one label budget. Its interval is that of the identity
+bootstrap (with several seeds: the mean of their bounds, that is, the interval of one typical model), its
+spread the least and the greatest seed. The two answer different questions and are never merged.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from lowshot.errors import RequestError
+from lowshot.reporting import style
+
+TEXT = ("method", "adaptation", "protocol", "direction", "stratum", "seen", "metric")
+NUMBERS = ("gallery_size", "fraction", "subset_seed", "train_seed", "value", "ci_low", "ci_high")
+SHARES = ("auc", "eer", "accuracy", "map", "recall@1", "recall@5", "recall@10")
+STRATA = ("U", "G", "N", "A", "GN", "GNA")
+DIRECTIONS = {"voice_to_face": "voice to face", "face_to_voice": "face to voice"}
+UNSEEN = "unseen-unheard"
+BUDGET = ("method", "adaptation", "fraction")
+PARTS = ("_low", "_high", "_min", "_max")
+MISSING = "–"
+
+AUC: dict[str, object] = {"protocol": "verification", "metric": "auc", "stratum": "U", "seen": UNSEEN}
+_HEADINGS = {"auc": "AUC %", "accuracy": "1:2 V→F %", "map": "mAP V→F %"}
+_DIFFERENCES_TEXT = ("method_a", "method_b", "adaptation", "metric", "protocol", "stratum", "seen")
+_DIFFERENCES_NUMBERS = ("fraction", "difference", "ci_low", "ci_high", "p_value")
+_ADAPTATION_ORDER = ("", "none", "probe", "finetune")
+
+
+def read_csv(path: Path) -> pd.DataFrame:
+    """Read a CSV table; an empty cell or `nan` is a missing value, any other text is itself.
+
+    Raises:
+        RequestError: the file is missing, cannot be read, or is not a CSV table.
+    """
+    if not path.is_file():
+        raise RequestError(f"{path}: no such file")
+    try:
+        # By default pandas would also read a method called "null" as missing.
+        return pd.read_csv(path, keep_default_na=False, na_values=["", "nan", "NaN"], dtype={"data_sha": str})
+    except OSError as error:
+        raise RequestError(f"{path}: cannot be read ({error.strerror})") from error
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        raise RequestError(f"{path}: not a CSV table in UTF-8 ({' '.join(str(error).split())})") from error
+
+
+def check(results: pd.DataFrame, source: str | Path = "results.csv") -> pd.DataFrame:
+    """Refuse a results table that cannot be reported, and bring its columns to one form.
+
+    Args:
+        results: the columns of DESIGN section 5 and `gallery_size`, as read from a CSV file.
+        source: what to call the table in a message.
+
+    Returns:
+        A copy: text columns without missing values (""), numbers as float64 (NaN where empty), chance and
+        oracle without adaptation and fraction. Extra columns are kept.
+
+    Raises:
+        RequestError: a column is missing, there are no rows, a number is none, a figure that is a share lies
+            outside [0, 1], two datasets are mixed, or one method has two different figures under one budget
+            and seed.
+    """
+    table = _typed(results, TEXT, NUMBERS, source)
+    share = table["metric"].isin(SHARES)
+    for column in ("value", "ci_low", "ci_high"):
+        wrong = share & table[column].notna() & ~table[column].between(0, 1)
+        if wrong.any():
+            row = int(wrong.to_numpy().argmax())
+            raise RequestError(
+                f"{source}: row {row + 2}: column '{column}' holds {table[column].iloc[row]:g}; "
+                f"{table['metric'].iloc[row]} is a share in [0, 1]"
+            )
+    if "data_sha" in table and table["data_sha"].dropna().nunique() > 1:
+        raise RequestError(f"{source}: column 'data_sha' names more than one dataset; report each dataset by itself")
+    reference = table["method"].isin((style.CHANCE, style.ORACLE))
+    table.loc[reference, "adaptation"] = ""
+    table.loc[reference, "fraction"] = math.nan
+    _refuse_conflicts(table[~reference], source)
+    return table
+
+
+def _typed(table: pd.DataFrame, text: Sequence[str], numbers: Sequence[str], source: str | Path) -> pd.DataFrame:
+    missing = [column for column in (*text, *numbers) if column not in table.columns]
+    if missing:
+        raise RequestError(f"{source}: column '{missing[0]}' is missing; write the table with lowshot evaluate")
+    if table.empty:
+        raise RequestError(f"{source}: no rows; run lowshot evaluate first")
+    table = table.reset_index(drop=True)
+    for column in text:
+        table[column] = table[column].astype(object).where(table[column].notna(), "").astype(str)
+    for column in numbers:
+        number = pd.to_numeric(table[column], errors="coerce")
+        wrong = number.isna() & table[column].notna() & (table[column].astype(str).str.strip() != "")
+        if wrong.any():
+            row = int(wrong.to_numpy().argmax())
+            # Row 1 of the file is the header.
+            raise RequestError(
+                f"{source}: row {row + 2}: column '{column}' holds {str(table[column].iloc[row])!r}, not a number"
+            )
+        table[column] = number.astype(float)
+    return table
+
+
+def _refuse_conflicts(models: pd.DataFrame, source: str | Path) -> None:
+    same = [column for column in (*TEXT, *NUMBERS) if column not in ("value", "ci_low", "ci_high")]
+    distinct = models.drop_duplicates([*same, "value"])
+    twice = distinct.duplicated(same)
+    if twice.any():
+        place = int(twice.to_numpy().argmax())
+        row = distinct.iloc[place]
+        raise RequestError(
+            f"{source}: row {distinct.index.to_numpy()[place] + 2}: column 'value' gives {row['method']} a second "
+            f"figure for {row['metric']} with the same labels and seeds; report the two runs by themselves"
+        )
+
+
+def figures(results: pd.DataFrame, wanted: Mapping[str, Mapping[str, object]]) -> pd.DataFrame:
+    """Gather figures into one row per method and label budget.
+
+    Args:
+        results: as `check` returns it.
+        wanted: new column -> the value that each named column of `results` must have.
+
+    Returns:
+        Columns method, adaptation, fraction, seeds, and for each wanted name `x`: x (mean over seeds), x_low
+        and x_high (95 % interval), x_min and x_max (least and greatest seed; NaN with one seed). NaN where
+        nothing was measured, or where the figure of one seed is missing. Chance comes first, then budgets by
+        their number of labels, oracle last.
+    """
+    chosen = {column: where_equal(results, where) for column, where in wanted.items()}
+    columns = [*BUDGET, "seeds", *(f"{column}{part}" for column in wanted for part in ("", *PARTS))]
+    if not chosen:
+        return pd.DataFrame(columns=columns)
+    parts = {column: _by_budget(table) for column, table in chosen.items()}
+    none = results.iloc[:0]
+    records = []
+    for row in budgets(pd.concat(chosen.values())).to_dict("records"):
+        budget = {name: row[name] for name in BUDGET}
+        record: dict[str, Any] = {**budget, "seeds": 1}
+        for column, part in parts.items():
+            group = part.get(_order(**budget), none)
+            seeds = len(group.drop_duplicates(["subset_seed", "train_seed"]))
+            # One set of trials has one chance level and one ceiling, however many models were run on it.
+            several = seeds > 1 and budget["method"] not in (style.CHANCE, style.ORACLE)
+            record["seeds"] = max(record["seeds"], seeds if several else 1)
+            record[column] = group["value"].mean(skipna=False)
+            record[f"{column}_low"] = group["ci_low"].mean(skipna=False)
+            record[f"{column}_high"] = group["ci_high"].mean(skipna=False)
+            record[f"{column}_min"] = group["value"].min(skipna=False) if several else math.nan
+            record[f"{column}_max"] = group["value"].max(skipna=False) if several else math.nan
+        records.append(record)
+    return pd.DataFrame(records, columns=columns)
+
+
+def _by_budget(table: pd.DataFrame) -> dict[tuple[Any, ...], pd.DataFrame]:
+    groups = table.groupby(list(BUDGET), dropna=False, sort=False)
+    return {_order(str(key[0]), str(key[1]), float(str(key[2]))): group for key, group in groups}
+
+
+def where_equal(table: pd.DataFrame, where: Mapping[str, object]) -> pd.DataFrame:
+    """The rows of `table` whose named columns have the named values."""
+    for key, value in where.items():
+        table = table[table[key] == value]
+    return table
+
+
+def of_budget(table: pd.DataFrame, budget: Mapping[Any, Any]) -> pd.DataFrame:
+    """The rows of one method and label budget; a fraction of NaN means the rows without one."""
+    rows = where_equal(table, {key: budget[key] for key in ("method", "adaptation")})
+    fraction = rows["fraction"]
+    return rows[fraction.isna() if math.isnan(budget["fraction"]) else fraction == budget["fraction"]]
+
+
+def _order(method: str, adaptation: str, fraction: float) -> tuple[Any, ...]:
+    """Sort key of a budget; unlike the budget itself it holds no NaN, so that equal budgets have equal keys."""
+    rank = style.sort_key(method)
+    known = _ADAPTATION_ORDER.index(adaptation) if adaptation in _ADAPTATION_ORDER else len(_ADAPTATION_ORDER)
+    return rank[0], -1.0 if math.isnan(fraction) else fraction, known, adaptation, rank
+
+
+def budgets(results: pd.DataFrame) -> pd.DataFrame:
+    """Every method and label budget of `results` (columns of `BUDGET`), in the order of `figures`."""
+    table = results[list(BUDGET)].drop_duplicates()
+    order = [_order(row["method"], row["adaptation"], row["fraction"]) for row in table.to_dict("records")]
+    return table.iloc[sorted(range(len(order)), key=order.__getitem__)].reset_index(drop=True)
+
+
+def headline(results: pd.DataFrame) -> pd.DataFrame:
+    """The figures a reader wants first, on identities no model was trained on.
+
+    Args:
+        results: as `check` returns it.
+
+    Returns:
+        As `figures`, with `auc` (verification, all impostors), `accuracy` (1:2 matching, voice to face) and
+        `map` (retrieval, voice to face), all in [0, 1].
+    """
+    across: dict[str, object] = {"direction": "voice_to_face", "seen": UNSEEN}
+    return figures(
+        results,
+        {
+            "auc": AUC,
+            "accuracy": {"protocol": "matching", "metric": "accuracy", "gallery_size": 2.0, **across},
+            "map": {"protocol": "retrieval", "metric": "map", **across},
+        },
+    )
+
+
+def strata(results: pd.DataFrame, seen: str = UNSEEN) -> pd.DataFrame:
+    """Verification AUC by what the impostor shares with the voice; columns of `figures`, one figure per
+    stratum.
+
+    Args:
+        results: as `check` returns it.
+        seen: which identities and clips: unseen-unheard or seen-heard.
+    """
+    measured = results[(results["metric"] == "auc") & (results["seen"] == seen)]["stratum"]
+    names = [name for name in STRATA if (measured == name).any()]
+    return figures(results, {name: {**AUC, "stratum": name, "seen": seen} for name in names})
+
+
+def direction(results: pd.DataFrame, name: str) -> pd.DataFrame:
+    """Matching and retrieval in one direction, unseen identities; columns of `figures`.
+
+    Args:
+        results: as `check` returns it.
+        name: voice_to_face or face_to_voice.
+    """
+    across: dict[str, object] = {"direction": name, "seen": UNSEEN}
+    matching = {"protocol": "matching", "metric": "accuracy", **across}
+    retrieval = {"protocol": "retrieval", **across}
+    wanted: dict[str, dict[str, object]] = {f"1:{n}": {**matching, "gallery_size": float(n)} for n in (2, 5, 10)}
+    wanted |= {"mAP": {**retrieval, "metric": "map"}}
+    wanted |= {f"R@{k}": {**retrieval, "metric": f"recall@{k}"} for k in (1, 5, 10)}
+    return figures(results, wanted)
+
+
+def claims(differences: pd.DataFrame, source: str | Path = "differences.csv") -> pd.DataFrame:
+    """What may be said of pairs of methods: AUC differences, unseen identities, all impostors.
+
+    Args:
+        differences: columns method_a, method_b, adaptation, fraction, metric, protocol, stratum, seen, seeds,
+            difference (a minus b), ci_low, ci_high, p_value.
+        source: what to call the table in a message.
+
+    Returns:
+        Columns first, second, adaptation, fraction, seeds, difference (first minus second), low, high,
+        p_value and verdict. Where cmpc and cid meet, they come first in that order; budgets go by their
+        number of labels.
+
+    Raises:
+        RequestError: a column is missing or a number is none.
+    """
+    table = _typed(differences, (*_DIFFERENCES_TEXT, "seeds"), _DIFFERENCES_NUMBERS, source)
+    rows = []
+    for item in where_equal(table, AUC).to_dict("records"):
+        first, second, low, high = item["method_a"], item["method_b"], item["ci_low"], item["ci_high"]
+        value = item["difference"]
+        if (first, second) == ("cid", "cmpc"):
+            first, second, value, low, high = second, first, -value, -high, -low
+        rows.append(
+            {
+                "first": first,
+                "second": second,
+                "adaptation": item["adaptation"],
+                "fraction": item["fraction"],
+                "seeds": item["seeds"],
+                "difference": value,
+                "low": low,
+                "high": high,
+                "p_value": item["p_value"],
+                "verdict": _verdict(first, second, low, high),
+            }
+        )
+    rows.sort(
+        key=lambda row: (
+            (row["first"], row["second"]) != ("cmpc", "cid"),
+            style.sort_key(row["first"]),
+            style.sort_key(row["second"]),
+            _order("", row["adaptation"], row["fraction"]),
+        )
+    )
+    columns = [
+        "first",
+        "second",
+        "adaptation",
+        "fraction",
+        "seeds",
+        "difference",
+        "low",
+        "high",
+        "p_value",
+        "verdict",
+    ]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _verdict(first: str, second: str, low: float, high: float) -> str:
+    if math.isnan(low) or math.isnan(high):
+        return "no interval: nothing can be said"
+    if low <= 0 <= high:
+        return "no difference shown"
+    return f"{style.name(first if low > 0 else second)} is better"
+
+
+def points(value: float) -> str:
+    """A difference of two shares, in percentage points with its sign."""
+    # Adding zero turns a rounded -0.0 into 0.0: nothing has no sign to claim.
+    return MISSING if math.isnan(value) else f"{round(100 * value, 1) + 0.0:+.1f}".replace("-", "−")
+
+
+def percentage(value: float) -> str:
+    """A share in [0, 1] in per cent, without the sign."""
+    return MISSING if math.isnan(value) else f"{100 * value:.1f}"
+
+
+def names_of_figures(table: pd.DataFrame) -> list[str]:
+    """The figures of a table of `figures` that were measured at least once."""
+    names = [str(column) for column in table.columns if f"{column}_low" in table.columns]
+    return [name for name in names if table[name].notna().any()]
+
+
+def heading(column: str) -> str:
+    """What stands above a figure's column."""
+    return _HEADINGS.get(column, column)
+
+
+def display(table: pd.DataFrame) -> pd.DataFrame:
+    """A table of `figures` as text: per cent with one decimal, the 95 % interval in brackets, seeds' spread
+    beside it.
+
+    Returns:
+        Columns Labels, Method, then (with several seeds) Seeds, and one per figure, with "… seeds" for the
+        least and the greatest seed. Figures that nobody measured are left out.
+    """
+    out = pd.DataFrame(
+        {
+            "Labels": [style.labels(*pair) for pair in zip(table["adaptation"], table["fraction"], strict=True)],
+            "Method": [style.name(method) for method in table["method"]],
+        },
+        dtype=object,
+    )
+    several = bool((table["seeds"] > 1).any())
+    if several:
+        out["Seeds"] = [
+            "" if method in (style.CHANCE, style.ORACLE) else str(seeds)
+            for method, seeds in zip(table["method"], table["seeds"], strict=True)
+        ]
+    for column in names_of_figures(table):
+        cells = [cell(row, column) for row in table.to_dict("records")]
+        out[heading(column)] = [f"{value} {interval}".strip() for value, interval, _ in cells]
+        if several:
+            out[f"{heading(column)} seeds"] = [spread for _, _, spread in cells]
+    return out
+
+
+def cell(row: Mapping[object, object], column: str) -> tuple[str, str, str]:
+    """One figure as text: value, interval in brackets, spread over seeds; "" for what was not measured."""
+    value, low, high, least, most = (float(str(row[f"{column}{part}"])) for part in ("", *PARTS))
+    interval = "" if math.isnan(low) or math.isnan(high) else f"[{percentage(low)}, {percentage(high)}]"
+    spread = "" if math.isnan(least) else f"{percentage(least)}–{percentage(most)}"
+    return percentage(value), interval, spread
+
+
+def to_text(table: pd.DataFrame) -> str:
+    """A table of `figures` for the terminal: aligned columns, no trailing blanks."""
+    lines = _lines(table)
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    lines.insert(1, ["-" * width for width in widths])
+    return "\n".join(
+        "  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip() for line in lines
+    )
+
+
+def to_markdown(table: pd.DataFrame) -> str:
+    """A table of `figures` as a Markdown table."""
+    lines = _lines(table)
+    lines.insert(1, ["---"] * len(lines[0]))
+    return "\n".join("| " + " | ".join(text.replace("|", "\\|") for text in line) + " |" for line in lines)
+
+
+def _lines(table: pd.DataFrame) -> list[list[str]]:
+    shown = display(table)
+    return [list(map(str, shown.columns)), *(list(map(str, row)) for row in shown.itertuples(index=False))]
