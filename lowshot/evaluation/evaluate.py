@@ -1,0 +1,207 @@
+"""Evaluation: build the trials once, score any number of models on them, beside chance and the ceiling."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from lowshot import __version__
+from lowshot.data.dataset import Dataset
+from lowshot.data.synthetic.oracle import Oracle
+from lowshot.errors import RequestError
+from lowshot.evaluation.matching import (
+    matching_chance,
+    matching_figures,
+    matching_score_table,
+    matching_scores,
+)
+from lowshot.evaluation.protocols import (
+    PROTOCOLS,
+)
+from lowshot.evaluation.results import Figure, figure_row, results_frame
+from lowshot.evaluation.retrieval import (
+    Queries,
+    rank_queries,
+    retrieval_chance,
+    retrieval_figures,
+)
+from lowshot.evaluation.scorers import OracleScorer, Scorer, checked_scores
+from lowshot.evaluation.trial_set import TrialSet, build_trial_set
+from lowshot.evaluation.trials import (
+    MatchingTrials,
+    VerificationTrials,
+)
+from lowshot.evaluation.verification import (
+    roc_curve,
+    verification_chance,
+    verification_figures,
+    verification_scores,
+)
+
+
+@dataclass(frozen=True, eq=False)
+class EvaluationResult:
+    """Figures of one model, or of chance and the ceiling too.
+
+    Args:
+        rows: in the columns of `RESULT_COLUMNS`.
+        scores: score tables by name, one row per trial or query.
+        curves: ROC points by name of the verification list: `fpr, tpr, threshold`.
+        notes: those of the trials.
+    """
+
+    rows: pd.DataFrame
+    scores: dict[str, pd.DataFrame]
+    curves: dict[str, pd.DataFrame]
+    notes: tuple[str, ...]
+
+
+def score(trials: TrialSet, scorer: Scorer, labels: Mapping[str, object]) -> EvaluationResult:
+    """Measure one model.
+
+    Args:
+        trials: as `build_trial_set` gives them.
+        scorer: the model's scores.
+        labels: which model this is: values of `results.LABEL_COLUMNS`. `data_sha` and `version` are filled in.
+
+    Raises:
+        RunError: scores that are not finite.
+    """
+    rows: list[dict[str, object]] = []
+    scores: dict[str, pd.DataFrame] = {}
+    curves: dict[str, pd.DataFrame] = {}
+    said = _labels(trials, labels)
+    verification, matching, retrieval = (
+        trials.verification_protocol,
+        trials.matching_protocol,
+        trials.retrieval_protocol,
+    )
+    for verified in trials.verification:
+        found = checked_scores(scorer.pairs(verified.voice, verified.face))
+        figures = verification_figures(verified, found, trials.dataset, verification, *trials.resamples(verification))
+        rows += _rows(figures, _place(verified), said)
+        scores[_key(verified)] = verification_scores(verified, found, trials.dataset)
+        curves[_key(verified)] = roc_curve(verified, found)
+    for matched in trials.matching:
+        found = matching_scores(matched, scorer)
+        figures = matching_figures(
+            matched, found, trials.dataset, matching, trials.gallery_sizes, *trials.resamples(matching)
+        )
+        rows += _rows(figures, _place(matched), said)
+        scores[_key(matched)] = matching_score_table(matched, found, trials.dataset)
+    for queries in trials.queries:
+        ranking = rank_queries(queries, scorer, trials.dataset, retrieval.recall_at)
+        figures = retrieval_figures(queries, ranking, retrieval, *trials.resamples(retrieval))
+        rows += _rows(figures, _place(queries), said)
+        scores[_key(queries)] = ranking
+    return EvaluationResult(results_frame(rows), scores, curves, trials.notes)
+
+
+def chance(trials: TrialSet) -> pd.DataFrame:
+    """Rows of `method=chance`, in closed form."""
+    said = _labels(trials, {"method": "chance"})
+    rows: list[dict[str, object]] = []
+    for verified in trials.verification:
+        figures = verification_chance(verified, trials.dataset, trials.verification_protocol)
+        rows += _rows(figures, _place(verified), said)
+    for matched in trials.matching:
+        rows += _rows(matching_chance(matched, trials.dataset, trials.gallery_sizes), _place(matched), said)
+    for queries in trials.queries:
+        rows += _rows(retrieval_chance(queries, trials.retrieval_protocol), _place(queries), said)
+    return results_frame(rows)
+
+
+def oracle(trials: TrialSet) -> EvaluationResult | None:
+    """The ceiling on the same trials: `method=oracle`, from the true latents of an embedded world.
+
+    Returns:
+        None when the dataset holds no truth. No rows, and a note why, when its truth is that of other identities.
+
+    Raises:
+        RequestError: the truth cannot be read.
+    """
+    truth = Oracle.open(trials.dataset.root)
+    if truth is None:
+        return None
+    used = {
+        *trials.dataset.voices["identity"].iloc[trials.voices],
+        *trials.dataset.faces["identity"].iloc[trials.faces],
+    }
+    try:
+        truth.llr(sorted(used), sorted(used))
+    except RequestError as error:
+        return EvaluationResult(results_frame([]), {}, {}, (f"no ceiling: {error}",))
+    return score(trials, OracleScorer(trials.dataset, truth), {"method": "oracle"})
+
+
+def evaluate(
+    dataset: Dataset,
+    scorer: Scorer,
+    labels: Mapping[str, object],
+    *,
+    protocols: Sequence[str] = PROTOCOLS,
+    split: str = "test",
+    strata: Sequence[str] | None = None,
+    gallery_sizes: Sequence[int] | None = None,
+    seed: int = 0,
+    replicates: int | None = None,
+) -> EvaluationResult:
+    """Measure one model on a dataset, with rows of chance and, where there is a truth, of the ceiling.
+
+    Args:
+        dataset, protocols, split, strata, gallery_sizes, seed, replicates: as in `build_trial_set`.
+        scorer, labels: as in `score`.
+
+    Returns:
+        The model's scores and curves, and rows of all three.
+    """
+    trials = build_trial_set(
+        dataset,
+        protocols=protocols,
+        split=split,
+        strata=strata,
+        gallery_sizes=gallery_sizes,
+        seed=seed,
+        replicates=replicates,
+    )
+    result = score(trials, scorer, labels)
+    ceiling = oracle(trials)
+    tables = [result.rows, chance(trials)]
+    notes = result.notes
+    if ceiling is not None:
+        tables.append(ceiling.rows)
+        # The ceiling's notes repeat those of the trials, unless it has one of its own.
+        notes += tuple(note for note in ceiling.notes if note not in notes)
+    rows = pd.concat([table for table in tables if len(table)], ignore_index=True)
+    return EvaluationResult(rows, result.scores, result.curves, notes)
+
+
+def _labels(trials: TrialSet, labels: Mapping[str, object]) -> dict[str, object]:
+    return {"data_sha": trials.dataset.sha, "version": __version__, **labels}
+
+
+def _place(trials: VerificationTrials | MatchingTrials | Queries) -> dict[str, object]:
+    if isinstance(trials, VerificationTrials):
+        return {"protocol": "verification", "direction": "", "stratum": trials.stratum, "seen": trials.seen}
+    protocol = "matching" if isinstance(trials, MatchingTrials) else "retrieval"
+    return {
+        "protocol": protocol,
+        "direction": trials.direction,
+        "stratum": trials.stratum,
+        "seen": trials.seen,
+    }
+
+
+def _key(trials: VerificationTrials | MatchingTrials | Queries) -> str:
+    """Name of a score table."""
+    place = _place(trials)
+    if place["protocol"] == "verification":
+        return f"verification-{place['seen']}-{place['stratum']}"
+    suffix = "" if place["stratum"] == "U" else f"-{place['stratum']}"
+    return f"{place['protocol']}-{place['seen']}-{place['direction']}{suffix}"
+
+
+def _rows(
+    figures: Sequence[Figure], place: Mapping[str, object], labels: Mapping[str, object]
+) -> list[dict[str, object]]:
+    return [figure_row(figure, place, labels) for figure in figures]

@@ -1,0 +1,204 @@
+"""The results table: one row per figure, in columns that other people's scripts rely on."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from lowshot.errors import RequestError
+from lowshot.evaluation.trial_files import write_table
+from lowshot.metrics.bootstrap import Interval
+
+RESULT_COLUMNS = (
+    "run_id",
+    "method",
+    "init",
+    "adaptation",
+    "protocol",
+    "direction",
+    "stratum",
+    "seen",
+    "gallery_size",
+    "fraction",
+    "subset_seed",
+    "train_seed",
+    "metric",
+    "value",
+    "ci_low",
+    "ci_high",
+    "ci_method",
+    "n_trials",
+    "n_identities",
+    "n_ties",
+    "data_sha",
+    "config_sha",
+    "version",
+)
+LABEL_COLUMNS = (
+    "run_id",
+    "method",
+    "init",
+    "adaptation",
+    "fraction",
+    "subset_seed",
+    "train_seed",
+    "data_sha",
+    "config_sha",
+    "version",
+)
+"""The columns that say which model was measured; the caller of an evaluation fills them in."""
+
+_REAL = ("value", "ci_low", "ci_high", "fraction")
+_WHOLE = ("gallery_size", "subset_seed", "train_seed", "n_trials", "n_identities", "n_ties")
+# Text columns of the score tables, beside candidate_1, candidate_2, ...
+_NAMES = ("voice", "face", "voice_identity", "face_identity", "direction", "probe", "identity", "target", "query")
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One measured or closed-form figure on one list of trials.
+
+    Args:
+        metric: auc, eer, min_dcf, accuracy, map, recall@1, ...
+        value: in [0, 1].
+        n_trials: trials of verification and matching, queries of retrieval.
+        n_identities: identities that take part in them.
+        interval: None where the figure has none.
+        n_ties: trials that a tie decides; None for a closed form.
+        gallery_size: N of 1:N matching.
+    """
+
+    metric: str
+    value: float
+    n_trials: int
+    n_identities: int
+    interval: Interval | None = None
+    n_ties: int | None = None
+    gallery_size: int | None = None
+
+
+def figure_row(figure: Figure, place: Mapping[str, object], labels: Mapping[str, object]) -> dict[str, object]:
+    """One row of results.
+
+    Args:
+        figure: what was measured.
+        place: protocol, direction, stratum and seen.
+        labels: values of `LABEL_COLUMNS`; those left out stay empty.
+
+    Raises:
+        ValueError: a label that is none of `LABEL_COLUMNS`.
+    """
+    unknown = set(labels) - set(LABEL_COLUMNS)
+    if unknown:
+        raise ValueError(f"labels {sorted(unknown)} are none of {LABEL_COLUMNS}")
+    interval = figure.interval or Interval(float("nan"), float("nan"), "")
+    return {
+        **labels,
+        **place,
+        "metric": figure.metric,
+        "value": figure.value,
+        "ci_low": interval.low,
+        "ci_high": interval.high,
+        "ci_method": interval.method,
+        "n_trials": figure.n_trials,
+        "n_identities": figure.n_identities,
+        "n_ties": figure.n_ties,
+        "gallery_size": figure.gallery_size,
+    }
+
+
+def results_frame(rows: Iterable[Mapping[str, object]]) -> pd.DataFrame:
+    """Rows as a table: all of `RESULT_COLUMNS`, text columns without gaps, whole numbers that may be missing."""
+    return _typed(pd.DataFrame([dict(row) for row in rows], columns=list(RESULT_COLUMNS)))
+
+
+def write_results(path: Path, results: pd.DataFrame) -> None:
+    """Write a results table as CSV, atomically.
+
+    Args:
+        path: the file.
+        results: with the columns of `RESULT_COLUMNS`, in any order.
+
+    Raises:
+        RequestError: a column is missing or none of them.
+    """
+    write_table(path, _typed(_checked(results, "results")))
+
+
+def read_results(path: Path) -> pd.DataFrame:
+    """Read a results table.
+
+    Raises:
+        RequestError: the file is missing, is not a CSV table, lacks a column, or holds text for a number.
+    """
+    if not path.is_file():
+        raise RequestError(f"{path}: no such results table; `lowshot evaluate` writes one")
+    table = _checked(_read_text(path), str(path))
+    for column in (*_REAL, *_WHOLE):
+        numbers = pd.to_numeric(table[column].replace("", "nan"), errors="coerce").to_numpy(dtype=np.float64)
+        wrong = np.isnan(numbers) & (table[column] != "").to_numpy()
+        if column in _WHOLE:
+            wrong |= ~np.isnan(numbers) & (numbers % 1 != 0)
+        if wrong.any():
+            row = int(wrong.argmax())
+            raise RequestError(
+                f"{path}, row {row + 2}: {column} '{table[column].iloc[row]}' is not a number it can hold"
+            )
+        table[column] = table[column].replace("", "nan").astype("float64")
+    return _typed(table)
+
+
+def write_scores(folder: Path, scores: Mapping[str, pd.DataFrame]) -> None:
+    """Write score tables as `folder`/<key>.csv, each atomically."""
+    for key, table in scores.items():
+        write_table(folder / f"{key}.csv", table)
+
+
+def read_scores(path: Path) -> pd.DataFrame:
+    """Read a score table: names as text, everything else as numbers, NaN where a cell is empty.
+
+    Raises:
+        RequestError: the file is missing, is not a CSV table, or holds text for a number.
+    """
+    if not path.is_file():
+        raise RequestError(f"{path}: no such score table; `lowshot evaluate` writes one per list of trials")
+    table = _read_text(path)
+    for column in table.columns:
+        if column in _NAMES or column.startswith("candidate_"):
+            continue
+        try:
+            table[column] = table[column].replace("", "nan").astype("float64")
+        except ValueError as error:
+            raise RequestError(f"{path}: column '{column}' must hold numbers ({error})") from error
+    return table
+
+
+def _read_text(path: Path) -> pd.DataFrame:
+    try:
+        return pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        raise RequestError(f"{path}: not a CSV table in UTF-8 ({str(error).strip()})") from error
+
+
+def _checked(table: pd.DataFrame, name: str) -> pd.DataFrame:
+    missing = [column for column in RESULT_COLUMNS if column not in table.columns]
+    if missing:
+        raise RequestError(f"{name}: column '{missing[0]}' is missing; a results table has {', '.join(RESULT_COLUMNS)}")
+    extra = [column for column in table.columns if column not in RESULT_COLUMNS]
+    if extra:
+        raise RequestError(f"{name}: column '{extra[0]}' is none of a results table: {', '.join(RESULT_COLUMNS)}")
+    return table[list(RESULT_COLUMNS)].copy()
+
+
+def _typed(table: pd.DataFrame) -> pd.DataFrame:
+    for column in RESULT_COLUMNS:
+        if column in _REAL:
+            table[column] = pd.to_numeric(table[column]).astype("float64")
+        elif column in _WHOLE:
+            table[column] = pd.to_numeric(table[column]).astype("Int64")
+        else:
+            text = table[column].astype(object)
+            table[column] = text.where(text.notna(), "").astype(str)
+    return table

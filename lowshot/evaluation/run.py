@@ -1,0 +1,83 @@
+"""From a model to its figures and score files."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandas as pd
+
+from lowshot.data.reader import MediaReader
+from lowshot.errors import RequestError
+from lowshot.evaluation.embed import embed
+from lowshot.evaluation.evaluate import EvaluationResult, chance, oracle, score
+from lowshot.evaluation.results import RESULT_COLUMNS, write_results, write_scores
+from lowshot.evaluation.scorers import EmbeddingScorer
+from lowshot.evaluation.trial_set import TrialSet
+from lowshot.models.two_tower import TwoTower
+
+
+def score_model(
+    trials: TrialSet, model: TwoTower, reader: MediaReader, labels: Mapping[str, object]
+) -> EvaluationResult:
+    """Embed the media of the trials, each once, and measure.
+
+    Args:
+        trials: of the dataset that `reader` reads.
+        model: the towers.
+        reader: decoded media.
+        labels: what the model is, for the columns of results.csv.
+    """
+    vectors = embed(model, reader, trials.voices, trials.faces)
+    return score(trials, EmbeddingScorer(vectors.voice, vectors.face), labels)
+
+
+def labels_of(run_id: str, facts: Mapping[str, str]) -> dict[str, object]:
+    """Label columns of results.csv from the facts written with a model's weights."""
+    return {
+        "run_id": run_id,
+        "method": facts.get("method", "unknown"),
+        "init": facts.get("init", ""),
+        "adaptation": facts.get("adaptation", "none"),
+        "fraction": float(facts.get("fraction", "0")),
+        "subset_seed": _whole(facts.get("subset_seed")),
+        "train_seed": _whole(facts.get("train_seed")),
+        "config_sha": facts.get("config_sha", ""),
+    }
+
+
+def _whole(text: str | None) -> int | None:
+    return int(text) if text else None
+
+
+def write_evaluation(out: Path, trials: TrialSet, models: Mapping[str, EvaluationResult]) -> pd.DataFrame:
+    """Write results.csv and scores/<model>/ of models on the same trials, beside chance and the ceiling.
+
+    Args:
+        out: the directory.
+        trials: what the models were measured on.
+        models: results by model key, which names the folder of scores.
+
+    Returns:
+        All rows, as they were written.
+    """
+    ceiling = oracle(trials)
+    for key, result in {**models, **({"oracle": ceiling} if ceiling else {})}.items():
+        write_scores(out / "scores" / key, result.scores)
+    tables = [result.rows for result in models.values()] + [chance(trials)] + ([ceiling.rows] if ceiling else [])
+    rows = pd.concat(tables, ignore_index=True)[list(RESULT_COLUMNS)]
+    write_results(out / "results.csv", rows)
+    return rows
+
+
+def check_trial_files(trials: TrialSet) -> None:
+    """Refuse trials whose media are missing, before anything is embedded.
+
+    Raises:
+        RequestError: names the missing files.
+    """
+    if trials.dataset.has_features:
+        raise RequestError(
+            f"{trials.dataset.root}: holds feature vectors, which no tower of this model takes; "
+            "score them as they are with --embeddings"
+        )
+    trials.dataset.check_files("voice", trials.voices)
+    trials.dataset.check_files("face", trials.faces)

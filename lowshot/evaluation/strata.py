@@ -1,0 +1,56 @@
+"""Strata: which rows share gender, nationality, age group."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from lowshot.data.dataset import Dataset
+from lowshot.data.manifest import MODALITIES
+from lowshot.evaluation.draws import IntArray
+
+
+def missing_attributes(dataset: Dataset, attributes: Sequence[str]) -> list[str]:
+    """Those of the attributes that the manifest has no column for."""
+    return [attribute for attribute in attributes if attribute not in dataset.manifest.columns]
+
+
+def age_group(age: str, bounds: Sequence[float]) -> str:
+    """The group of an age: `bounds` (30, 45, 60) give <30, 30-44, 45-59 and 60+.
+
+    Args:
+        age: years as text; text that is no number is a group's name already; empty or nan: unknown.
+        bounds: rising lower bounds of all groups but the first, in years.
+
+    Returns:
+        A name, empty when the age is unknown.
+    """
+    text = age.strip()
+    try:
+        years = float(text)
+    except ValueError:
+        return text
+    if not np.isfinite(years):
+        return ""
+    above = int(np.searchsorted(bounds, years, side="right"))
+    if above == 0:
+        return f"<{bounds[0]:g}"
+    return f"{bounds[-1]:g}+" if above == len(bounds) else f"{bounds[above - 1]:g}-{bounds[above] - 1:g}"
+
+
+def attribute_groups(dataset: Dataset, attributes: Sequence[str], age_bounds: Sequence[float]) -> dict[str, IntArray]:
+    """Code of each row's values of the attributes, by modality; -1 where one is unknown, 0 without attributes."""
+    columns = {}
+    for modality in MODALITIES:
+        frame = dataset.rows(modality)
+        values = pd.DataFrame({a: frame[a].str.strip() for a in attributes}, index=frame.index)
+        if "age" in attributes:
+            values["age"] = values["age"].map(lambda age: age_group(age, age_bounds))
+        columns[modality] = values
+    if not attributes:
+        return {modality: np.zeros(len(values), dtype=np.int64) for modality, values in columns.items()}
+    together = pd.concat(list(columns.values()), ignore_index=True)
+    codes: IntArray = np.array(together.groupby(list(attributes), sort=True).ngroup(), dtype=np.int64)
+    codes[(together == "").any(axis=1).to_numpy()] = -1
+    split = len(columns["voice"])
+    return {"voice": codes[:split], "face": codes[split:]}

@@ -1,0 +1,243 @@
+"""A trial set: every list of trials that models are measured on, built once and the same for all of them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from lowshot.data.dataset import Dataset
+from lowshot.errors import RequestError
+from lowshot.evaluation.matching import (
+    usable_sizes,
+)
+from lowshot.evaluation.protocols import (
+    PROTOCOLS,
+    MatchingProtocol,
+    RetrievalProtocol,
+    VerificationProtocol,
+    matching_protocol,
+    retrieval_protocol,
+    verification_protocol,
+)
+from lowshot.evaluation.retrieval import (
+    Queries,
+    random_order_map,
+    retrieval_queries,
+)
+from lowshot.evaluation.strata import missing_attributes
+from lowshot.evaluation.trials import (
+    MatchingTrials,
+    Population,
+    RetrievalTrials,
+    VerificationTrials,
+    build_matching,
+    build_retrieval,
+    build_verification,
+    seen_heard_population,
+    split_population,
+)
+
+
+@dataclass(frozen=True, eq=False)
+class TrialSet:
+    """Everything a model is measured on, the same for every model.
+
+    Args:
+        dataset: voices and faces, and whose they are.
+        verification: one list per population and stratum.
+        matching: one list per direction and stratum.
+        retrieval: the voices and faces of a retrieval, or None.
+        queries: one list per direction of the retrieval.
+        gallery_sizes: N of the matching figures.
+        seed: seed of trials and resamples.
+        replicates: number of resamples; None: what each protocol names.
+        notes: what was skipped or left out, a line each, for the reader of the figures.
+    """
+
+    dataset: Dataset
+    verification: tuple[VerificationTrials, ...]
+    matching: tuple[MatchingTrials, ...]
+    retrieval: RetrievalTrials | None
+    queries: tuple[Queries, ...]
+    gallery_sizes: tuple[int, ...]
+    seed: int
+    replicates: int | None
+    notes: tuple[str, ...]
+    verification_protocol: VerificationProtocol = field(default_factory=verification_protocol)
+    matching_protocol: MatchingProtocol = field(default_factory=matching_protocol)
+    retrieval_protocol: RetrievalProtocol = field(default_factory=retrieval_protocol)
+
+    def resamples(self, protocol: VerificationProtocol | MatchingProtocol | RetrievalProtocol) -> tuple[int, int]:
+        """Number of resamples for the intervals of a protocol, and their seed."""
+        return self.replicates or protocol.interval.replicates, self.seed
+
+    @property
+    def voices(self) -> np.ndarray:
+        """Row numbers of all voices that take part: what must be embedded, once each."""
+        return self._rows("voice")
+
+    @property
+    def faces(self) -> np.ndarray:
+        """Row numbers of all faces that take part: what must be embedded, once each."""
+        return self._rows("face")
+
+    def _rows(self, modality: str) -> np.ndarray:
+        used = [part.voice if modality == "voice" else part.face for part in self.verification]
+        for part in self.matching:
+            is_probe = part.direction.startswith(modality)
+            used.append(part.probe if is_probe else np.append(part.target, part.impostors[part.impostors >= 0]))
+        if self.retrieval is not None:
+            used.append(self.retrieval.voices if modality == "voice" else self.retrieval.faces)
+        return np.unique(np.concatenate(used))
+
+
+def build_trial_set(
+    dataset: Dataset,
+    *,
+    protocols: Sequence[str] = PROTOCOLS,
+    split: str = "test",
+    strata: Sequence[str] | None = None,
+    gallery_sizes: Sequence[int] | None = None,
+    seed: int = 0,
+    replicates: int | None = None,
+) -> TrialSet:
+    """Build trials from a manifest.
+
+    Args:
+        dataset: voices and faces with identities.
+        protocols: some of `PROTOCOLS`.
+        split: `test`, or `val` for selecting a model.
+        strata: strata of verification; None: those the protocol names.
+        gallery_sizes: N of matching, each at least 2; None: those the protocol names.
+        seed: seed of trials and resamples.
+        replicates: number of resamples for intervals; None: what the protocols name.
+
+    Raises:
+        RequestError: an unknown protocol, stratum or size, a split in which trials cannot be built, or nothing left to
+            measure.
+    """
+    for name in protocols:
+        if name not in PROTOCOLS:
+            raise RequestError(f"no protocol '{name}'; there are {', '.join(PROTOCOLS)}")
+    verification, matching, retrieval = verification_protocol(), matching_protocol(), retrieval_protocol()
+    strata = tuple(strata or verification.default_strata)
+    for stratum in strata:
+        verification.attributes(stratum)
+    sizes = sorted(set(gallery_sizes or matching.gallery_sizes))
+    if sizes[0] < 2:
+        raise RequestError(f"gallery size {sizes[0]}: matching needs at least 2 candidates")
+    population = split_population(dataset, split)
+    notes: list[str] = []
+    if population.unlabelled:
+        notes.append(f"{population.unlabelled} rows of split {split} have no identity and take part in no trial")
+    verified: list[VerificationTrials] = []
+    matched: list[MatchingTrials] = []
+    if "verification" in protocols:
+        verified = _verification(dataset, population, verification, strata, seed, notes)
+        # Held-out clips of training identities are a second test population; validation has none.
+        held_out = seen_heard_population(dataset) if split == "test" else None
+        if held_out is not None:
+            again = [stratum for stratum in strata if stratum in verification.seen_heard_strata]
+            verified += _verification(dataset, held_out, verification, again, seed, notes)
+    if "matching" in protocols:
+        matched = _matching(dataset, population, matching, sizes, seed, notes)
+    gallery = build_retrieval(population) if "retrieval" in protocols else None
+    queries = _queries(dataset, gallery, retrieval, notes) if gallery is not None else []
+    if not (verified or matched or queries):
+        raise RequestError(
+            f"{dataset.name}, split {split}: nothing to measure; {'; '.join(notes) or 'name a protocol'}"
+        )
+    return TrialSet(
+        dataset=dataset,
+        verification=tuple(verified),
+        matching=tuple(matched),
+        retrieval=gallery,
+        queries=tuple(queries),
+        gallery_sizes=tuple(sizes),
+        seed=seed,
+        replicates=replicates,
+        notes=tuple(notes),
+        verification_protocol=verification,
+        matching_protocol=matching,
+        retrieval_protocol=retrieval,
+    )
+
+
+def _verification(
+    dataset: Dataset,
+    population: Population,
+    protocol: VerificationProtocol,
+    strata: Sequence[str],
+    seed: int,
+    notes: list[str],
+) -> list[VerificationTrials]:
+    built = []
+    for stratum in strata:
+        name = f"verification {stratum} {population.seen}"
+        attributes = protocol.attributes(stratum)
+        if _lacks(dataset, attributes, name, notes):
+            continue
+        trials = build_verification(dataset, population, stratum, attributes, protocol.age_bounds, seed)
+        if _note(len(trials) // 2, trials.left_out, trials.same_video, name, "voice", notes):
+            built.append(trials)
+    return built
+
+
+def _matching(
+    dataset: Dataset,
+    population: Population,
+    protocol: MatchingProtocol,
+    sizes: Sequence[int],
+    seed: int,
+    notes: list[str],
+) -> list[MatchingTrials]:
+    built = []
+    for stratum in protocol.default_strata:
+        attributes = protocol.attributes(stratum)
+        for direction in protocol.directions:
+            name = f"matching {stratum} {direction}"
+            if _lacks(dataset, attributes, name, notes):
+                continue
+            trials = build_matching(
+                dataset, population, direction, sizes[-1], stratum, attributes, protocol.age_bounds, seed
+            )
+            if not _note(len(trials), trials.left_out, trials.same_video, name, "probe", notes):
+                continue
+            if trials.largest < sizes[-1]:
+                notes.append(f"{name}: galleries go up to {trials.largest}, there are too few identities for more")
+            if usable_sizes(trials, sizes):
+                built.append(trials)
+    return built
+
+
+def _queries(dataset: Dataset, trials: RetrievalTrials, protocol: RetrievalProtocol, notes: list[str]) -> list[Queries]:
+    built = []
+    for direction in protocol.directions:
+        queries = retrieval_queries(trials, direction, dataset)
+        if _note(len(queries), queries.left_out, 0, f"retrieval {direction}", "query", notes):
+            built.append(queries)
+            prevalence = float((queries.relevant / queries.ranked).mean())
+            notes.append(
+                f"retrieval {direction}: chance mAP is that of equal scores, {prevalence:.4f}; "
+                f"a random order expects {random_order_map(queries):.4f}"
+            )
+    return built
+
+
+def _lacks(dataset: Dataset, attributes: Sequence[str], name: str, notes: list[str]) -> bool:
+    missing = missing_attributes(dataset, attributes)
+    if missing:
+        notes.append(f"{name}: skipped, the manifest has no column '{missing[0]}'")
+    return bool(missing)
+
+
+def _note(kept: int, left_out: int, same_video: int, name: str, noun: str, notes: list[str]) -> bool:
+    """Note what a list lacks; false when it has no trials."""
+    if not kept:
+        notes.append(f"{name}: skipped, no {noun} has a match of its own and an eligible impostor")
+        return False
+    if left_out:
+        notes.append(f"{name}: {left_out} of {kept + left_out} {noun} rows left out for want of a match or an impostor")
+    if same_video:
+        notes.append(f"{name}: {same_video} of {kept} positives are of one video, their identity has no other")
+    return True
