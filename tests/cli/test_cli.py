@@ -1,0 +1,197 @@
+"""The command line as a person types it: in process, on the micro world."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from lowshot import cli
+
+
+@pytest.fixture
+def lowshot(capsys, monkeypatch):
+    """Run a command line; gives (exit code, standard output, standard error)."""
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["lowshot", *map(str, arguments)])
+        code = 0
+        try:
+            cli.main()
+        except SystemExit as stopped:
+            code = stopped.code or 0
+        out = capsys.readouterr()
+        return code, out.out, out.err
+
+    return run
+
+
+@pytest.fixture
+def sets(config, tmp_path):
+    """The micro settings, as a user would keep them."""
+    path = tmp_path / "micro.yaml"
+    path.write_text(config.to_yaml())
+    return ("--config", path)
+
+
+def error_line(err):
+    """The one line of an error; progress stands above it."""
+    line = err.strip().splitlines()[-1]
+    assert line.startswith("lowshot: ")
+    assert "Traceback" not in err
+    return line
+
+
+def test_the_three_bare_commands_work_one_after_the_other(lowshot, sets):
+    code, out, _ = lowshot("pretrain", *sets)
+    assert (code, out.strip()) == (0, "runs/0001-pretrain-cmpc")
+    code, out, _ = lowshot("finetune", "--labels", 0.3)
+    assert (code, out.strip()) == (0, "runs/0002-finetune-cmpc-0.3")
+    code, out, _ = lowshot("evaluate", "--protocol", "matching", "--set", "evaluate.replicates=100")
+    assert code == 0
+    assert "chance" in out
+    folder = next(Path("runs").glob("0003-*"))
+    results = pd.read_csv(folder / "results.csv")
+    assert set(results["protocol"]) == {"matching"}
+    assert set(results["method"]) == {"cmpc", "chance", "oracle"}
+    ours = results[results["method"] == "cmpc"]
+    assert set(ours["adaptation"]) == {"finetune"}
+    assert set(ours["fraction"]) == {0.3}
+    assert (folder / "report.html").is_file()
+    assert list((folder / "plots").glob("*.png"))
+
+
+def test_probe_from_scratch_and_evaluate_as_json(lowshot, sets):
+    assert lowshot("probe", "--labels", 0.5, "--from", "scratch", *sets)[0] == 0
+    code, out, _ = lowshot("evaluate", "--protocol", "verification", "--json", "--set", "evaluate.replicates=100")
+    rows = json.loads(out)
+    assert code == 0
+    assert {row["method"] for row in rows} == {"scratch", "chance", "oracle"}
+
+
+def test_what_embed_writes_evaluate_reads_with_the_same_figures(lowshot, sets, tmp_path):
+    lowshot("pretrain", "--method", "cid", *sets)
+    assert lowshot("embed", "--out", tmp_path / "vectors")[0] == 0
+    common = ("--set", "evaluate.replicates=100", "--json")
+    direct = json.loads(lowshot("evaluate", *common)[1])
+    foreign = json.loads(lowshot("evaluate", "--embeddings", tmp_path / "vectors", *common)[1])
+    values = [[row["value"] for row in rows if row["method"] in {"cid", "embeddings"}] for rows in (direct, foreign)]
+    assert values[0] == pytest.approx(values[1])
+    assert len(values[0]) > 20
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fault"),
+    [
+        (("pretran",), "no such verb 'pretran'; did you mean 'pretrain'"),
+        (("pretrain", "--set", "train.epoch=3"), "unknown key 'train.epoch'; did you mean 'train.epochs'"),
+        (("pretrain", "--method", "cmcp"), "method 'cmcp' is unknown; did you mean 'cmpc'"),
+        (("pretrain", "--preset", "dmeo"), "no such preset; did you mean 'demo'"),
+        (("pretrain", "--data", "nowhere"), "nowhere: no such dataset"),
+        (("pretrain", "--config", "none.yaml"), "none.yaml: cannot be read"),
+        (("pretrain", "--sed", "3"), "--sed"),
+        (("finetune", "--from", "nowhere"), "nowhere: no such run or weights file"),
+        (("finetune",), "no finished pretrain run"),
+        (("evaluate",), "no finished pretrain or finetune or probe run"),
+        (("evaluate", "--protocol", "guessing"), "guessing"),
+        (("protocols", "show", "guessing"), "guessing"),
+        (("report", "nowhere"), "nowhere"),
+    ],
+)
+def test_a_wrong_request_is_one_line_with_exit_code_2(lowshot, tmp_path, arguments, fault):
+    code, out, err = lowshot(*arguments)
+    assert code == 2
+    assert out == ""
+    assert fault in error_line(err)
+    assert not list(Path.cwd().iterdir())
+
+
+@pytest.mark.parametrize("labels", ["0", "2", "-1", "0.01"])
+@pytest.mark.parametrize("verb", ["finetune", "probe"])
+def test_labels_that_make_no_sense_are_refused(lowshot, sets, verb, labels):
+    code, _, err = lowshot(verb, "--labels", labels, "--from", "scratch", *sets)
+    assert code == 2
+    assert "--labels" in error_line(err)
+    assert not list(Path.cwd().iterdir())
+
+
+def broken(world, folder, change):
+    """A copy of the micro world with another manifest."""
+    shutil.copytree(world, folder)
+    manifest = pd.read_csv(folder / "manifest.csv", dtype=str, keep_default_na=False)
+    change(manifest).to_csv(folder / "manifest.csv", index=False)
+    return folder
+
+
+def test_a_missing_file_stops_before_anything_is_written(lowshot, sets, world, tmp_path):
+    folder = broken(world, tmp_path / "data", lambda m: m)
+    train = pd.read_csv(folder / "manifest.csv", dtype=str, keep_default_na=False).query("split == 'train'")
+    (folder / train["path"].iloc[0]).unlink()
+    code, _, err = lowshot("pretrain", *sets, "--data", folder)
+    assert code == 2
+    assert train["path"].iloc[0] in error_line(err)
+    assert not list(Path.cwd().iterdir())
+
+
+def test_an_unreadable_file_is_named(lowshot, sets, world, tmp_path):
+    folder = broken(world, tmp_path / "data", lambda m: m)
+    train = pd.read_csv(folder / "manifest.csv", dtype=str, keep_default_na=False).query("split == 'train'")
+    (folder / train["path"].iloc[0]).write_bytes(b"no medium")
+    code, _, err = lowshot("pretrain", *sets, "--data", folder)
+    assert code == 2
+    assert train["path"].iloc[0] in error_line(err)
+    code, out, err = lowshot("data", "check", folder)
+    assert code == 2
+    assert train["path"].iloc[0] in out
+    assert "1 of" in error_line(err)
+
+
+def test_an_empty_test_split_and_one_modality_are_refused(lowshot, sets, world, tmp_path):
+    lowshot("pretrain", *sets)
+    without_test = broken(world, tmp_path / "a", lambda m: m[m["split"] != "test"])
+    code, _, err = lowshot("evaluate", "--data", without_test)
+    assert code == 2
+    assert "test" in error_line(err)
+    voices_only = broken(world, tmp_path / "b", lambda m: m[m["modality"] == "voice"])
+    code, _, err = lowshot("pretrain", *sets, "--data", voices_only)
+    assert code == 2
+    assert "no row with modality 'face'" in error_line(err)
+    assert sorted(path.name for path in Path("runs").iterdir()) == ["0001-pretrain-cmpc"]
+
+
+def test_help_is_quick_and_imports_no_torch():
+    code = "import sys; from lowshot import cli; sys.argv = ['lowshot', '--help']\ntry: cli.main()\nexcept SystemExit: pass\n"
+    code += "sys.exit('torch' in sys.modules or 'pandas' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0
+    for verb in cli.VERBS:
+        assert verb in done.stdout
+
+
+@pytest.mark.parametrize("verb", list(cli.VERBS))
+def test_every_verb_explains_itself(lowshot, verb):
+    code, out, _ = lowshot(verb, "--help")
+    assert code == 0
+    assert len(out.splitlines()) > 4
+
+
+def test_protocols_are_listed_shown_and_built(lowshot, world, tmp_path):
+    assert lowshot("protocols", "list")[1].split() == ["verification", "matching", "retrieval"]
+    for name in ("verification", "matching", "retrieval"):
+        assert lowshot("protocols", "show", name)[1]
+    code, out, _ = lowshot("protocols", "build", "--data", world, "--out", tmp_path / "lists")
+    assert code == 0
+    assert len(out.split()) >= 4
+    code, out, _ = lowshot("protocols", "subsets", "--data", world, "--labels", 0.2)
+    assert (code, len(out.split())) == (0, 2)
+
+
+def test_data_is_described_and_the_machine_looked_at(lowshot, world):
+    code, out, _ = lowshot("data", "describe", world)
+    assert code == 0
+    assert "test: 18 videos of 6 identities, 18 voices, 36 faces" in out
+    code, out, _ = lowshot("doctor")
+    assert (code, out.strip().splitlines()[-1]) == (0, "nothing here would stop a run")
