@@ -48,10 +48,13 @@ def test_seeds_give_different_people_and_row_order_does_not():
 
 def test_another_process_gives_the_same_subset(world):
     code = (
-        "from lowshot.adapt.subsets import labelled_identities; from lowshot.data.manifest import read_manifest; "
-        f"from pathlib import Path; print(*labelled_identities(read_manifest(Path({str(world)!r}) / 'manifest.csv'), .5, 3))"
+        "import sys; from pathlib import Path; from lowshot.adapt.subsets import labelled_identities; "
+        "from lowshot.data.manifest import read_manifest; "
+        "print(*labelled_identities(read_manifest(Path(sys.argv[1])), 0.5, 3))"
     )
-    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    out = subprocess.run(
+        [sys.executable, "-c", code, str(world / "manifest.csv")], capture_output=True, text=True, check=True
+    ).stdout.split()
     from lowshot.data.manifest import read_manifest
 
     assert out == labelled_identities(read_manifest(world / "manifest.csv"), 0.5, 3)

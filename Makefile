@@ -1,0 +1,34 @@
+# `make demo` and `make test` set up all they need in .venv and then run.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo demo-seeds test lint clean
+
+demo: .venv/installed
+	$(BIN)/lowshot demo
+
+# Three training seeds: the table in README.md. About half an hour on two cores; called again after a stop, it goes on.
+demo-seeds: .venv/installed
+	$(BIN)/lowshot demo --seeds 3 --out runs/demo-seeds
+
+test: lint
+	$(BIN)/python -m pytest
+
+lint: .venv/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+
+.venv/installed: pyproject.toml constraints.txt | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
+	touch $@
+
+.venv/installed-dev: .venv/installed
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	touch $@
+
+clean:
+	rm -rf .venv build dist runs

@@ -1,0 +1,55 @@
+"""A built wheel works from any folder, presets and protocol definitions included."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+def run(*arguments: str, cwd: Path, **environment: str) -> str:
+    done = subprocess.run(
+        [sys.executable, *arguments],
+        cwd=cwd,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("wheel")
+    run("-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder / "dist"), cwd=ROOT)
+    wheel = next((folder / "dist").glob("*.whl"))
+    run("-m", "pip", "install", "--quiet", "--no-deps", "--target", str(folder / "site"), str(wheel), cwd=folder)
+    return folder / "site"
+
+
+def lowshot(installed: Path, *arguments: str) -> str:
+    """The wheel's own lowshot: -P keeps the current folder off the path, and the wheel comes before the checkout."""
+    where = run("-P", "-c", "import lowshot; print(lowshot.__file__)", cwd=installed.parent, PYTHONPATH=str(installed))
+    assert Path(where.strip()).is_relative_to(installed)
+    return run("-P", "-m", "lowshot", *arguments, cwd=installed.parent, PYTHONPATH=str(installed))
+
+
+def test_protocols_and_presets_come_along(installed):
+    assert "strata" in lowshot(installed, "protocols", "show", "verification")
+    assert "tiny" in lowshot(installed, "demo", "--help")
+    assert (installed / "lowshot" / "py.typed").is_file()
+    assert list((installed / "lowshot" / "reporting" / "templates").glob("*.j2"))
+
+
+def test_the_wheel_trains_and_reports(installed, config, tmp_path):
+    (tmp_path / "micro.yaml").write_text(config.to_yaml())
+    run_folder = tmp_path / "run"
+    lowshot(installed, "pretrain", "--config", str(tmp_path / "micro.yaml"), "--out", str(run_folder))
+    replicates = ("--set", "evaluate.replicates=100")
+    lowshot(installed, "evaluate", "--model", str(run_folder), "--out", str(tmp_path / "out"), *replicates)
+    assert (tmp_path / "out" / "report.html").is_file()
