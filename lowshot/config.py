@@ -155,10 +155,17 @@ class Config(Section):
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
 
     def with_method(self, name: str) -> "Config":
-        """The same settings with method `name` at its defaults, or as they stand when it is that method already."""
+        """The same settings with another method.
+
+        Args:
+            name: one of `METHODS`. Settings that both methods have, by their names, carry over; the rest of the other
+                method's are defaults.
+        """
         if name == self.method.name:
             return self
-        return build_config([self.model_dump(mode="json"), {"method": {"name": name}}])
+        settings = self.model_dump(mode="json")
+        shared = {key: value for key, value in settings["method"].items() if key in METHODS[name].model_fields}
+        return build_config([settings, {"method": {**shared, "name": name}}])
 
     def to_yaml(self) -> str:
         """These settings as YAML that `read_yaml` takes back."""
@@ -227,23 +234,30 @@ def build_config(layers: Iterable[Mapping[str, Any]]) -> Config:
     """Lay settings over each other, later over earlier, and check the outcome.
 
     Args:
-        layers: nested mappings, weakest first. A layer that names another method drops the settings of the one before.
+        layers: nested mappings, weakest first. The last one that names a method decides which it is. Method settings
+            of a layer that names another are left out; those of a layer that names none are meant for whichever it is.
 
     Raises:
         RequestError: an unknown key (the nearest known one is named) or a value out of range.
     """
-    merged: dict[str, Any] = {}
+    layers = list(layers)
+    named = [name for layer in layers if (name := _method_named(layer)) is not None]
+    name = named[-1] if named else "cmpc"
+    if name not in METHODS:
+        raise RequestError(f"method '{name}' is unknown; {_nearest(name, METHODS)}")
+    merged: dict[str, Any] = {"method": {"name": name}}
     for layer in layers:
-        _merge(merged, layer)
-    method = merged.get("method")
-    if isinstance(method, dict):
-        method.setdefault("name", "cmpc")
-        if method["name"] not in METHODS:
-            raise RequestError(f"method '{method['name']}' is unknown; {_nearest(str(method['name']), METHODS)}")
+        foreign = _method_named(layer) not in {None, name}
+        _merge(merged, {key: value for key, value in layer.items() if not (foreign and key == "method")})
     try:
         return Config.model_validate(merged)
     except ValidationError as error:
         raise RequestError(_explain(error, merged)) from error
+
+
+def _method_named(layer: Mapping[str, Any]) -> str | None:
+    method = layer.get("method")
+    return str(method["name"]) if isinstance(method, Mapping) and "name" in method else None
 
 
 def _merge(base: dict[str, Any], layer: Mapping[str, Any]) -> None:
@@ -251,9 +265,7 @@ def _merge(base: dict[str, Any], layer: Mapping[str, Any]) -> None:
         if not isinstance(value, Mapping):
             base[key] = value
             continue
-        old = base.get(key)
-        renamed = "name" in value and isinstance(old, dict) and value["name"] != old.get("name")
-        if not isinstance(old, dict) or renamed:
+        if not isinstance(base.get(key), dict):
             base[key] = {}
         _merge(base[key], value)
 

@@ -2,11 +2,16 @@
 
 import json
 import platform
+import re
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
 
 from lowshot import __version__
 from lowshot.config import Config, build_config, read_yaml
@@ -16,6 +21,11 @@ from lowshot.files import write_text
 RUNS = Path("runs")
 MODEL = "model.safetensors"
 PROVENANCE = "provenance.json"
+CONFIG = "config.yaml"
+REPORT = "report.html"
+LOCK = Path("state") / ".lock"
+# What they write last is the page; runs of other kinds end in a model.
+MEASURING = ("evaluate", "demo")
 LIBRARIES = ("torch", "torchvision", "torchaudio", "numpy", "scikit-learn", "pandas", "scipy")
 
 
@@ -24,9 +34,10 @@ def new_run(kind: str, label: str, runs: Path = RUNS) -> Path:
 
     Args:
         kind: the verb that makes it.
-        label: what tells it from others of its kind.
+        label: what tells it from others of its kind; any text.
         runs: the folder that holds all runs.
     """
+    label = safe_name(label)
     number = 1 + max((_number(path) for path in runs.glob("[0-9]*-*")), default=0)
     while True:
         path = runs / f"{number:04d}-{kind}-{label}"
@@ -38,23 +49,84 @@ def new_run(kind: str, label: str, runs: Path = RUNS) -> Path:
             return path
 
 
+def safe_name(text: str) -> str:
+    """Any text as one name of a file or folder, on any operating system."""
+    return re.sub(r"[^\w.+-]", "_", text).strip(".") or "unnamed"
+
+
 def open_run(out: Path | None, kind: str, label: str) -> Path:
     """The directory that a verb writes to: `--out` where given, the next numbered run otherwise.
 
     Raises:
-        RequestError: `out` is a file, or holds something that is not a run of this kind.
+        RequestError: `out` is a file, or holds something other than an unfinished run of this kind.
     """
     if out is None:
         return new_run(kind, label)
     if out.is_file():
         raise RequestError(f"--out {out}: is a file; name a directory")
-    if out.is_dir() and any(out.iterdir()):
-        found = read_provenance(out).get("kind") if (out / PROVENANCE).is_file() else None
+    if not all(path.is_dir() or _left_behind(path) for path in out.rglob("*")):
+        found = read_provenance(out).get("kind")
         if found != kind:
             what = f"a {found} run" if found else "files that are not a run's"
             raise RequestError(f"--out {out}: holds {what}; name an empty directory")
+        if is_finished(out):
+            raise RequestError(f"--out {out}: holds a finished run; name another directory")
     out.mkdir(parents=True, exist_ok=True)
     return out
+
+
+def _left_behind(path: Path) -> bool:
+    """Whether a file is what a killed process leaves of a write or of a lock."""
+    return path.name.startswith(".") and (path.suffix == ".part" or path.name == LOCK.name)
+
+
+def start_run(run: Path, kind: str, config: Config, data_sha: str, **facts: Any) -> None:
+    """Say whose a run directory is before anything else is written to it: a run that is killed can be told.
+
+    Args:
+        run: as `open_run` or `new_run` gave it.
+        kind, config, data_sha, facts: as `write_provenance` takes them.
+    """
+    write_provenance(run, kind, config, data_sha, **facts, finished=False)
+    write_text(run / CONFIG, config.to_yaml())
+
+
+@contextmanager
+def lock_run(run: Path) -> Iterator[None]:
+    """Keep other processes from writing to a run while the block lasts. The lock ends with the process at the latest.
+
+    Raises:
+        RequestError: another process holds it.
+    """
+    path = run / LOCK
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise RequestError(
+            f"{run}: another process is writing to this run; wait until it ends, or name another directory with --out"
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def is_locked(run: Path) -> bool:
+    """Whether a process is writing to a run at this moment."""
+    try:
+        with lock_run(run):
+            return False
+    except RequestError:
+        return True
+
+
+def is_finished(run: Path) -> bool:
+    """Whether a run came to its end, and what it was made for is still there."""
+    provenance = read_provenance(run)
+    outcome = REPORT if provenance.get("kind") in MEASURING else MODEL
+    return bool(provenance.get("finished")) and (run / outcome).is_file()
 
 
 def _number(path: Path) -> int:
@@ -68,10 +140,28 @@ def newest_run(kinds: tuple[str, ...], runs: Path = RUNS) -> Path:
     Raises:
         RequestError: there is none.
     """
-    for path in sorted(runs.glob("[0-9]*-*"), key=_number, reverse=True):
-        if (path / MODEL).is_file() and read_provenance(path).get("kind") in kinds:
+    for path in _newest_first(runs):
+        if read_provenance(path).get("kind") in kinds and is_finished(path):
             return path
     raise RequestError(f"no finished {' or '.join(kinds)} run in {runs.resolve()}; run `lowshot pretrain` first")
+
+
+def unfinished_run(kind: str, same: Callable[[Path], bool], runs: Path = RUNS) -> Path | None:
+    """The newest unfinished run of a kind that no process is writing to.
+
+    Args:
+        kind: the verb that made it.
+        same: whether a run was asked for what is asked for now.
+        runs: the folder that holds all runs.
+    """
+    for path in _newest_first(runs):
+        if read_provenance(path).get("kind") == kind and not is_finished(path) and same(path) and not is_locked(path):
+            return path
+    return None
+
+
+def _newest_first(runs: Path) -> list[Path]:
+    return sorted(runs.glob("[0-9]*-*"), key=_number, reverse=True)
 
 
 def read_provenance(run: Path) -> dict[str, Any]:
@@ -114,4 +204,4 @@ def read_config(run: Path) -> Config:
     Raises:
         RequestError: there are none, or this version does not know them.
     """
-    return build_config([read_yaml(run / "config.yaml")])
+    return build_config([read_yaml(run / CONFIG)])

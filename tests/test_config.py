@@ -38,11 +38,35 @@ def test_a_key_of_another_method_is_unknown():
 def test_an_unknown_method_names_the_nearest():
     with pytest.raises(RequestError, match="method 'cmcp' is unknown; did you mean 'cmpc'"):
         build_config([{"method": {"name": "cmcp"}}])
+    with pytest.raises(RequestError, match=r"method '\[1\]' is unknown"):
+        build_config([parse_set("method.name=[1]")])
 
 
-def test_naming_another_method_drops_the_settings_of_the_one_before():
-    config = build_config([{"method": {"kappa": 0.5}}, {"method": {"name": "cid"}}])
-    assert config.method.name == "cid"
+def test_settings_of_a_method_that_is_not_the_last_named_are_left_out():
+    cmpc = {"method": {"name": "cmpc", "kappa": 0.5, "temperature": 0.9}}
+    config = build_config([cmpc, {"method": {"name": "cid"}}])
+    assert config.method == build_config([{"method": {"name": "cid"}}]).method
+    back = build_config([cmpc, {"method": {"name": "cid", "temperature": 0.1}}, {"method": {"name": "cmpc"}}])
+    assert (back.method.kappa, back.method.temperature) == (0.5, 0.9)
+
+
+@pytest.mark.parametrize("base", [[], [{"method": {"name": "cmpc", "kappa": 0.5, "temperature": 0.9}}]])
+def test_settings_that_name_no_method_hold_for_the_one_that_is_named_later(base):
+    config = build_config([*base, parse_set("method.temperature=0.07"), {"method": {"name": "cid"}}])
+    assert (config.method.name, config.method.temperature) == ("cid", 0.07)
+
+
+def test_settings_that_name_no_method_and_do_not_fit_the_one_named_later_are_refused():
+    with pytest.raises(RequestError, match=r"unknown key 'method\.kappa'"):
+        build_config([parse_set("method.kappa=0.5"), {"method": {"name": "cid"}}])
+
+
+def test_another_method_takes_over_what_both_have():
+    config = build_config([parse_set("method.temperature=0.07"), parse_set("method.kappa=0.5")])
+    cid = config.with_method("cid")
+    assert (cid.method.name, cid.method.temperature) == ("cid", 0.07)
+    assert cid.with_method("cmpc").method == build_config([parse_set("method.temperature=0.07")]).method
+    assert config.with_method("cmpc") == config
 
 
 @pytest.mark.parametrize("item", ["train.epochs=0", "train.learning_rate=-1", "method.temperature=.nan", "seed=x"])

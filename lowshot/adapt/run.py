@@ -11,18 +11,29 @@ from lowshot.adapt.finetune import finetune
 from lowshot.adapt.probe import probe
 from lowshot.adapt.selection import Selected
 from lowshot.adapt.start import Start
-from lowshot.adapt.subsets import labelled_identities
+from lowshot.adapt.subsets import labelled_count, labelled_identities, training_people
 from lowshot.config import Config
 from lowshot.data.dataset import Dataset
 from lowshot.data.pairs import Videos, videos_of
 from lowshot.data.reader import MediaReader
 from lowshot.errors import RequestError
-from lowshot.files import atomic_path, write_text
+from lowshot.files import atomic_path
 from lowshot.models.weights import save_model
-from lowshot.runs import MODEL, open_run, write_provenance
+from lowshot.runs import MODEL, lock_run, open_run, start_run, write_provenance
 from lowshot.training.loop import default_device
 
 Adaptation = Literal["finetune", "probe"]
+
+
+def labelled_share(dataset: Dataset, fraction: float) -> str:
+    """What a labelled fraction comes to, as in `2 of 150 identities (1.3 %)`.
+
+    Raises:
+        RequestError: see `labelled_count`.
+    """
+    people = len(training_people(dataset.manifest))
+    count = labelled_count(people, fraction)
+    return f"{count} of {people} identities ({round(100 * count / people, 1):g} %)"
 
 
 def labelled_videos(dataset: Dataset, identities: list[str]) -> Videos:
@@ -59,7 +70,7 @@ def adapt(
     """Adapt a model with a labelled fraction and write the outcome as a run.
 
     Args:
-        start: the model to adapt.
+        start: the model to adapt, which learned from no labels yet.
         adaptation: `finetune` or `probe`.
         fraction: share of the training identities to label, in (0, 1].
         subset_seed: which identities.
@@ -71,8 +82,14 @@ def adapt(
         The run directory and how the weights were chosen.
 
     Raises:
-        RequestError: the fraction, the splits or a file do not allow it; nothing was written.
+        RequestError: the start, the fraction, the splits or a file do not allow it, and nothing was written; or another
+            process is writing to this run.
     """
+    if start.facts["adaptation"] != "none":
+        raise RequestError(
+            f"--from {start.name}: is adapted already ({start.facts['adaptation']} with labels), which would not be "
+            f"counted; name the pretrained run it started from ({start.facts.get('init', 'unknown')})"
+        )
     dataset = reader.dataset
     identities = labelled_identities(dataset.manifest, fraction, subset_seed)
     labelled = labelled_videos(dataset, identities)
@@ -82,35 +99,37 @@ def adapt(
         dataset.check_files("face", np.concatenate(videos.faces))
     method = start.facts["method"]
     run = open_run(out, adaptation, f"{method}-{fraction:g}")
-    seed = int(np.random.SeedSequence([config.seed, subset_seed]).generate_state(1, np.uint32)[0])
-    start.model.to(default_device())
-    if adaptation == "probe":
-        model, chosen = probe(start.model, labelled, validation, reader, config, seed)
-    else:
-        model, chosen = finetune(start.model, labelled, validation, reader, config, seed, scratch=start.scratch)
-    write_text(run / "config.yaml", config.to_yaml())
-    with atomic_path(run / "labelled.csv") as temporary:
-        pd.DataFrame({"identity": identities}).to_csv(temporary, index=False, lineterminator="\n")
-    facts = {
-        "method": method,
-        "init": start.name,
-        "adaptation": adaptation,
-        "fraction": f"{fraction:g}",
-        "subset_seed": str(subset_seed),
-        "train_seed": str(config.seed),
-        "data_sha": dataset.sha,
-        "config_sha": config.sha(),
-    }
-    save_model(model, run / MODEL, **facts)
-    write_provenance(
-        run,
-        adaptation,
-        config,
-        dataset.sha,
-        **{name: facts[name] for name in ("method", "init", "fraction", "subset_seed")},
-        labelled_identities=len(identities),
-        labelled_videos=len(labelled),
-        selected=asdict(chosen),
-        finished=True,
-    )
+    with lock_run(run):
+        facts = {"method": method, "init": start.name, "fraction": f"{fraction:g}", "subset_seed": str(subset_seed)}
+        record = {**facts, "start_sha": start.sha}
+        start_run(run, adaptation, config, dataset.sha, **record)
+        with atomic_path(run / "labelled.csv") as temporary:
+            pd.DataFrame({"identity": identities}).to_csv(temporary, index=False, lineterminator="\n")
+        seed = int(np.random.SeedSequence([config.seed, subset_seed]).generate_state(1, np.uint32)[0])
+        start.model.to(default_device())
+        if adaptation == "probe":
+            model, chosen = probe(start.model, labelled, validation, reader, config, seed)
+        else:
+            model, chosen = finetune(start.model, labelled, validation, reader, config, seed, scratch=start.scratch)
+        save_model(
+            model,
+            run / MODEL,
+            **facts,
+            adaptation=adaptation,
+            # Results are told apart by the seed of the pretraining, which the weights file alone may know.
+            train_seed=start.facts.get("train_seed", str(config.seed)),
+            data_sha=dataset.sha,
+            config_sha=config.sha(),
+        )
+        write_provenance(
+            run,
+            adaptation,
+            config,
+            dataset.sha,
+            **record,
+            labelled_identities=len(identities),
+            labelled_videos=len(labelled),
+            selected=asdict(chosen),
+            finished=True,
+        )
     return run, chosen

@@ -1,5 +1,6 @@
 """Where an adaptation or an evaluation takes its weights from: `--from` and `--model`."""
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -7,7 +8,7 @@ from lowshot.config import Config
 from lowshot.errors import RequestError
 from lowshot.models.two_tower import TwoTower
 from lowshot.models.weights import load_model
-from lowshot.runs import MODEL, newest_run, read_config
+from lowshot.runs import CONFIG, MODEL, newest_run, read_config
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,15 @@ class Start:
         """Whether the weights are fresh."""
         return self.facts["method"] == "scratch" and self.facts["adaptation"] == "none"
 
+    @property
+    def sha(self) -> str:
+        """Hash of the weights: 16 hexadecimal digits."""
+        digest = hashlib.sha256()
+        for name, value in sorted(self.model.state_dict().items()):
+            digest.update(f"{name} {list(value.shape)}".encode())
+            digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()[:16]
+
 
 def find_start(source: str | None, kinds: tuple[str, ...]) -> Start:
     """Load the model that a person named, or the newest one.
@@ -52,7 +62,7 @@ def find_start(source: str | None, kinds: tuple[str, ...]) -> Start:
     else:
         raise RequestError(f"{path}: no such run or weights file")
     model, facts = load_model(weights)
-    config = read_config(path) if path.is_dir() and (path / "config.yaml").is_file() else None
+    config = read_config(path) if path.is_dir() and (path / CONFIG).is_file() else None
     return Start(model, name, {"method": "unknown", "adaptation": "none", **facts}, config)
 
 

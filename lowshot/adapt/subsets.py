@@ -41,16 +41,17 @@ def labelling_order(people: pd.DataFrame, seed: int) -> list[str]:
         seed: of the subset. The order depends on the identities' names, genders and this seed alone.
 
     Returns:
-        All identities. Genders are interleaved by their shares, so that every prefix has them in about these shares,
-        and the first two identities are of different gender where there are two.
+        All identities, first one of each gender, then the genders interleaved by their shares, so that every prefix
+        has them in about these shares. Identities without a gender count as one more.
     """
     ordered = people.sort_values("identity", kind="stable").reset_index(drop=True)
     gender = ordered["gender"] if "gender" in ordered else pd.Series("", index=ordered.index)
     generator = np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, len(ordered)])))
     keys = pd.Series(0.0, index=ordered.index)
     for _, rows in gender.groupby(gender, sort=True).groups.items():
-        # Evenly spaced places in (0, 1): merging the groups by them keeps the shares in every prefix.
-        keys[rows] = (generator.permutation(len(rows)) + 0.5) / len(rows)
+        # Evenly spaced places from 0 on: merging the groups by them keeps the shares in every prefix, and the first of
+        # each group share place 0.
+        keys[rows] = generator.permutation(len(rows)) / len(rows)
     ranked = ordered.assign(key=keys, tie=generator.permutation(len(ordered)))
     return ranked.sort_values(["key", "tie"], kind="stable")["identity"].tolist()
 

@@ -88,7 +88,13 @@ def main() -> None:
             raise
         _say(f"{error.filename or 'a file'}: {error.strerror or error}")
         sys.exit(1)
+    except Exception as error:
+        # A library's error, as of a GPU that is full, or a fault of this program.
+        if debug:
+            raise
+        _say(f"{type(error).__name__}: {error} (`lowshot --debug ...` shows where)")
+        sys.exit(1)
 
 
 def _say(message: str) -> None:
-    click.echo(f"lowshot: {message}", err=True)
+    click.echo(f"lowshot: {' '.join(message.split())}", err=True)

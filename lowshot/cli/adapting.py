@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from lowshot.adapt.run import Adaptation, adapt
+from lowshot.adapt.run import Adaptation, adapt, labelled_share
 from lowshot.adapt.start import find_start, fresh_start
 from lowshot.cli.options import open_dataset, resolve_config
 from lowshot.config import Config, FaceConfig, ModelConfig, VoiceConfig
@@ -35,7 +35,7 @@ def run_adaptation(
         config = _with_model_of(config, start.model.voice_config, start.model.face_config, start.model.model_config)
     dataset = open_dataset(config.data)
     reader = MediaReader(dataset, config.voice, config.face)
-    click.echo(f"{adaptation} of {start.name} with {labels:g} of the identities labelled ...", err=True)
+    click.echo(f"{adaptation} of {start.name} with {labelled_share(dataset, labels)} labelled ...", err=True)
     run, chosen = adapt(start, adaptation, labels, subset_seed, reader, config, out)
     click.echo(
         f"validation AUC {chosen.start_auc:.4f} before, {chosen.val_auc:.4f} after "

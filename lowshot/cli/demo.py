@@ -13,7 +13,9 @@ from lowshot.cli.options import config_options, open_dataset, resolve_config
     "--seeds", type=click.IntRange(min=1), default=1, show_default=True, help="Training seeds, from --seed on."
 )
 @config_options
-@click.option("--out", type=click.Path(path_type=Path), metavar="RUN", help="Directory.  [default: the next in runs/]")
+@click.option(
+    "--out", type=click.Path(path_type=Path), metavar="RUN", help="Directory.  [default: a stopped one, or the next]"
+)
 def command(
     seeds: int,
     preset: str | None,
@@ -26,8 +28,8 @@ def command(
     """Run the whole job on embedded data and write a report.
 
     Pretrains CMPC and instance-wise contrast without labels, adapts both and fresh weights with a few labelled
-    identities by probes and fine-tuning, measures all by three protocols on unseen identities. Called again with the
-    same --out after a stop, it goes on where it was.
+    identities by probes and fine-tuning, measures all by three protocols on unseen identities. Given again after a
+    stop, the same command goes on where it was.
     """
     started = time.monotonic()
     config = resolve_config(preset, config_file, sets, {"data": data, "seed": seed})

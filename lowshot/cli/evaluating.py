@@ -1,6 +1,6 @@
 """What `lowshot evaluate` does once torch is wanted."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import click
@@ -16,9 +16,8 @@ from lowshot.evaluation.evaluate import EvaluationResult, score
 from lowshot.evaluation.run import check_trial_files, labels_of, score_model, write_evaluation
 from lowshot.evaluation.scorers import EmbeddingScorer
 from lowshot.evaluation.trial_set import TrialSet, build_trial_set
-from lowshot.files import write_text
 from lowshot.reporting.page import write_report
-from lowshot.runs import open_run, write_provenance
+from lowshot.runs import open_run, safe_name, start_run, write_provenance
 from lowshot.training.loop import default_device
 
 
@@ -31,11 +30,13 @@ def evaluate_model(
     dataset = open_dataset(config.data)
     trials = _trials(dataset, config, protocols, split)
     check_trial_files(trials)
-    click.echo(f"evaluate {start.name} on {dataset.name}, split {split}", err=True)
     reader = MediaReader(dataset, start.model.voice_config, start.model.face_config)
-    labels = labels_of(start.name, {"init": start.name, **start.facts})
-    result = score_model(trials, start.model.to(default_device()), reader, labels)
-    return _write(out, start.name, trials, result, config, {"model": start.name, "split": split})
+    model = start.model.to(default_device())
+    facts = {"init": start.name, **start.facts}
+    request = {"model": start.name, "split": split}
+    return _evaluate(
+        start.name, facts, lambda labels: score_model(trials, model, reader, labels), trials, config, out, request
+    )
 
 
 def evaluate_embeddings(
@@ -45,9 +46,10 @@ def evaluate_embeddings(
     if not dataset.has_features:
         raise RequestError(f"--embeddings {dataset.root}: no features.safetensors there; make one with `lowshot embed`")
     trials = _trials(dataset, config, protocols, split)
-    labels = labels_of(dataset.name, {"method": "embeddings", "init": "external"})
-    result = score(trials, EmbeddingScorer(dataset.features["voice"], dataset.features["face"]), labels)
-    return _write(out, dataset.name, trials, result, config, {"embeddings": dataset.name, "split": split})
+    scorer = EmbeddingScorer(dataset.features["voice"], dataset.features["face"])
+    facts = {"method": "embeddings", "init": "external"}
+    request = {"embeddings": dataset.name, "split": split}
+    return _evaluate(dataset.name, facts, lambda labels: score(trials, scorer, labels), trials, config, out, request)
 
 
 def _trials(dataset: Dataset, config: Config, protocols: Sequence[str], split: str) -> TrialSet:
@@ -63,16 +65,35 @@ def _trials(dataset: Dataset, config: Config, protocols: Sequence[str], split: s
     return trials
 
 
-def _write(
-    out: Path | None, name: str, trials: TrialSet, result: EvaluationResult, config: Config, facts: Mapping[str, str]
+def _evaluate(
+    name: str,
+    facts: Mapping[str, str],
+    measure: Callable[[Mapping[str, object]], EvaluationResult],
+    trials: TrialSet,
+    config: Config,
+    out: Path | None,
+    request: Mapping[str, str],
 ) -> tuple[Path, pd.DataFrame]:
-    directory = open_run(out, "evaluate", Path(name).stem)
-    rows = write_evaluation(directory, trials, {"model": result})
-    write_text(directory / "config.yaml", config.to_yaml())
-    write_provenance(
-        directory, "evaluate", config, trials.dataset.sha, **facts, notes=list(trials.notes), finished=True
-    )
-    write_report(directory, title=f"{name} on {trials.dataset.name}", curves={}, commands=_command())
+    """Measure one model into a run directory.
+
+    Args:
+        name: of the model's run, file or dataset.
+        facts: what is known of the model.
+        measure: its figures, given its labels.
+        trials: what it is measured on.
+        config: written to config.yaml.
+        out: `--out`, if given.
+        request: what was asked for, for provenance.json.
+    """
+    # Not the stem of the name: in a run's name, what follows a dot is a labelled fraction.
+    key = safe_name(name.removesuffix(".safetensors"))
+    directory = open_run(out, "evaluate", key)
+    sha = trials.dataset.sha
+    start_run(directory, "evaluate", config, sha, **request)
+    click.echo(f"evaluate {name} on {trials.dataset.name}, split {request['split']}", err=True)
+    rows = write_evaluation(directory, trials, {key: measure(labels_of(key, facts))})
+    write_provenance(directory, "evaluate", config, sha, **request, notes=list(trials.notes), finished=True)
+    write_report(directory, title=f"{key} on {trials.dataset.name}", curves={}, commands=_command())
     return directory, rows
 
 

@@ -10,11 +10,14 @@ import click
 @click.argument("directory", type=click.Path(path_type=Path))
 def command(directory: Path) -> None:
     """Make plots/ and report.html anew from the results.csv in DIRECTORY (of `demo` or `evaluate`)."""
+    from lowshot.experiments.curves import pretraining_curves
     from lowshot.reporting.page import write_report
+    from lowshot.reporting.tables import check, read_csv
     from lowshot.runs import read_provenance
 
     provenance = read_provenance(directory)
     commands = [shlex.join(provenance["command"])] if "command" in provenance else []
-    curves = {path.parent.name: path for path in sorted(directory.glob("pretrain-*/metrics.csv"))}
+    results = directory / "results.csv"
+    curves = pretraining_curves(directory, check(read_csv(results), results))
     title = provenance.get("title") or directory.resolve().name
     click.echo(str(write_report(directory, title=title, curves=curves, commands=commands)))

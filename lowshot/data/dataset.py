@@ -9,11 +9,14 @@ import numpy as np
 import pandas as pd
 
 from lowshot.data.manifest import MODALITIES, read_manifest, write_manifest
+from lowshot.data.synthetic.oracle import LATENTS_FILE
 from lowshot.data.synthetic.world import SIZES
 from lowshot.errors import RequestError
 from lowshot.files import atomic_path
 
 FEATURES = "features.safetensors"
+# Two renderings of one world have the same manifest; these files tell them apart.
+WORLD_FILES = ("world.json", LATENTS_FILE, "truth.csv")
 
 
 class Dataset:
@@ -110,12 +113,22 @@ class Dataset:
 
     @cached_property
     def sha(self) -> str:
-        """Hash of the manifest and, where there are any, the features: 16 hexadecimal digits."""
+        """Hash of what says which dataset this is: 16 hexadecimal digits.
+
+        It covers the manifest and, of those that lie in the root, the features and what an embedded world says of
+        itself: its configuration, the version of its renderer, and its truth. It does not cover media files: reading
+        or even counting the bytes of millions of them would cost more than most runs. Media that are changed under
+        the same names leave it as it is; give such a dataset a manifest of its own.
+        """
         digest = hashlib.sha256(self.manifest_path.read_bytes())
-        if self.has_features:
-            with (self.root / FEATURES).open("rb") as file:
-                while block := file.read(1 << 20):
-                    digest.update(block)
+        for name in (FEATURES, *WORLD_FILES):
+            path = self.root / name
+            if path.is_file():
+                # The name keeps the end of one file apart from the beginning of the next.
+                digest.update(f"\0{name}\0".encode())
+                with path.open("rb") as file:
+                    while block := file.read(1 << 20):
+                        digest.update(block)
         return digest.hexdigest()[:16]
 
     def training_rows(self, split: str = "train") -> dict[str, np.ndarray]:

@@ -47,7 +47,8 @@ def check_manifest(table: pd.DataFrame, name: str | Path = "manifest.csv") -> No
 
     Raises:
         RequestError: a required column is missing, there are no rows, a modality or split is unknown, a modality is
-            absent altogether, a video is missing, a video has two identities, or two splits share an identity.
+            absent altogether, a video is missing, a video has two identities, or two splits share an identity, a video
+            or a path.
     """
     missing = [column for column in REQUIRED if column not in table.columns]
     if missing:
@@ -62,6 +63,7 @@ def check_manifest(table: pd.DataFrame, name: str | Path = "manifest.csv") -> No
     if (table["video"] == "").any():
         raise RequestError(f"{name}, row {_row(table['video'] == '')}: video is empty; it pairs voices with faces")
     _check_identities(table, name)
+    _check_splits(table, name)
 
 
 def write_manifest(table: pd.DataFrame, path: Path) -> None:
@@ -90,12 +92,19 @@ def _check_identities(table: pd.DataFrame, name: str | Path) -> None:
     if (per_video > 1).any():
         video = per_video.index[per_video > 1][0]
         raise RequestError(f"{name}: video '{video}' has rows of several identities; a video belongs to one person")
-    # Rows without a split take no part in this: they are how seen-heard test clips of training identities are kept.
-    split = known[known["split"] != ""].groupby("identity")["split"].nunique()
-    if (split > 1).any():
-        identity = split.index[split > 1][0]
-        shared = sorted(known.loc[known["identity"] == identity, "split"].unique())
-        raise RequestError(
-            f"{name}: identity '{identity}' is in several splits ({', '.join(s for s in shared if s)}); "
-            "splits must not share identities"
-        )
+
+
+def _check_splits(table: pd.DataFrame, name: str | Path) -> None:
+    # Rows without a split may be other clips of a training identity: that is how seen-heard clips are kept. A file is
+    # another matter: the one that is trained on is not an unheard clip as well.
+    split = table[table["split"] != ""]
+    for column, rows in (("identity", split), ("video", split), ("path", table)):
+        places = rows.loc[rows[column] != "", [column, "split"]].drop_duplicates()
+        shared = places[column].duplicated()
+        if shared.any():
+            value = places.loc[shared, column].iloc[0]
+            splits = sorted(places.loc[places[column] == value, "split"])
+            raise RequestError(
+                f"{name}: {column} '{value}' is in several splits ({', '.join(part or 'empty' for part in splits)}); "
+                f"what a model is measured on must share no {column} with what it is trained on"
+            )

@@ -80,20 +80,20 @@ def score(trials: TrialSet, scorer: Scorer, labels: Mapping[str, object]) -> Eva
         found = checked_scores(scorer.pairs(verified.voice, verified.face))
         figures = verification_figures(verified, found, trials.dataset, verification, *trials.resamples(verification))
         rows += _rows(figures, _place(verified), said)
-        scores[_key(verified)] = verification_scores(verified, found, trials.dataset)
-        curves[_key(verified)] = roc_curve(verified, found)
+        scores[score_key(_place(verified))] = verification_scores(verified, found, trials.dataset)
+        curves[score_key(_place(verified))] = roc_curve(verified, found)
     for matched in trials.matching:
         found = matching_scores(matched, scorer)
         figures = matching_figures(
             matched, found, trials.dataset, matching, trials.gallery_sizes, *trials.resamples(matching)
         )
         rows += _rows(figures, _place(matched), said)
-        scores[_key(matched)] = matching_score_table(matched, found, trials.dataset)
+        scores[score_key(_place(matched))] = matching_score_table(matched, found, trials.dataset)
     for queries in trials.queries:
         ranking = rank_queries(queries, scorer, trials.dataset, retrieval.recall_at)
         figures = retrieval_figures(queries, ranking, retrieval, *trials.resamples(retrieval))
         rows += _rows(figures, _place(queries), said)
-        scores[_key(queries)] = ranking
+        scores[score_key(_place(queries))] = ranking
     return EvaluationResult(results_frame(rows), scores, curves, trials.notes)
 
 
@@ -192,9 +192,8 @@ def _place(trials: VerificationTrials | MatchingTrials | Queries) -> dict[str, o
     }
 
 
-def _key(trials: VerificationTrials | MatchingTrials | Queries) -> str:
-    """Name of a score table."""
-    place = _place(trials)
+def score_key(place: Mapping[str, object]) -> str:
+    """Name of the score table of a place in results: its `protocol`, `direction`, `stratum` and `seen`."""
     if place["protocol"] == "verification":
         return f"verification-{place['seen']}-{place['stratum']}"
     suffix = "" if place["stratum"] == "U" else f"-{place['stratum']}"

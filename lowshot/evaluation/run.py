@@ -54,7 +54,7 @@ def write_evaluation(out: Path, trials: TrialSet, models: Mapping[str, Evaluatio
     Args:
         out: the directory.
         trials: what the models were measured on.
-        models: results by model key, which names the folder of scores.
+        models: results by `run_id`, which names the folder of scores; a single name.
 
     Returns:
         All rows, as they were written.

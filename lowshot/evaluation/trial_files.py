@@ -50,7 +50,7 @@ def read_verification(path: Path, dataset: Dataset, seen: str) -> list[Verificat
     Args:
         path: CSV with the columns `voice, face, label`, and `stratum` where there are several.
         dataset: whose rows the list names.
-        seen: `unseen-unheard` or `seen-heard`.
+        seen: `unseen-unheard`, `seen-heard` or `validation`.
 
     Returns:
         One list of trials per stratum, in the order in which they appear; stratum U where the file names none.
@@ -109,7 +109,7 @@ def read_matching(path: Path, dataset: Dataset, seen: str, stratum: str = "U") -
     Args:
         path: CSV as `write_matching` writes it.
         dataset: whose rows the list names.
-        seen: `unseen-unheard` or `seen-heard`.
+        seen: `unseen-unheard`, `seen-heard` or `validation`.
         stratum: what the list's impostors share with the probe; the file does not say.
 
     Returns:
@@ -180,7 +180,7 @@ def read_retrieval(path: Path, dataset: Dataset, seen: str) -> RetrievalTrials:
     Args:
         path: CSV with the columns `modality, path, identity`.
         dataset: whose rows the list names.
-        seen: `unseen-unheard` or `seen-heard`.
+        seen: `unseen-unheard`, `seen-heard` or `validation`.
 
     Raises:
         RequestError: the file is unreadable, lacks a column or a modality, names a file the manifest does not have,

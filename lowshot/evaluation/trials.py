@@ -25,6 +25,9 @@ from lowshot.evaluation.strata import attribute_groups
 
 UNSEEN = "unseen-unheard"
 SEEN = "seen-heard"
+VALIDATION = "validation"
+SEEN_BY_SPLIT = {"test": UNSEEN, "val": VALIDATION}
+"""What figures of a split are called: adapted models are selected on `val`, so that its people are not unseen."""
 BoolArray = npt.NDArray[np.bool_]
 
 
@@ -36,7 +39,7 @@ class VerificationTrials:
         voice, face: [T] row numbers in `Dataset.voices` and `Dataset.faces`.
         label: [T] true when both are of one identity.
         stratum: what impostors share with the speaker: U, G, N, A, GN, GNA, or a foreign list's own word.
-        seen: `unseen-unheard` or `seen-heard`.
+        seen: `unseen-unheard`, `seen-heard` or `validation`.
         same_video: number of positives whose voice and face are of one video.
         left_out: number of voices without a trial, for want of a face of theirs or of an eligible impostor.
     """
@@ -126,7 +129,7 @@ class Population:
 
     Args:
         voices, faces: row numbers in `Dataset.voices` and `Dataset.faces`, rising.
-        seen: `unseen-unheard` or `seen-heard`.
+        seen: `unseen-unheard`, `seen-heard` or `validation`.
         unlabelled: number of rows of the split left out because their identity is empty.
     """
 
@@ -151,7 +154,7 @@ def split_population(dataset: Dataset, split: str = "test") -> Population:
         RequestError: another split, or one in which trials cannot be built: no rows, no identities, a modality
             missing, fewer than two identities with both modalities.
     """
-    if split not in ("test", "val"):
+    if split not in SEEN_BY_SPLIT:
         raise RequestError(f"--split {split}: evaluation takes test or val; models are trained on the other rows")
     where = f"{dataset.name}, split {split}"
     members = {modality: dataset.rows(modality)["split"] == split for modality in MODALITIES}
@@ -173,7 +176,7 @@ def split_population(dataset: Dataset, split: str = "test") -> Population:
     return Population(
         voices=np.flatnonzero(labelled["voice"]),
         faces=np.flatnonzero(labelled["face"]),
-        seen=UNSEEN,
+        seen=SEEN_BY_SPLIT[split],
         unlabelled=int(sum((members[m] & ~labelled[m]).sum() for m in MODALITIES)),
     )
 

@@ -1,30 +1,18 @@
-"""Verification measured: AUC, EER and detection cost of scored trials, their intervals, and paired differences."""
-
-from collections.abc import Sequence
+"""Verification measured: AUC, EER and detection cost of scored trials, and their intervals."""
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from lowshot.data.dataset import Dataset
-from lowshot.errors import RequestError
 from lowshot.evaluation.draws import IntArray
-from lowshot.evaluation.protocols import VerificationProtocol, verification_protocol
+from lowshot.evaluation.protocols import VerificationProtocol
 from lowshot.evaluation.results import Figure
 from lowshot.evaluation.scorers import ScoreArray
 from lowshot.evaluation.trial_files import verification_table
 from lowshot.evaluation.trials import VerificationTrials
-from lowshot.metrics.bootstrap import (
-    Difference,
-    auc_replicates,
-    eer_replicates,
-    identity_counts,
-    paired_difference,
-    percentile_interval,
-)
+from lowshot.metrics.bootstrap import auc_replicates, eer_replicates, identity_counts, percentile_interval
 from lowshot.metrics.verification import auc, eer, min_dcf, roc_points, tied_trials
-
-TRIAL_COLUMNS = ["voice", "face", "voice_identity", "face_identity", "label"]
 
 
 def identity_codes(*identities: npt.NDArray[np.object_]) -> tuple[list[IntArray], int]:
@@ -98,57 +86,3 @@ def roc_curve(trials: VerificationTrials, scores: ScoreArray) -> pd.DataFrame:
     """ROC points: `fpr, tpr, threshold`, from accepting nothing to accepting all."""
     points = roc_points(scores, trials.label)
     return pd.DataFrame({"fpr": points.fpr, "tpr": points.tpr, "threshold": points.thresholds})
-
-
-def paired_differences(
-    scores_a: Sequence[pd.DataFrame], scores_b: Sequence[pd.DataFrame], replicates: int, seed: int
-) -> Difference:
-    """Difference in AUC of two methods, a minus b, each the mean over its training seeds, on the same trials.
-
-    Every replicate resamples the identities once, for all seeds of both methods alike: the interval is that of the
-    choice of identities, given these seeds. The spread over seeds is another thing and is not in it.
-
-    Args:
-        scores_a: score tables of the first method, one per training seed, as `verification_scores` gives them.
-        scores_b: those of the second, at least one.
-        replicates: number of resamples.
-        seed: seed of the resamples.
-
-    Returns:
-        The difference with its interval at the protocol's level and its two-sided p-value.
-
-    Raises:
-        RequestError: no tables, a table without a column, or tables of different trials.
-    """
-    if not scores_a or not scores_b:
-        raise RequestError("a paired difference needs score tables of both methods")
-    tables = [_in_order(table) for table in (*scores_a, *scores_b)]
-    first = tables[0]
-    for table in tables[1:]:
-        if not table[TRIAL_COLUMNS].equals(first[TRIAL_COLUMNS]):
-            raise RequestError("score tables of different trials cannot be compared in pairs; evaluate with one --seed")
-    labels = first["label"].to_numpy()
-    (voice, face), n_identities = identity_codes(
-        first["voice_identity"].to_numpy(dtype=object), first["face_identity"].to_numpy(dtype=object)
-    )
-    counts = identity_counts(n_identities, replicates, seed)
-    scores = [table["score"].to_numpy() for table in tables]
-    values = np.array([auc(score, labels) for score in scores])
-    resampled = np.stack([auc_replicates(score, labels, voice, face, counts) for score in scores])
-    split = len(scores_a)
-    return paired_difference(
-        float(values[:split].mean()),
-        float(values[split:].mean()),
-        resampled[:split].mean(axis=0),
-        resampled[split:].mean(axis=0),
-        verification_protocol().interval.level,
-    )
-
-
-def _in_order(table: pd.DataFrame) -> pd.DataFrame:
-    """Trials in an order of their own, so that tables written in another order still pair up."""
-    for column in (*TRIAL_COLUMNS, "score"):
-        if column not in table.columns:
-            raise RequestError(f"score table: column '{column}' is missing; it needs {', '.join(TRIAL_COLUMNS)}, score")
-    typed = table.astype({"label": int, **dict.fromkeys(TRIAL_COLUMNS[:-1], str)})
-    return typed.sort_values(TRIAL_COLUMNS, kind="stable", ignore_index=True)

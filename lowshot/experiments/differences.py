@@ -4,11 +4,21 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from lowshot.evaluation.evaluate import EvaluationResult
-from lowshot.evaluation.verification import paired_differences
+from lowshot.evaluation.evaluate import EvaluationResult, score_key
+from lowshot.evaluation.paired import paired_accuracy, paired_auc, paired_map
+from lowshot.evaluation.trials import UNSEEN
+from lowshot.metrics.bootstrap import Difference
 
-# The list that headline claims are made on.
-HEADLINE = {"protocol": "verification", "stratum": "U", "seen": "unseen-unheard"}
+# What methods are compared by. In stratum U gender alone tells many impostors from the speaker; in G and GNA it tells
+# none, so these say whether anything beyond it was learned.
+GALLERY = 2
+_VERIFICATION: dict[str, object] = {"metric": "auc", "protocol": "verification", "direction": "", "gallery_size": None}
+_SEARCH: dict[str, object] = {"direction": "voice_to_face", "stratum": "U"}
+FIGURES: tuple[dict[str, object], ...] = (
+    *({**_VERIFICATION, "stratum": stratum, "seen": UNSEEN} for stratum in ("U", "G", "GNA")),
+    {"metric": "accuracy", "protocol": "matching", **_SEARCH, "seen": UNSEEN, "gallery_size": GALLERY},
+    {"metric": "map", "protocol": "retrieval", **_SEARCH, "seen": UNSEEN, "gallery_size": None},
+)
 COLUMNS = (
     "method_a",
     "method_b",
@@ -16,8 +26,10 @@ COLUMNS = (
     "fraction",
     "metric",
     "protocol",
+    "direction",
     "stratum",
     "seen",
+    "gallery_size",
     "seeds",
     "value_a",
     "value_b",
@@ -28,7 +40,7 @@ COLUMNS = (
 )
 
 
-def difference_row(
+def difference_rows(
     methods: tuple[str, str],
     adaptation: str,
     fraction: float,
@@ -36,47 +48,62 @@ def difference_row(
     b: Sequence[EvaluationResult],
     replicates: int,
     seed: int,
-) -> dict[str, object]:
-    """AUC of the first method minus that of the second on unseen identities.
+) -> list[dict[str, object]]:
+    """The first method minus the second, on unseen identities, by each of `FIGURES` that has trials.
 
     Args:
         methods: their names.
         adaptation, fraction: how both were adapted.
-        a, b: their results, one per training seed, in the order of the seeds.
+        a, b: their results on one trial set, one per training seed, in the order of the seeds.
         replicates, seed: of the identity bootstrap.
 
     Returns:
-        A row of differences.csv. The interval resamples identities, with the training seeds as they are.
+        Rows of differences.csv. The intervals resample identities, with the training runs as they are.
     """
-    key = "-".join(HEADLINE[part] for part in ("protocol", "seen", "stratum"))
-    scores_a, scores_b = ([result.scores[key] for result in results] for results in (a, b))
-    found = paired_differences(scores_a, scores_b, replicates, seed)
-    value_a, value_b = (sum(_auc(result) for result in results) / len(results) for results in (a, b))
-    return {
-        "method_a": methods[0],
-        "method_b": methods[1],
-        "adaptation": adaptation,
-        "fraction": fraction,
-        "metric": "auc",
-        **HEADLINE,
-        "seeds": len(a),
-        "value_a": value_a,
-        "value_b": value_b,
-        "difference": found.value,
-        "ci_low": found.low,
-        "ci_high": found.high,
-        "p_value": found.p_value,
-    }
+    rows: list[dict[str, object]] = []
+    for figure in FIGURES:
+        key = score_key(figure)
+        if key not in a[0].scores:
+            continue
+        scores_a, scores_b = ([result.scores[key] for result in results] for results in (a, b))
+        found = _difference(figure, scores_a, scores_b, replicates, seed)
+        value_a, value_b = (sum(_value(result, figure) for result in results) / len(results) for results in (a, b))
+        rows.append(
+            {
+                "method_a": methods[0],
+                "method_b": methods[1],
+                "adaptation": adaptation,
+                "fraction": fraction,
+                **figure,
+                "seeds": len(a),
+                "value_a": value_a,
+                "value_b": value_b,
+                "difference": found.value,
+                "ci_low": found.low,
+                "ci_high": found.high,
+                "p_value": found.p_value,
+            }
+        )
+    return rows
 
 
-def _auc(result: EvaluationResult) -> float:
+def _difference(
+    figure: Mapping[str, object], a: Sequence[pd.DataFrame], b: Sequence[pd.DataFrame], replicates: int, seed: int
+) -> Difference:
+    if figure["metric"] == "auc":
+        return paired_auc(a, b, replicates, seed)
+    if figure["metric"] == "map":
+        return paired_map(a, b, replicates, seed)
+    return paired_accuracy(a, b, GALLERY, replicates, seed)
+
+
+def _value(result: EvaluationResult, figure: Mapping[str, object]) -> float:
     rows = result.rows
-    wanted = rows["metric"] == "auc"
-    for column, value in HEADLINE.items():
-        wanted &= rows[column] == value
-    return float(rows.loc[wanted, "value"].iloc[0])
+    for column, value in figure.items():
+        rows = rows[rows[column].isna() if value is None else (rows[column] == value).fillna(False)]
+    return float(rows["value"].iloc[0])
 
 
 def differences_table(rows: Sequence[Mapping[str, object]]) -> pd.DataFrame:
-    """Rows of `difference_row` as the table that is written to differences.csv."""
-    return pd.DataFrame(list(rows), columns=list(COLUMNS))
+    """Rows of `difference_rows` as the table that is written to differences.csv."""
+    return pd.DataFrame(list(rows), columns=list(COLUMNS)).astype({"gallery_size": "Int64"})

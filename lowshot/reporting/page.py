@@ -18,7 +18,8 @@ import pandas as pd
 from lowshot import __version__
 from lowshot.errors import RequestError
 from lowshot.files import atomic_path, write_text
-from lowshot.reporting import plots, style, tables
+from lowshot.reporting import claims, plots, style, tables
+from lowshot.reporting.drawing import Missing, Picture
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -41,10 +42,10 @@ def write_report(directory: Path, *, title: str, curves: Mapping[str, Path], com
     source = directory / "results.csv"
     results = tables.check(tables.read_csv(source), source)
     source = directory / "differences.csv"
-    claims = tables.claims(tables.read_csv(source), source) if source.is_file() else None
+    claimed = claims.claims(tables.read_csv(source), results, source) if source.is_file() else None
     provenance = _provenance(directory / "provenance.json")
     pictures = plots.draw(results, directory, curves)
-    text = _render(results, claims, pictures, title=title, provenance=provenance, commands=commands)
+    text = _render(results, claimed, pictures, title=title, provenance=provenance, commands=commands)
     for picture in pictures:
         _write_picture(directory / "plots", picture)
     path = directory / "report.html"
@@ -52,9 +53,9 @@ def write_report(directory: Path, *, title: str, curves: Mapping[str, Path], com
     return path
 
 
-def _write_picture(folder: Path, picture: plots.Picture | plots.Missing) -> None:
+def _write_picture(folder: Path, picture: Picture | Missing) -> None:
     svg, png = folder / f"{picture.name}.svg", folder / f"{picture.name}.png"
-    if isinstance(picture, plots.Missing):
+    if isinstance(picture, Missing):
         # A picture of earlier results beside a page that lacks it would be a lie.
         svg.unlink(missing_ok=True)
         png.unlink(missing_ok=True)
@@ -66,8 +67,8 @@ def _write_picture(folder: Path, picture: plots.Picture | plots.Missing) -> None
 
 def _render(
     results: pd.DataFrame,
-    claims: pd.DataFrame | None,
-    pictures: Sequence[plots.Picture | plots.Missing],
+    claimed: pd.DataFrame | None,
+    pictures: Sequence[Picture | Missing],
     *,
     title: str,
     provenance: Sequence[tuple[str, str]],
@@ -75,7 +76,9 @@ def _render(
 ) -> str:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    main, others = _split(claims)
+    seen = tables.population(results)
+    shown = pd.DataFrame(columns=list(claims.COLUMNS)) if claimed is None else claimed
+    main = shown[(shown["first"] == "cmpc") & (shown["second"] == "cid")]
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -87,14 +90,20 @@ def _render(
         title=title,
         version=__version__,
         compared=_compared(results),
-        claims=_claims(main),
-        others=_claims(others),
-        unclaimed=_unclaimed(results, claims, main),
+        claims=_claims(main[main["figure"].isin(("auc", "auc_g"))]),
+        every_claim=_claims(shown),
+        claim_columns=[claims.NAMES[figure] for figure in claims.NAMES if (shown["figure"] == figure).any()],
+        by_gender=bool((main["figure"] == "auc_g").any()),
+        claimed_seeds=bool(shown["seed_low"].notna().any()),
+        unclaimed=_unclaimed(results, claimed, main),
+        is_validation=seen == tables.VALIDATION,
         headline=_table(tables.headline(results)),
         pictures=[_picture(picture) for picture in pictures],
-        strata=_table(tables.strata(results)),
+        strata=_table(tables.strata(results, seen)),
         heard=_table(tables.strata(results, seen="seen-heard")),
-        directions=[(words, _table(tables.direction(results, name))) for name, words in tables.DIRECTIONS.items()],
+        directions=[
+            (words, _table(tables.direction(results, name, seen))) for name, words in tables.DIRECTIONS.items()
+        ],
         several_seeds=bool((tables.headline(results)["seeds"] > 1).any()),
         has_oracle=bool((results["method"] == style.ORACLE).any()),
         provenance=provenance,
@@ -114,15 +123,17 @@ def _compared(results: pd.DataFrame) -> str:
     listed = " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]])) or "Chance and the oracle"
     listed = listed[0].upper() + listed[1:]
     verb = "were" if len(names) != 1 else "was"
-    trials = tables.where_equal(results, tables.AUC)
+    is_validation = tables.population(results) == tables.VALIDATION
+    trials = tables.where_equal(results, {**tables.AUC, "seen": tables.population(results)})
     sizes = [_largest(trials, column) for column in ("n_trials", "n_identities")]
     if len(names) > 1:
         verb += " compared"
     else:
         verb += " measured"
-    on = "the trials in results.csv" if trials.empty else "unseen identities"
+    on = "the trials in results.csv" if trials.empty else f"{'validation' if is_validation else 'unseen'} identities"
     if None not in sizes:
-        on = f"{sizes[0]:,} verification trials between {sizes[1]:,} identities that no model was trained on"
+        people = "validation identities" if is_validation else "identities that no model was trained on"
+        on = f"{sizes[0]:,} verification trials between {sizes[1]:,} {people}"
     budgets = tables.budgets(results[results["method"].isin(_models(results))])
     fractions = sorted(fraction for fraction in budgets["fraction"].dropna().unique() if fraction > 0)
     labels = ["without labels"] if (budgets["fraction"] == 0).any() else []
@@ -139,38 +150,27 @@ def _largest(table: pd.DataFrame, column: str) -> int | None:
     return None if values.empty else int(values.max())
 
 
-def _split(claims: pd.DataFrame | None) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The differences between CMPC and CID, and those between other methods."""
-    if claims is None:
-        return pd.DataFrame(), pd.DataFrame()
-    main = (claims["first"] == "cmpc") & (claims["second"] == "cid")
-    return claims[main], claims[~main]
-
-
-def _claims(claims: pd.DataFrame) -> list[dict[str, str]]:
-    """Paired differences as the page shows them."""
-    shown = []
-    for row in claims.to_dict("records"):
-        bounds = [tables.points(row["low"]), tables.points(row["high"])]
+def _claims(claimed: pd.DataFrame) -> list[dict[str, Any]]:
+    """Paired differences as the page shows them: one entry per pair and budget, with a part per figure."""
+    shown: dict[tuple[str, str], dict[str, Any]] = {}
+    for row in claimed.to_dict("records"):
+        labels = style.labels(row["adaptation"], row["fraction"]) or "labels not stated"
+        pair = f"{style.name(row['first'])} − {style.name(row['second'])}"
+        count = row["seeds"]
+        seeds = "" if math.isnan(count) else f"{count:.0f} {'seed' if count == 1 else 'seeds'}"
+        entry = shown.setdefault((pair, labels), {"labels": labels, "pair": pair, "seeds": seeds, "parts": {}})
         p = row["p_value"]
-        seeds = str(row["seeds"]).strip()
-        notes = [f"{seeds} {'seed' if seeds == '1' else 'seeds'}"] if seeds.isdigit() else []
-        if not math.isnan(p):
-            notes.append("p < 0.001" if p < 0.001 else f"p = {p:.3f}")
-        shown.append(
-            {
-                "labels": style.labels(row["adaptation"], row["fraction"]) or "labels not stated",
-                "pair": f"{style.name(row['first'])} − {style.name(row['second'])}",
-                "value": tables.points(row["difference"]),
-                "interval": "" if tables.MISSING in bounds else f"[{bounds[0]}, {bounds[1]}]",
-                "verdict": row["verdict"],
-                "notes": ", ".join(notes),
-            }
-        )
-    return shown
+        entry["parts"][claims.NAMES[row["figure"]]] = {
+            "value": claims.points(row["difference"]),
+            "interval": claims.band(row["low"], row["high"], ", "),
+            "spread": claims.band(row["seed_low"], row["seed_high"], " to "),
+            "p": "" if math.isnan(p) else "p < 0.001" if p < 0.001 else f"p = {p:.3f}",
+            "verdict": row["verdict"],
+        }
+    return list(shown.values())
 
 
-def _unclaimed(results: pd.DataFrame, claims: pd.DataFrame | None, main: pd.DataFrame) -> str:
+def _unclaimed(results: pd.DataFrame, claimed: pd.DataFrame | None, main: pd.DataFrame) -> str:
     """Why there is no difference between CMPC and CID to show; "" when there is one."""
     if not main.empty:
         return ""
@@ -178,9 +178,9 @@ def _unclaimed(results: pd.DataFrame, claims: pd.DataFrame | None, main: pd.Data
     if len(models) < 2:
         only = style.name(models[0]) if models else "no model"
         return f"Only {only} was measured: there is nothing to compare it with."
-    if claims is None:
+    if claimed is None:
         return "No paired difference was computed (no differences.csv): the figures below rank nothing."
-    return "differences.csv holds no AUC difference between CMPC and CID on unseen identities."
+    return "differences.csv holds no difference between CMPC and CID on unseen identities."
 
 
 def _table(table: pd.DataFrame) -> dict[str, Any]:
@@ -206,13 +206,13 @@ def _table(table: pd.DataFrame) -> dict[str, Any]:
     return {"columns": [tables.heading(column) for column in columns], "rows": rows if columns else []}
 
 
-def _picture(picture: plots.Picture | plots.Missing) -> dict[str, Any]:
-    if isinstance(picture, plots.Missing):
+def _picture(picture: Picture | Missing) -> dict[str, Any]:
+    if isinstance(picture, Missing):
         return {"name": picture.name, "title": picture.title, "svg": None, "reason": picture.reason}
     return {"name": picture.name, "title": picture.title, "svg": _inline(picture), "reason": ""}
 
 
-def _inline(picture: plots.Picture) -> Any:
+def _inline(picture: Picture) -> Any:
     """The SVG of a picture, fit for a page: nothing but shapes, its own identifiers, the theme's colours."""
     from markupsafe import Markup
 

@@ -22,14 +22,22 @@ SHARES = ("auc", "eer", "accuracy", "map", "recall@1", "recall@5", "recall@10")
 STRATA = ("U", "G", "N", "A", "GN", "GNA")
 DIRECTIONS = {"voice_to_face": "voice to face", "face_to_voice": "face to voice"}
 UNSEEN = "unseen-unheard"
+VALIDATION = "validation"
 BUDGET = ("method", "adaptation", "fraction")
 PARTS = ("_low", "_high", "_min", "_max")
 MISSING = "–"
 
 AUC: dict[str, object] = {"protocol": "verification", "metric": "auc", "stratum": "U", "seen": UNSEEN}
-_HEADINGS = {"auc": "AUC %", "accuracy": "1:2 V→F %", "map": "mAP V→F %"}
-_DIFFERENCES_TEXT = ("method_a", "method_b", "adaptation", "metric", "protocol", "stratum", "seen")
-_DIFFERENCES_NUMBERS = ("fraction", "difference", "ci_low", "ci_high", "p_value")
+_SEARCH = {"direction": "voice_to_face", "seen": UNSEEN}
+HEADLINE: dict[str, dict[str, object]] = {
+    "auc": AUC,
+    "auc_g": {**AUC, "stratum": "G"},
+    "accuracy": {"protocol": "matching", "metric": "accuracy", "gallery_size": 2.0, **_SEARCH},
+    "map": {"protocol": "retrieval", "metric": "map", **_SEARCH},
+}
+"""What a reader wants first. Much of the AUC over all impostors can be won by gender alone, nothing of `auc_g` can."""
+_HEADINGS = {"auc": "AUC %", "auc_g": "AUC G %", "accuracy": "1:2 V→F %", "map": "mAP V→F %"}
+_HEADINGS |= {f"{VALIDATION} {figure}": f"{VALIDATION} {words}" for figure, words in _HEADINGS.items()}
 _ADAPTATION_ORDER = ("", "none", "probe", "finetune")
 
 
@@ -66,7 +74,7 @@ def check(results: pd.DataFrame, source: str | Path = "results.csv") -> pd.DataF
             outside [0, 1], two datasets are mixed, or one method has two different figures under one budget
             and seed.
     """
-    table = _typed(results, TEXT, NUMBERS, source)
+    table = typed(results, TEXT, NUMBERS, source, "lowshot evaluate")
     share = table["metric"].isin(SHARES)
     for column in ("value", "ci_low", "ci_high"):
         wrong = share & table[column].notna() & ~table[column].between(0, 1)
@@ -85,12 +93,26 @@ def check(results: pd.DataFrame, source: str | Path = "results.csv") -> pd.DataF
     return table
 
 
-def _typed(table: pd.DataFrame, text: Sequence[str], numbers: Sequence[str], source: str | Path) -> pd.DataFrame:
+def typed(
+    table: pd.DataFrame, text: Sequence[str], numbers: Sequence[str], source: str | Path, command: str
+) -> pd.DataFrame:
+    """Bring columns to one form.
+
+    Args:
+        table: as read from a CSV file.
+        text: columns of text; missing values become "".
+        numbers: columns of numbers, float64 with NaN where empty.
+        source: what to call the table in a message.
+        command: what writes such a table.
+
+    Raises:
+        RequestError: a column is missing, there are no rows, or a number is none.
+    """
     missing = [column for column in (*text, *numbers) if column not in table.columns]
     if missing:
-        raise RequestError(f"{source}: column '{missing[0]}' is missing; write the table with lowshot evaluate")
+        raise RequestError(f"{source}: column '{missing[0]}' is missing; write the table with {command}")
     if table.empty:
-        raise RequestError(f"{source}: no rows; run lowshot evaluate first")
+        raise RequestError(f"{source}: no rows; run {command} first")
     table = table.reset_index(drop=True)
     for column in text:
         table[column] = table[column].astype(object).where(table[column].notna(), "").astype(str)
@@ -144,7 +166,7 @@ def figures(results: pd.DataFrame, wanted: Mapping[str, Mapping[str, object]]) -
         budget = {name: row[name] for name in BUDGET}
         record: dict[str, Any] = {**budget, "seeds": 1}
         for column, part in parts.items():
-            group = part.get(_order(**budget), none)
+            group = part.get(order(**budget), none)
             seeds = len(group.drop_duplicates(["subset_seed", "train_seed"]))
             # One set of trials has one chance level and one ceiling, however many models were run on it.
             several = seeds > 1 and budget["method"] not in (style.CHANCE, style.ORACLE)
@@ -160,7 +182,7 @@ def figures(results: pd.DataFrame, wanted: Mapping[str, Mapping[str, object]]) -
 
 def _by_budget(table: pd.DataFrame) -> dict[tuple[Any, ...], pd.DataFrame]:
     groups = table.groupby(list(BUDGET), dropna=False, sort=False)
-    return {_order(str(key[0]), str(key[1]), float(str(key[2]))): group for key, group in groups}
+    return {order(str(key[0]), str(key[1]), float(str(key[2]))): group for key, group in groups}
 
 
 def where_equal(table: pd.DataFrame, where: Mapping[str, object]) -> pd.DataFrame:
@@ -177,7 +199,7 @@ def of_budget(table: pd.DataFrame, budget: Mapping[Any, Any]) -> pd.DataFrame:
     return rows[fraction.isna() if math.isnan(budget["fraction"]) else fraction == budget["fraction"]]
 
 
-def _order(method: str, adaptation: str, fraction: float) -> tuple[Any, ...]:
+def order(method: str, adaptation: str, fraction: float) -> tuple[Any, ...]:
     """Sort key of a budget; unlike the budget itself it holds no NaN, so that equal budgets have equal keys."""
     rank = style.sort_key(method)
     known = _ADAPTATION_ORDER.index(adaptation) if adaptation in _ADAPTATION_ORDER else len(_ADAPTATION_ORDER)
@@ -187,8 +209,14 @@ def _order(method: str, adaptation: str, fraction: float) -> tuple[Any, ...]:
 def budgets(results: pd.DataFrame) -> pd.DataFrame:
     """Every method and label budget of `results` (columns of `BUDGET`), in the order of `figures`."""
     table = results[list(BUDGET)].drop_duplicates()
-    order = [_order(row["method"], row["adaptation"], row["fraction"]) for row in table.to_dict("records")]
-    return table.iloc[sorted(range(len(order)), key=order.__getitem__)].reset_index(drop=True)
+    keys = [order(row["method"], row["adaptation"], row["fraction"]) for row in table.to_dict("records")]
+    return table.iloc[sorted(range(len(keys)), key=keys.__getitem__)].reset_index(drop=True)
+
+
+def population(results: pd.DataFrame) -> str:
+    """Whose figures these are: `UNSEEN`, or `VALIDATION` where nothing but validation identities was measured."""
+    seen = set(results["seen"])
+    return VALIDATION if VALIDATION in seen and UNSEEN not in seen else UNSEEN
 
 
 def headline(results: pd.DataFrame) -> pd.DataFrame:
@@ -198,18 +226,13 @@ def headline(results: pd.DataFrame) -> pd.DataFrame:
         results: as `check` returns it.
 
     Returns:
-        As `figures`, with `auc` (verification, all impostors), `accuracy` (1:2 matching, voice to face) and
-        `map` (retrieval, voice to face), all in [0, 1].
+        As `figures`, with those of `HEADLINE`: `auc` and `auc_g` (verification, all impostors and those of the same
+        gender), `accuracy` (1:2 matching, voice to face) and `map` (retrieval, voice to face), all in [0, 1].
+        Where the results hold validation figures only, their names say so: `validation auc` and so on.
     """
-    across: dict[str, object] = {"direction": "voice_to_face", "seen": UNSEEN}
-    return figures(
-        results,
-        {
-            "auc": AUC,
-            "accuracy": {"protocol": "matching", "metric": "accuracy", "gallery_size": 2.0, **across},
-            "map": {"protocol": "retrieval", "metric": "map", **across},
-        },
-    )
+    seen = population(results)
+    prefix = "" if seen == UNSEEN else f"{seen} "
+    return figures(results, {f"{prefix}{name}": {**where, "seen": seen} for name, where in HEADLINE.items()})
 
 
 def strata(results: pd.DataFrame, seen: str = UNSEEN) -> pd.DataFrame:
@@ -218,101 +241,28 @@ def strata(results: pd.DataFrame, seen: str = UNSEEN) -> pd.DataFrame:
 
     Args:
         results: as `check` returns it.
-        seen: which identities and clips: unseen-unheard or seen-heard.
+        seen: which identities and clips: unseen-unheard, seen-heard or validation.
     """
     measured = results[(results["metric"] == "auc") & (results["seen"] == seen)]["stratum"]
     names = [name for name in STRATA if (measured == name).any()]
     return figures(results, {name: {**AUC, "stratum": name, "seen": seen} for name in names})
 
 
-def direction(results: pd.DataFrame, name: str) -> pd.DataFrame:
-    """Matching and retrieval in one direction, unseen identities; columns of `figures`.
+def direction(results: pd.DataFrame, name: str, seen: str = UNSEEN) -> pd.DataFrame:
+    """Matching and retrieval in one direction; columns of `figures`.
 
     Args:
         results: as `check` returns it.
         name: voice_to_face or face_to_voice.
+        seen: which identities: unseen-unheard or validation.
     """
-    across: dict[str, object] = {"direction": name, "seen": UNSEEN}
+    across: dict[str, object] = {"direction": name, "seen": seen}
     matching = {"protocol": "matching", "metric": "accuracy", **across}
     retrieval = {"protocol": "retrieval", **across}
     wanted: dict[str, dict[str, object]] = {f"1:{n}": {**matching, "gallery_size": float(n)} for n in (2, 5, 10)}
     wanted |= {"mAP": {**retrieval, "metric": "map"}}
     wanted |= {f"R@{k}": {**retrieval, "metric": f"recall@{k}"} for k in (1, 5, 10)}
     return figures(results, wanted)
-
-
-def claims(differences: pd.DataFrame, source: str | Path = "differences.csv") -> pd.DataFrame:
-    """What may be said of pairs of methods: AUC differences, unseen identities, all impostors.
-
-    Args:
-        differences: columns method_a, method_b, adaptation, fraction, metric, protocol, stratum, seen, seeds,
-            difference (a minus b), ci_low, ci_high, p_value.
-        source: what to call the table in a message.
-
-    Returns:
-        Columns first, second, adaptation, fraction, seeds, difference (first minus second), low, high,
-        p_value and verdict. Where cmpc and cid meet, they come first in that order; budgets go by their
-        number of labels.
-
-    Raises:
-        RequestError: a column is missing or a number is none.
-    """
-    table = _typed(differences, (*_DIFFERENCES_TEXT, "seeds"), _DIFFERENCES_NUMBERS, source)
-    rows = []
-    for item in where_equal(table, AUC).to_dict("records"):
-        first, second, low, high = item["method_a"], item["method_b"], item["ci_low"], item["ci_high"]
-        value = item["difference"]
-        if (first, second) == ("cid", "cmpc"):
-            first, second, value, low, high = second, first, -value, -high, -low
-        rows.append(
-            {
-                "first": first,
-                "second": second,
-                "adaptation": item["adaptation"],
-                "fraction": item["fraction"],
-                "seeds": item["seeds"],
-                "difference": value,
-                "low": low,
-                "high": high,
-                "p_value": item["p_value"],
-                "verdict": _verdict(first, second, low, high),
-            }
-        )
-    rows.sort(
-        key=lambda row: (
-            (row["first"], row["second"]) != ("cmpc", "cid"),
-            style.sort_key(row["first"]),
-            style.sort_key(row["second"]),
-            _order("", row["adaptation"], row["fraction"]),
-        )
-    )
-    columns = [
-        "first",
-        "second",
-        "adaptation",
-        "fraction",
-        "seeds",
-        "difference",
-        "low",
-        "high",
-        "p_value",
-        "verdict",
-    ]
-    return pd.DataFrame(rows, columns=columns)
-
-
-def _verdict(first: str, second: str, low: float, high: float) -> str:
-    if math.isnan(low) or math.isnan(high):
-        return "no interval: nothing can be said"
-    if low <= 0 <= high:
-        return "no difference shown"
-    return f"{style.name(first if low > 0 else second)} is better"
-
-
-def points(value: float) -> str:
-    """A difference of two shares, in percentage points with its sign."""
-    # Adding zero turns a rounded -0.0 into 0.0: nothing has no sign to claim.
-    return MISSING if math.isnan(value) else f"{round(100 * value, 1) + 0.0:+.1f}".replace("-", "−")
 
 
 def percentage(value: float) -> str:

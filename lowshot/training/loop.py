@@ -1,7 +1,7 @@
 """Pretraining: one loop for every method, resumable at any step, bit for bit."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,20 @@ from lowshot.config import Config, build_config
 from lowshot.data.pairs import Batch, PairBatches, Videos, videos_of
 from lowshot.data.reader import MediaReader
 from lowshot.errors import RequestError, RunError
-from lowshot.files import write_text
 from lowshot.methods.registry import build_method
 from lowshot.models.two_tower import TwoTower
 from lowshot.models.weights import save_model
-from lowshot.runs import MODEL, RUNS, new_run, open_run, read_config, read_provenance, write_provenance
+from lowshot.runs import (
+    MODEL,
+    lock_run,
+    new_run,
+    open_run,
+    read_config,
+    read_provenance,
+    start_run,
+    unfinished_run,
+    write_provenance,
+)
 from lowshot.training.checkpoint import load_checkpoint, save_checkpoint
 from lowshot.training.interrupt import StopRequest, stop_on_signal
 from lowshot.training.metrics_log import MetricsLog
@@ -27,8 +36,8 @@ from lowshot.training.validation import validation_auc
 
 CHECKPOINT = Path("state") / "checkpoint.pt"
 # The settings that decide the weights; the data are told by their hash, wherever they lie.
-DECISIVE = {"seed", "voice", "face", "augment", "model", "train", "method"}
-INDIFFERENT = {"train.checkpoint_seconds", "train.threads"}
+DECISIVE = frozenset({"seed", "voice", "face", "augment", "model", "train", "method"})
+INDIFFERENT = frozenset({"train.checkpoint_seconds", "train.threads"})
 
 
 class Pretraining:
@@ -216,9 +225,14 @@ class Pretraining:
         return run / MODEL
 
 
-def changed_settings(old: Config, new: Config) -> list[str]:
-    """Keys of the settings that decide a pretraining run's weights and differ between two configurations."""
-    before, after = (_flat(config.model_dump(mode="json", include=DECISIVE)) for config in (old, new))
+def changed_settings(old: Config, new: Config, sections: Set[str] = DECISIVE) -> list[str]:
+    """Keys of the settings that differ between two configurations and matter to the outcome.
+
+    Args:
+        old, new: the configurations.
+        sections: where to look; by default what decides a pretraining run's weights.
+    """
+    before, after = (_flat(config.model_dump(mode="json", include=set(sections))) for config in (old, new))
     return sorted(key for key in before.keys() | after.keys() if before.get(key) != after.get(key))
 
 
@@ -265,8 +279,6 @@ def choose_run(config: Config, data_sha: str, out: Path | None, resume: str) -> 
         unfinished = _unfinished(config, data_sha) if resume == "auto" else None
         return (unfinished, True) if unfinished else (new_run("pretrain", config.method.name), False)
     run = open_run(out, "pretrain", config.method.name)
-    if (run / MODEL).is_file():
-        raise RequestError(f"--out {run}: holds a finished run; name another directory")
     started = (run / CHECKPOINT).is_file()
     if started and resume == "never":
         raise RequestError(f"--out {run}: holds a run that was stopped; name another directory, or --resume auto")
@@ -275,12 +287,12 @@ def choose_run(config: Config, data_sha: str, out: Path | None, resume: str) -> 
 
 def _unfinished(config: Config, data_sha: str) -> Path | None:
     """The newest stopped run in `runs/` with the same data and settings."""
-    for path in sorted(RUNS.glob("[0-9]*-pretrain-*"), reverse=True):
-        if (path / MODEL).is_file() or not (path / CHECKPOINT).is_file():
-            continue
-        if read_provenance(path).get("data_sha") == data_sha and not changed_settings(read_config(path), config):
-            return path
-    return None
+
+    def same(run: Path) -> bool:
+        saved = (run / CHECKPOINT).is_file() and read_provenance(run).get("data_sha") == data_sha
+        return saved and not changed_settings(read_config(run), config)
+
+    return unfinished_run("pretrain", same)
 
 
 def pretrain(
@@ -303,25 +315,25 @@ def pretrain(
         The run directory.
 
     Raises:
-        RequestError: nothing was written.
+        RequestError: nothing was written; or another process is at this run.
         RunError: see `Pretraining.train`.
     """
     if config.train.threads:
         torch.set_num_threads(config.train.threads)
     job = Pretraining(config, reader, device or default_device())
     run, goes_on = choose_run(config, reader.dataset.sha, out, resume)
-    if goes_on:
-        job.resume(run)
-    else:
-        write_text(run / "config.yaml", config.to_yaml())
-        write_provenance(run, "pretrain", config, reader.dataset.sha, method=config.method.name, finished=False)
-    label = f"pretrain {config.method.name}"
-    with tqdm(desc=label, total=job.total_steps, initial=job.step, unit="step", disable=None) as bar:
+    with lock_run(run):
+        if goes_on:
+            job.resume(run)
+        else:
+            start_run(run, "pretrain", config, reader.dataset.sha, method=config.method.name)
+        label = f"pretrain {config.method.name}"
+        with tqdm(desc=label, total=job.total_steps, initial=job.step, unit="step", disable=None) as bar:
 
-        def advance(done: int) -> None:
-            bar.update(done - bar.n)
+            def advance(done: int) -> None:
+                bar.update(done - bar.n)
 
-        job.train(run, advance)
+            job.train(run, advance)
     return run
 
 

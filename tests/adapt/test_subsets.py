@@ -40,6 +40,17 @@ def test_every_prefix_has_the_genders_in_their_shares(seed):
         assert abs((gender[order[:size]] == "m").sum() - size * 88 / 150) <= 1
 
 
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize(("men", "women"), [(17, 3), (3, 17), (99, 1)])
+def test_two_labels_are_of_two_genders_however_uneven_these_are(men, women, seed):
+    table = people(men, women)
+    gender = table.set_index("identity")["gender"]
+    order = labelling_order(table, seed)
+    assert set(gender[order[:2]]) == {"m", "f"}
+    for size in range(1, len(order) + 1):
+        assert abs((gender[order[:size]] == "m").sum() - size * men / (men + women)) <= 1
+
+
 def test_seeds_give_different_people_and_row_order_does_not():
     table = people()
     assert labelling_order(table, 0)[:15] != labelling_order(table, 1)[:15]

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from lowshot import cli
+from lowshot.runs import read_config
 
 
 @pytest.fixture
@@ -81,6 +82,83 @@ def test_what_embed_writes_evaluate_reads_with_the_same_figures(lowshot, sets, t
     values = [[row["value"] for row in rows if row["method"] in {"cid", "embeddings"}] for rows in (direct, foreign)]
     assert values[0] == pytest.approx(values[1])
     assert len(values[0]) > 20
+
+
+@pytest.mark.parametrize("named", ["run", "weights"])
+def test_the_roc_picture_finds_the_scores_of_the_model(lowshot, sets, tmp_path, named):
+    lowshot("probe", "--labels", 0.5, "--from", "scratch", *sets, "--out", tmp_path / "mine-0.5")
+    lowshot("probe", "--labels", 0.3, "--from", "scratch", *sets, "--out", tmp_path / "mine-0.3")
+    shutil.copy(tmp_path / "mine-0.5" / "model.safetensors", tmp_path / "a b-0.5.safetensors")
+    model, name = {"run": ("mine-0.5", "mine-0.5"), "weights": ("a b-0.5.safetensors", "a_b-0.5")}[named]
+    options = ("--data", Path(read_config(tmp_path / "mine-0.3").data), "--set", "evaluate.replicates=100")
+    assert lowshot("evaluate", "--model", tmp_path / model, "--protocol", "verification", *options)[0] == 0
+    out = Path("runs") / f"0001-evaluate-{name}"
+    assert (out / "plots" / "roc.png").is_file()
+    results = pd.read_csv(out / "results.csv")
+    assert set(results.loc[results["method"] == "scratch", "run_id"]) == {name}
+    assert {path.name for path in (out / "scores").iterdir()} == {name, "oracle"}
+    lowshot("evaluate", "--model", tmp_path / "mine-0.3", "--protocol", "verification", *options)
+    assert Path("runs/0002-evaluate-mine-0.3").is_dir()
+
+
+def test_a_finished_run_is_refused_before_anything_is_done(lowshot, sets, tmp_path):
+    request = ("probe", "--labels", 0.5, "--from", "scratch", *sets, "--out", tmp_path / "probe")
+    evaluation = (
+        "evaluate",
+        "--set",
+        "evaluate.replicates=100",
+        "--model",
+        tmp_path / "probe",
+        "--out",
+        tmp_path / "e",
+    )
+    for again in (request, evaluation):
+        assert lowshot(*again)[0] == 0
+        before = {path: path.stat().st_mtime_ns for path in again[-1].glob("*")}
+        code, _, err = lowshot(*again)
+        assert code == 2
+        assert "holds a finished run; name another directory" in error_line(err)
+        assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+def test_an_evaluation_that_was_killed_can_be_made_again(lowshot, sets, tmp_path, monkeypatch):
+    from lowshot.cli import evaluating
+
+    lowshot("pretrain", *sets)
+    request = ("evaluate", "--out", tmp_path / "out", "--set", "evaluate.replicates=100")
+    with monkeypatch.context() as patch:
+        patch.setattr(evaluating, "write_evaluation", lambda *args: (_ for _ in ()).throw(KeyboardInterrupt))
+        assert lowshot(*request)[0] == 130
+    assert json.loads((tmp_path / "out" / "provenance.json").read_text())["finished"] is False
+    assert lowshot(*request)[0] == 0
+    assert json.loads((tmp_path / "out" / "provenance.json").read_text())["finished"] is True
+
+
+def test_a_model_is_adapted_once(lowshot, sets):
+    lowshot("pretrain", *sets)
+    code, out, err = lowshot("finetune", "--labels", 0.25)
+    assert code == 0
+    assert "finetune of 0001-pretrain-cmpc with 3 of 10 identities (30 %) labelled" in err
+    code, _, err = lowshot("probe", "--labels", 0.5, "--from", out.strip())
+    assert code == 2
+    assert "name the pretrained run it started from (0001-pretrain-cmpc)" in error_line(err)
+
+
+@pytest.mark.parametrize(
+    ("error", "fault"),
+    [
+        (OSError(28, "No space left on device", "runs/x"), "runs/x: No space left on device"),
+        (RuntimeError("CUDA out of memory.\nTried to allocate"), "RuntimeError: CUDA out of memory. Tried to allocate"),
+    ],
+)
+def test_an_error_of_the_system_or_a_library_is_one_line_with_exit_code_1(lowshot, monkeypatch, error, fault):
+    def broken(*args, **options):
+        raise error
+
+    monkeypatch.setattr("lowshot.cli.data.open_dataset", broken)
+    code, out, err = lowshot("data", "describe", "x")
+    assert (code, out, len(err.splitlines())) == (1, "", 1)
+    assert fault in error_line(err)
 
 
 @pytest.mark.parametrize(

@@ -44,6 +44,9 @@ def test_round_trip_keeps_extra_columns(tmp_path):
         ({"video": ["v1", "", "v2", "v2"]}, "row 3: video is empty"),
         ({"identity": ["p1", "p2", "p2", "p2"]}, "video 'v1' has rows of several identities"),
         ({"identity": ["p1"] * 4}, "identity 'p1' is in several splits .test, train."),
+        ({"identity": ["", "", "p2", "p2"], "video": ["v1"] * 4}, "video 'v1' is in several splits .test, train."),
+        ({"identity": [""] * 4, "video": ["v1"] * 4}, "video 'v1' is in several splits .test, train."),
+        ({"path": ["a.wav", "a.jpg", "a.wav", "b.jpg"]}, "path 'a.wav' is in several splits .test, train."),
     ],
 )
 def test_a_fault_is_named(tmp_path, changes, fault):
@@ -61,6 +64,18 @@ def test_no_rows_and_no_file_are_refused(tmp_path):
         read_manifest(written(tmp_path, table().iloc[:0]))
     with pytest.raises(RequestError, match="no such manifest"):
         read_manifest(tmp_path / "none.csv")
+
+
+def test_a_file_that_is_trained_on_is_no_held_out_clip(tmp_path):
+    rows = table(identity=["p1"] * 4, split=["train", "train", "", ""], path=["a.wav", "a.jpg", "a.wav", "b.jpg"])
+    with pytest.raises(RequestError, match=r"path 'a\.wav' is in several splits \(empty, train\)"):
+        read_manifest(written(tmp_path, rows))
+
+
+def test_one_file_may_hold_voice_and_face_and_features_need_no_path(tmp_path):
+    both = table(path=["a.mp4", "a.mp4", "b.mp4", "b.mp4"])
+    assert len(read_manifest(written(tmp_path, both))) == 4
+    assert len(read_manifest(written(tmp_path, table(path=[""] * 4)))) == 4
 
 
 def test_held_out_clips_of_a_training_identity_are_no_shared_split(tmp_path):
@@ -105,6 +120,18 @@ def test_features_are_a_dataset(tmp_path):
     assert features.has_features
     np.testing.assert_array_equal(features.features["voice"], voice)
     assert features.sha != source.sha
+
+
+@pytest.mark.parametrize("name", ["world.json", "latents.safetensors", "truth.csv"])
+def test_another_rendering_of_a_world_is_another_dataset(tmp_path, name):
+    written(tmp_path, table())
+    plain = Dataset.open(tmp_path).sha
+    assert Dataset.open(tmp_path).sha == plain
+    shas = {plain}
+    for content in ("one", "other"):
+        (tmp_path / name).write_text(content)
+        shas.add(Dataset.open(tmp_path).sha)
+    assert len(shas) == 3
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,6 @@ from lowshot.evaluation.evaluate import EvaluationResult, build_trial_set, chanc
 from lowshot.evaluation.results import RESULT_COLUMNS, read_scores, write_scores
 from lowshot.evaluation.scorers import EmbeddingScorer
 from lowshot.evaluation.trial_set import TrialSet
-from lowshot.evaluation.verification import paired_differences
 
 from .conftest import manifest_rows, standard_rows
 
@@ -278,41 +277,11 @@ def test_wrong_requests_are_refused(dataset: Dataset, request_: dict[str, list[s
         build_trial_set(dataset, **request_)
 
 
-def verified(dataset: Dataset, noise: float, seed: int) -> pd.DataFrame:
-    trials = build_trial_set(dataset, protocols=["verification"], strata=["U"], replicates=QUICK)
-    return score(trials, noisy(dataset, noise, seed), {}).scores["verification-unseen-unheard-U"]
-
-
-def test_paired_differences_average_seeds_on_the_same_trials(dataset: Dataset) -> None:
-    better = [verified(dataset, 1.0, seed) for seed in (0, 1)]
-    worse = [verified(dataset, 3.0, seed) for seed in (0, 1)]
-    found = paired_differences(better, worse, 400, 0)
-    expected = [np.mean([roc_auc_score(t["label"], t["score"]) for t in tables]) for tables in (better, worse)]
-    assert found.value == pytest.approx(expected[0] - expected[1])
-    assert 0 < found.low < found.value < found.high
-    assert found.p_value < 0.02
-    shuffled = [table.sample(frac=1, random_state=1) for table in better]
-    assert paired_differences(shuffled, worse, 400, 0) == found
-    back = paired_differences(worse, better, 400, 0)
-    np.testing.assert_allclose((back.value, back.low, back.high), (-found.value, -found.high, -found.low))
-
-
-def test_a_model_does_not_differ_from_itself(dataset: Dataset) -> None:
-    tables = [verified(dataset, 2.0, seed) for seed in (0, 1)]
-    found = paired_differences(tables, tables, QUICK, 0)
-    assert (found.value, found.low, found.high, found.p_value) == (0, 0, 0, 1)
-
-
-def test_different_trials_cannot_be_paired(dataset: Dataset) -> None:
-    table = verified(dataset, 2.0, 0)
-    other = build_trial_set(dataset, protocols=["verification"], strata=["U"], seed=1, replicates=QUICK)
-    elsewhere = score(other, noisy(dataset, 2.0), {}).scores["verification-unseen-unheard-U"]
-    for wrong, message in [
-        (elsewhere, "different trials"),
-        (table.iloc[:-1], "different trials"),
-        (table.drop(columns="score"), "column 'score'"),
-    ]:
-        with pytest.raises(RequestError, match=message):
-            paired_differences([table], [wrong], QUICK, 0)
-    with pytest.raises(RequestError, match="both methods"):
-        paired_differences([table], [], QUICK, 0)
+def test_validation_figures_are_not_called_unseen(make_dataset: Make) -> None:
+    """Adapted models are selected on the validation split: its figures are no test figures."""
+    dataset = make_dataset(manifest_rows(6, 2, split="val") + manifest_rows(6, 2, prefix="te"))
+    for split, seen in (("val", "validation"), ("test", "unseen-unheard")):
+        trials = build_trial_set(dataset, split=split, replicates=QUICK)
+        result = score(trials, noisy(dataset, 1.0), {"method": "cmpc"})
+        assert set(result.rows["seen"]) == set(chance(trials)["seen"]) == {seen}
+        assert all(seen in key for key in result.scores)

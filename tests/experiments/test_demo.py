@@ -1,12 +1,24 @@
 """The whole job on the micro world, and its going on after a stop."""
 
+import os
+import shutil
+import signal
+from pathlib import Path
+
 import pandas as pd
 import pytest
 
+from lowshot.adapt.start import find_start
 from lowshot.config import build_config
 from lowshot.data.dataset import Dataset
-from lowshot.errors import RequestError
+from lowshot.errors import RequestError, RunError
+from lowshot.experiments import demo as job
+from lowshot.experiments.curves import pretraining_curves
 from lowshot.experiments.demo import run_demo
+from lowshot.experiments.differences import COLUMNS
+from lowshot.models.weights import save_model
+from lowshot.runs import MODEL, lock_run, read_config, read_provenance
+from lowshot.training.loop import Pretraining
 
 
 def small(config, **changes):
@@ -41,9 +53,30 @@ def test_differences_are_paired_and_whole(demo):
     assert (table["ci_low"] <= table["difference"]).all()
     assert (table["difference"] <= table["ci_high"]).all()
     results = pd.read_csv(demo[0] / "results.csv")
-    rows = results.query("method == 'cmpc' and adaptation == 'none' and metric == 'auc' and stratum == 'U'")
-    mean = rows[rows["seen"] == "unseen-unheard"]["value"].mean()
-    assert table.query("adaptation == 'none'")["value_a"].iloc[0] == pytest.approx(mean)
+    measured = results.query("method == 'cmpc' and adaptation == 'none' and seen == 'unseen-unheard'")
+    found = table.query("adaptation == 'none' and method_b == 'cid'")
+    for stratum in ("U", "G"):
+        mean = measured.query(f"metric == 'auc' and stratum == '{stratum}'")["value"].mean()
+        assert found.query(f"metric == 'auc' and stratum == '{stratum}'")["value_a"].item() == pytest.approx(mean)
+
+
+def test_methods_are_compared_by_every_protocol_at_every_budget(demo):
+    table = pd.read_csv(demo[0] / "differences.csv", keep_default_na=False)
+    assert tuple(table.columns) == COLUMNS
+    figures = {
+        ("auc", "verification", "", "U", ""),
+        ("auc", "verification", "", "G", ""),
+        ("accuracy", "matching", "voice_to_face", "U", "2"),
+        ("map", "retrieval", "voice_to_face", "U", ""),
+    }
+    results = pd.read_csv(demo[0] / "results.csv")
+    if ((results["stratum"] == "GNA") & (results["seen"] == "unseen-unheard")).any():
+        figures.add(("auc", "verification", "", "GNA", ""))
+    for _, rows in table.groupby(["method_b", "adaptation", "fraction"]):
+        named = rows[["metric", "protocol", "direction", "stratum", "gallery_size"]].astype(str)
+        assert len(rows) == len(figures)
+        assert set(named.itertuples(index=False, name=None)) == figures
+    assert set(table["seen"]) == {"unseen-unheard"}
 
 
 def test_called_again_it_makes_nothing_anew(demo, config, world):
@@ -67,3 +100,155 @@ def test_fractions_that_cannot_be_are_refused_before_anything_is_written(config,
     with pytest.raises(RequestError, match="--labels 0"):
         run_demo(small(config, labels=[0.01]), Dataset.open(world), 1, tmp_path / "out", print)
     assert not (tmp_path / "out").exists()
+
+
+def quick(config, **changes):
+    """A demo of one fraction."""
+    return small(config, labels=[0.5], **changes)
+
+
+class Stopped(Exception):
+    pass
+
+
+def stop_at(stage, patch):
+    def stop(*args, **options):
+        raise Stopped
+
+    patch.setattr(job, stage, stop)
+
+
+def train_only(patch):
+    """Make all models, and stop before any figure."""
+    patch.setattr(job, "score_model", lambda *args: None)
+    stop_at("write_evaluation", patch)
+
+
+@pytest.fixture
+def copied(demo, tmp_path):
+    """A copy of the finished demo, to change."""
+    return shutil.copytree(demo[0], tmp_path / "demo")
+
+
+def test_runs_record_the_method_that_they_come_from(demo):
+    out, lines = demo
+    assert read_config(out / "finetune-cid-finetune-0.3-seed0").method.name == "cid"
+    assert read_config(out / "finetune-cmpc-finetune-0.3-seed0").method.name == "cmpc"
+    assert [line for line in lines if line.startswith("probe cid, 3 of 10 identities (30 %) labelled, seed 1: ")]
+
+
+def test_both_methods_get_the_settings_that_both_have(config, world, tmp_path, monkeypatch):
+    made = []
+
+    def note(settings, reader, run, **options):
+        made.append((settings.method.name, settings.method.temperature))
+        return run
+
+    monkeypatch.setattr(job, "pretrain", note)
+    monkeypatch.setattr(job, "find_start", lambda *args: None)
+    stop_at("fresh_start", monkeypatch)
+    with pytest.raises(Stopped):
+        run_demo(quick(config, method={"temperature": 0.07}), Dataset.open(world), 1, tmp_path / "out", print)
+    assert made == [("cmpc", 0.07), ("cid", 0.07)]
+
+
+def test_adaptations_of_a_pretraining_that_was_made_anew_are_made_anew(copied, config, world, monkeypatch):
+    start = find_start(str(copied / "pretrain-cid-seed0"), ())
+    for weights in start.model.parameters():
+        weights.data *= 1.5
+    save_model(start.model, copied / "pretrain-cid-seed0" / MODEL, **start.facts)
+    before = {path: path.stat().st_mtime_ns for path in copied.glob("*/model.safetensors")}
+    train_only(monkeypatch)
+    with pytest.raises(Stopped):
+        run_demo(small(config), Dataset.open(world), 1, copied, print)
+    changed = {path.parent.name for path, time in before.items() if path.stat().st_mtime_ns != time}
+    assert changed == {f"{kind}-cid-{kind}-{share}-seed0" for kind in ("probe", "finetune") for share in (0.3, 0.5)}
+    for name in changed:
+        assert read_provenance(copied / name)["start_sha"] == start.sha
+
+
+def test_with_fewer_seeds_only_their_curves_are_shown(demo, copied, config, world, monkeypatch):
+    shown = []
+    monkeypatch.setattr(job, "write_report", lambda *args, curves, **options: shown.append(set(curves)))
+    _, rows = run_demo(small(config), Dataset.open(world), 1, copied, print)
+    assert set(rows["train_seed"].dropna()) == {0}
+    assert shown == [{"pretrain-cmpc-seed0", "pretrain-cid-seed0"}]
+    both = pretraining_curves(copied, pd.read_csv(demo[0] / "results.csv"))
+    assert set(both) == {f"pretrain-{method}-seed{seed}" for method in ("cmpc", "cid") for seed in (0, 1)}
+
+
+def test_a_directory_of_another_demo_is_refused_by_what_differs(demo, config, world, tmp_path):
+    out, _ = demo
+    before = (out / "provenance.json").read_bytes()
+    for changes, key in (
+        ({"labels": [0.5]}, "labels"),
+        ({"adapt": {"steps": 5}}, r"adapt\.steps"),
+        ({"seed": 1}, "seed"),
+    ):
+        with pytest.raises(RequestError, match=f"holds another demo, {key} differs"):
+            run_demo(small(config, **changes), Dataset.open(world), 2, out, print)
+    other = shutil.copytree(world, tmp_path / "other")
+    with (other / "manifest.csv").open("a") as file:
+        file.write("\n")
+    with pytest.raises(RequestError, match="holds another demo, data differs"):
+        run_demo(small(config), Dataset.open(other), 2, out, print)
+    assert (out / "provenance.json").read_bytes() == before
+
+
+@pytest.mark.parametrize("stage", ["pretrain", "adapt", "score_model"])
+def test_killed_it_goes_on_with_the_same_out(config, world, tmp_path, monkeypatch, stage):
+    out, dataset = tmp_path / "out", Dataset.open(world)
+    with monkeypatch.context() as patch:
+        stop_at(stage, patch)
+        with pytest.raises(Stopped):
+            run_demo(quick(config), dataset, 1, out, print)
+    assert (read_provenance(out)["kind"], read_provenance(out)["finished"]) == ("demo", False)
+    (out / ".results.csv.x1.part").touch()
+    made = {path: path.stat().st_mtime_ns for path in out.glob("*/model.safetensors")}
+    train_only(monkeypatch)
+    with pytest.raises(Stopped):
+        run_demo(quick(config), dataset, 1, out, print)
+    assert {path: path.stat().st_mtime_ns for path in made} == made
+    assert len(list(out.glob("*/model.safetensors"))) == 2 + 3 * 2
+
+
+def test_bare_it_goes_on_in_the_newest_stopped_one_of_the_same_request(config, world, monkeypatch):
+    dataset = Dataset.open(world)
+    stop_at("pretrain", monkeypatch)
+
+    def go(settings=None, seeds=1):
+        with pytest.raises(Stopped):
+            run_demo(settings or quick(config), dataset, seeds, None, print)
+        return sorted(path.name[:4] for path in Path("runs").iterdir())
+
+    assert go() == ["0001"]
+    assert go() == ["0001"]
+    assert go(seeds=2) == ["0001", "0002"]
+    assert go(quick(config, adapt={"steps": 5})) == ["0001", "0002", "0003"]
+    assert go() == ["0001", "0002", "0003"]
+    with lock_run(next(Path("runs").glob("0001-*"))):
+        assert go() == ["0001", "0002", "0003", "0004"]
+
+
+def test_two_processes_do_not_make_one_demo(config, world, tmp_path):
+    with lock_run(tmp_path / "out"), pytest.raises(RequestError, match="another process"):
+        run_demo(quick(config), Dataset.open(world), 1, tmp_path / "out", print)
+
+
+def test_what_it_says_when_stopped_is_true(config, world, monkeypatch):
+    plain, dataset = Pretraining._train_step, Dataset.open(world)
+
+    def interrupted(self, *args):
+        plain(self, *args)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Pretraining, "_train_step", interrupted)
+        with pytest.raises(RunError, match="the same command goes on from"):
+            run_demo(quick(config), dataset, 1, None, print)
+    stop_at("adapt", monkeypatch)
+    with pytest.raises(Stopped):
+        run_demo(quick(config), dataset, 1, None, print)
+    assert len(list(Path("runs").iterdir())) == 1
+    run = next(Path("runs").glob("*/pretrain-cmpc-seed0"))
+    assert read_provenance(run)["finished"]

@@ -69,15 +69,22 @@ def differences() -> pd.DataFrame:
         "method_b": "cid",
         "metric": "auc",
         "protocol": "verification",
+        "direction": "",
         "stratum": "U",
         "seen": "unseen-unheard",
+        "gallery_size": np.nan,
         "seeds": 2,
         "p_value": 0.01,
     }
+    gender = {**base, "stratum": "G"}
+    search = {"protocol": "matching", "metric": "accuracy", "direction": "voice_to_face", "gallery_size": 2}
     return pd.DataFrame(
         [
             {**base, "adaptation": "none", "fraction": 0, "difference": 0.05, "ci_low": 0.02, "ci_high": 0.081},
             {**base, "adaptation": "finetune", "fraction": 0.1, "difference": 0.01, "ci_low": -0.02, "ci_high": 0.04},
+            {**gender, "adaptation": "none", "fraction": 0, "difference": 0.03, "ci_low": -0.01, "ci_high": 0.071},
+            {**gender, "adaptation": "finetune", "fraction": 0.1, "difference": 0.02, "ci_low": 0.01, "ci_high": 0.03},
+            {**base, **search, "adaptation": "none", "fraction": 0, "difference": 0.077, "ci_low": 0, "ci_high": 0.1},
         ]
     )
 
@@ -193,6 +200,49 @@ def test_claims_are_the_paired_differences(report: Path) -> None:
     assert len(claims) == 2
     assert all(part in claims[0] for part in ("No labels", "+5.0", "[+2.0, +8.1]", "CMPC is better", "2 seeds"))
     assert all(part in claims[1] for part in ("10 % fine-tuned", "[−2.0, +4.0]", "no difference shown"))
+    words = [re.sub(r"<[^>]+>", "", claim) for claim in claims]
+    any_impostor = "Against any impostor: {} for these two training runs."
+    same_gender = "Against impostors of the same gender: {} for these two training runs."
+    for text_of, first, second in (
+        (words[0], "CMPC is better", "no difference shown"),
+        (words[1], "no difference shown", "CMPC is better"),
+    ):
+        assert 0 < text_of.index(any_impostor.format(first)) < text_of.index(same_gender.format(second))
+
+
+def test_the_page_says_once_what_the_intervals_hold_fixed(report: Path) -> None:
+    text = report.read_text(encoding="utf-8")
+    assert text.count("holds the training runs as they are") == 1
+    # Both seeds differ by five points: 0.7013 - 0.6513 and 0.7113 - 0.6613.
+    assert "seeds +5.0 to +5.0" in text
+
+
+def test_every_protocol_stands_in_the_table_of_differences(report: Path) -> None:
+    text = report.read_text(encoding="utf-8")
+    part = text[text.index("By every protocol and pair") : text.index("<h2>Headline</h2>")]
+    assert re.findall(r'class="number">([^<]+)</th>', part) == ["AUC U", "AUC G", "1:2 V→F"]
+    assert "+7.7" in part
+
+
+def test_all_impostors_without_the_gender_matched_are_said_to_be_so(directory: Path) -> None:
+    table = differences()
+    table[table["stratum"] == "U"].to_csv(directory / "differences.csv", index=False)
+    text = write_report(directory, title="t", curves={}, commands=[]).read_text(encoding="utf-8")
+    assert "how much of U is gender alone is not known here" in text
+
+
+def test_validation_figures_are_said_to_be_no_test_figures(directory: Path) -> None:
+    results().assign(seen="validation").to_csv(directory / "results.csv", index=False)
+    (directory / "differences.csv").unlink()
+    for path in directory.glob("scores/*/*.csv"):
+        path.rename(path.with_name("verification-validation-U.csv"))
+    text = write_report(directory, title="t", curves={}, commands=[]).read_text(encoding="utf-8")
+    assert "These are validation figures" in text
+    assert "between 56 validation identities" in text
+    assert "validation AUC %" in text and "validation AUC G %" in text and "70.6" in text
+    assert "no model was trained on" not in text[: text.index("<h2>Curves</h2>")]
+    drawn = {path.stem for path in (directory / "plots").glob("*.png")}
+    assert not drawn & {"roc", "label-fraction", "matching-voice_to_face", "matching-face_to_voice", "strata"}
 
 
 def test_names_are_escaped(directory: Path) -> None:

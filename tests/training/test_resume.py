@@ -1,6 +1,7 @@
 """Resume: a run that was stopped ends in exactly what an uninterrupted one ends in."""
 
 import os
+import shutil
 import signal
 
 import pytest
@@ -9,7 +10,7 @@ from safetensors.torch import load_file
 
 from lowshot.config import build_config
 from lowshot.errors import RequestError, RunError
-from lowshot.runs import MODEL, read_provenance
+from lowshot.runs import MODEL, RUNS, is_locked, lock_run, read_provenance, start_run
 from lowshot.training.checkpoint import load_checkpoint, save_checkpoint
 from lowshot.training.loop import CHECKPOINT, Pretraining, pretrain
 
@@ -72,6 +73,43 @@ def test_the_same_command_finds_its_stopped_run(config, reader, monkeypatch):
     resumed = pretrain(config, reader)
     assert (other.name, resumed.name) == ("0002-pretrain-cmpc", "0001-pretrain-cmpc")
     assert pretrain(config, reader).name == "0003-pretrain-cmpc"
+
+
+def test_a_run_that_is_being_trained_is_left_to_its_process(config, reader, monkeypatch):
+    plain, held = Pretraining._train_step, []
+
+    def looking(self, batch, run, log):
+        held.append(is_locked(run))
+        plain(self, batch, run, log)
+
+    with monkeypatch.context() as patch:
+        stop_after(3, patch)
+        with pytest.raises(RunError):
+            pretrain(config, reader)
+    stopped = RUNS / "0001-pretrain-cmpc"
+    before = (stopped / CHECKPOINT).read_bytes()
+    with lock_run(stopped):
+        for request in ({"out": stopped}, {"resume": str(stopped)}):
+            with pytest.raises(RequestError, match="0001-pretrain-cmpc: another process is writing to this run"):
+                pretrain(config, reader, **request)
+        assert pretrain(config, reader).name == "0002-pretrain-cmpc"
+    assert (stopped / CHECKPOINT).read_bytes() == before
+    with monkeypatch.context() as patch:
+        patch.setattr(Pretraining, "_train_step", looking)
+        assert pretrain(config, reader).name == stopped.name
+    assert held
+    assert all(held)
+    assert not is_locked(stopped)
+
+
+def test_killed_between_its_weights_and_its_provenance_a_run_is_finished_when_called_again(config, reader, tmp_path):
+    run = pretrain(config, reader, tmp_path / "run")
+    copy = shutil.copytree(run, tmp_path / "copy")
+    start_run(run, "pretrain", config, reader.dataset.sha)
+    assert pretrain(config, reader, run) == run
+    assert same_weights(run, copy)
+    assert (run / "metrics.csv").read_bytes() == (copy / "metrics.csv").read_bytes()
+    assert read_provenance(run)["finished"]
 
 
 def test_another_seed_or_setting_is_refused_by_name(config, reader, tmp_path, monkeypatch):

@@ -1,0 +1,120 @@
+"""What may be said of pairs of methods: differences.csv as verdicts, with the spread over seeds from results.csv."""
+
+import math
+from pathlib import Path
+
+import pandas as pd
+
+from lowshot.reporting import style, tables
+
+FIGURES: dict[str, dict[str, object]] = {
+    "auc": tables.HEADLINE["auc"],
+    "auc_g": tables.HEADLINE["auc_g"],
+    "auc_gna": {**tables.AUC, "stratum": "GNA"},
+    "accuracy": tables.HEADLINE["accuracy"],
+    "map": tables.HEADLINE["map"],
+}
+NAMES = {"auc": "AUC U", "auc_g": "AUC G", "auc_gna": "AUC GNA", "accuracy": "1:2 V→F", "map": "mAP V→F"}
+COLUMNS = (
+    "first",
+    "second",
+    "adaptation",
+    "fraction",
+    "figure",
+    "seeds",
+    "difference",
+    "low",
+    "high",
+    "seed_low",
+    "seed_high",
+    "p_value",
+    "verdict",
+)
+# From this many training seeds on, a verdict speaks of the methods; below, of the runs that were made.
+ENOUGH_SEEDS = 3
+_TEXT = ("method_a", "method_b", "adaptation", "metric", "protocol", "direction", "stratum", "seen")
+_NUMBERS = ("fraction", "gallery_size", "seeds", "difference", "ci_low", "ci_high", "p_value")
+_RUNS = {1.0: "this one training run", 2.0: "these two training runs"}
+
+
+def claims(differences: pd.DataFrame, results: pd.DataFrame, source: str | Path = "differences.csv") -> pd.DataFrame:
+    """What may be said of pairs of methods on unseen identities.
+
+    Args:
+        differences: columns method_a, method_b, adaptation, fraction, metric, protocol, direction, stratum, seen,
+            gallery_size, seeds, difference (a minus b), ci_low, ci_high, p_value.
+        results: as `tables.check` returns it, with the figures of each seed.
+        source: what to call the table of differences in a message.
+
+    Returns:
+        `COLUMNS`, a row per pair, budget and figure of `FIGURES` that was compared: difference is first minus second,
+        low and high its interval, seed_low and seed_high the least and greatest difference of single seeds (NaN with
+        one). Where cmpc and cid meet, they come first in that order; budgets go by their number of labels.
+
+    Raises:
+        RequestError: a column is missing or a number is none.
+    """
+    table = tables.typed(differences, _TEXT, _NUMBERS, source, "lowshot demo")
+    rows = []
+    for figure, where in FIGURES.items():
+        for item in tables.where_equal(table, where).to_dict("records"):
+            first, second, low, high = item["method_a"], item["method_b"], item["ci_low"], item["ci_high"]
+            value = item["difference"]
+            if (first, second) == ("cid", "cmpc"):
+                first, second, value, low, high = second, first, -value, -high, -low
+            budget = {"adaptation": item["adaptation"], "fraction": item["fraction"]}
+            gaps = _by_seed(tables.where_equal(results, {**where, **budget}), first, second)
+            rows.append(
+                {
+                    "first": first,
+                    "second": second,
+                    **budget,
+                    "figure": figure,
+                    "seeds": item["seeds"],
+                    "difference": value,
+                    "low": low,
+                    "high": high,
+                    "seed_low": gaps.min() if len(gaps) > 1 else math.nan,
+                    "seed_high": gaps.max() if len(gaps) > 1 else math.nan,
+                    "p_value": item["p_value"],
+                    "verdict": _verdict(first, second, low, high, item["seeds"]),
+                }
+            )
+    # Sorting keeps the order of figures within a pair and budget.
+    rows.sort(
+        key=lambda row: (
+            (row["first"], row["second"]) != ("cmpc", "cid"),
+            style.sort_key(row["first"]),
+            style.sort_key(row["second"]),
+            tables.order("", row["adaptation"], row["fraction"]),
+        )
+    )
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def _by_seed(results: pd.DataFrame, first: str, second: str) -> pd.Series:
+    """First minus second, seed by seed, for the seeds that both were measured with."""
+    seeds = ["train_seed", "subset_seed"]
+    a, b = (results.loc[results["method"] == name, [*seeds, "value"]].drop_duplicates() for name in (first, second))
+    both = a.merge(b, on=seeds)
+    return (both["value_x"] - both["value_y"]).dropna()
+
+
+def _verdict(first: str, second: str, low: float, high: float, seeds: float) -> str:
+    if math.isnan(low) or math.isnan(high):
+        return "no interval: nothing can be said"
+    scope = "" if seeds >= ENOUGH_SEEDS else f" for {_RUNS.get(seeds, 'these training runs')}"
+    if low <= 0 <= high:
+        return f"no difference shown{scope}"
+    return f"{style.name(first if low > 0 else second)} is better{scope}"
+
+
+def points(value: float) -> str:
+    """A difference of two shares, in percentage points with its sign."""
+    # Adding zero turns a rounded -0.0 into 0.0: nothing has no sign to claim.
+    return tables.MISSING if math.isnan(value) else f"{round(100 * value, 1) + 0.0:+.1f}".replace("-", "−")
+
+
+def band(low: float, high: float, between: str) -> str:
+    """Two ends of a difference, in percentage points; "" where there are none."""
+    return "" if math.isnan(low) or math.isnan(high) else f"{points(low)}{between}{points(high)}"

@@ -1,0 +1,152 @@
+"""What every picture is made of: its two formats, its series, its reference lines.
+
+matplotlib is imported when something is drawn, so that tables alone stay quick to make.
+"""
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from lowshot.errors import RequestError
+from lowshot.reporting import style, tables
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+LINES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1, 1.2)), (0, (5, 1.5, 1, 1.5)))
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One drawn picture in both formats; `alt` says in words what it shows."""
+
+    name: str
+    title: str
+    alt: str
+    svg: str
+    png: bytes
+
+
+@dataclass(frozen=True)
+class Missing:
+    """A picture that could not be drawn, and why."""
+
+    name: str
+    title: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Series:
+    """What is drawn in one colour and line: a method under one label budget."""
+
+    method: str
+    adaptation: str
+    fraction: float
+    label: str
+    line: Any
+
+    @property
+    def color(self) -> str:
+        """Hue of the method."""
+        return style.look(self.method).light
+
+    @property
+    def marker(self) -> str:
+        """Mark of the method."""
+        return style.look(self.method).marker
+
+    def of(self, table: pd.DataFrame) -> pd.DataFrame:
+        """The rows of a table that are of this method and budget."""
+        budget = {"method": self.method, "adaptation": self.adaptation, "fraction": self.fraction}
+        return tables.of_budget(table, budget)
+
+
+def figure_and_axes(height: float = 3.7) -> tuple["Figure", "Axes"]:
+    """An empty picture, 4.8 inches wide and `height` inches high."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(4.8, height), layout="constrained")
+    return figure, figure.add_subplot()
+
+
+def finish(figure: "Figure", handles: Sequence[Any], name: str, title: str, alt: str) -> Picture:
+    """Put title and legend on a figure and save it in both formats."""
+    figure.axes[0].set_title(title)
+    columns = 1 if any(len(str(item.get_label())) > 24 for item in handles) else 3
+    figure.legend(handles=list(handles), loc="outside lower center", ncols=min(columns, len(handles)))
+    svg, png = io.StringIO(), io.BytesIO()
+    figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": None})
+    figure.savefig(png, format="png")
+    return Picture(name, title, alt, svg.getvalue(), png.getvalue())
+
+
+def series_of(results: pd.DataFrame) -> list[Series]:
+    """The models to compare in one picture: those without labels, or all of them where none goes without."""
+    every = tables.budgets(results)
+    models = every[~every["method"].isin((style.CHANCE, style.ORACLE))]
+    plain = models[models["adaptation"] == "none"]
+    series: list[Series] = []
+    for row in (models if plain.empty else plain).to_dict("records"):
+        budget = style.labels(row["adaptation"], row["fraction"])
+        label = style.name(row["method"]) + (f", {budget}" if plain.empty else "")
+        line = LINES[sum(item.method == row["method"] for item in series) % len(LINES)]
+        series.append(Series(row["method"], row["adaptation"], row["fraction"], style.short(label), line))
+    return series
+
+
+def reference(kind: str) -> Any:
+    """Legend entry of the line of chance or oracle."""
+    from matplotlib.lines import Line2D
+
+    if kind == style.CHANCE:
+        return Line2D([], [], color=style.CHANCE_INK[0], linewidth=1.2, label="chance")
+    return Line2D([], [], color=style.ORACLE_INK[0], linestyle=(0, (5, 2)), linewidth=1.4, label="oracle")
+
+
+def handle(series: Series, line: bool = True) -> Any:
+    """Legend entry of a series; without its line where only the mark tells it apart."""
+    from matplotlib.lines import Line2D
+
+    return Line2D(
+        [],
+        [],
+        color=series.color,
+        marker=series.marker,
+        linestyle=series.line if line else "none",
+        label=series.label,
+        markeredgecolor=style.SURFACE[0],
+        markeredgewidth=0.6,
+    )
+
+
+def seed_ticks(axes: "Axes", x: Any, table: pd.DataFrame, column: str, color: str) -> None:
+    """Thin ticks at the least and the greatest seed of a figure of `tables.figures`."""
+    for end in ("min", "max"):
+        values = 100 * table[f"{column}_{end}"].to_numpy(float)
+        axes.plot(x, values, linestyle="none", marker="_", markersize=7, markeredgewidth=0.9, color=color)
+
+
+def say(values: Mapping[str, float]) -> str:
+    """Shares by name, in words for a picture's description."""
+    return ", ".join(f"{label} {tables.percentage(value)} %" for label, value in values.items())
+
+
+def read_columns(path: Path, columns: Sequence[str]) -> pd.DataFrame:
+    """Read a CSV table.
+
+    Raises:
+        RequestError: it is no table, or one of `columns` is missing or holds text.
+    """
+    table = tables.read_csv(path)
+    for column in columns:
+        if column not in table.columns:
+            raise RequestError(f"{path}: column '{column}' is missing")
+        if not pd.api.types.is_numeric_dtype(table[column]) and not table.empty:
+            raise RequestError(f"{path}: column '{column}' must hold numbers only")
+    return table

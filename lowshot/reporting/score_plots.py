@@ -1,0 +1,266 @@
+"""Pictures of what models reached: drawn from results and score files, in memory, by matplotlib without a screen."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from lowshot.errors import RequestError
+from lowshot.metrics.verification import roc_points
+from lowshot.reporting import style, tables
+from lowshot.reporting.drawing import (
+    LINES,
+    Missing,
+    Picture,
+    Series,
+    figure_and_axes,
+    finish,
+    handle,
+    read_columns,
+    reference,
+    say,
+    seed_ticks,
+    series_of,
+)
+
+ROC_FILE = f"verification-{tables.UNSEEN}-U.csv"
+
+
+def roc(results: pd.DataFrame, directory: Path) -> Picture | Missing:
+    """ROC of verification, stratum U, a curve per model; where there are seeds, their mean."""
+    name, title = "roc", "ROC on unseen identities"
+    series = series_of(results)
+    files = {item: _score_files(results, directory, item, alone=len(series) == 1) for item in series}
+    if not any(files.values()):
+        return Missing(name, title, f"there is no scores/<run_id>/{ROC_FILE} beside results.csv")
+    oracle = Series(style.ORACLE, "", math.nan, "oracle", LINES[1])
+    files[oracle] = sorted((directory / "scores").glob(f"{style.ORACLE}*/{ROC_FILE}"))
+    auc = tables.figures(results, {"auc": tables.AUC})
+    grid = np.linspace(0, 1, 401)
+    figure, axes = figure_and_axes(4.6)
+    axes.plot([0, 100], [0, 100], color=style.CHANCE_INK[0], linewidth=1.2)
+    handles, said = [], {}
+    for item, paths in files.items():
+        if not paths:
+            continue
+        curves = [np.interp(grid, *_roc_curve(path)) for path in paths]
+        if len(curves) > 1:
+            for curve in curves:
+                axes.plot(100 * grid, 100 * curve, color=item.color, linewidth=0.6, alpha=0.5)
+        mean = np.mean(curves, axis=0)
+        line = axes.plot(100 * grid, 100 * mean, color=item.color, linestyle=item.line)[0]
+        row = item.of(auc)
+        value = float(row["auc"].iloc[0]) if len(row) else math.nan
+        line.set_label(f"{item.label} ({tables.percentage(value)})")
+        said[item.label] = value
+        handles.append(line)
+    axes.set(xlim=(0, 100), ylim=(0, 100), aspect="equal")
+    axes.set(xlabel="different identity, accepted (%)", ylabel="same identity, accepted (%)")
+    alt = f"ROC curves of verification; areas: {say(said)}; chance 50 %."
+    return finish(figure, [*handles, reference(style.CHANCE)], name, title, alt)
+
+
+def _score_files(results: pd.DataFrame, directory: Path, series: Series, alone: bool) -> list[Path]:
+    """The score files of a series, one per run; `alone`: it is the only series of the directory."""
+    scores = directory / "scores"
+    runs: Any = series.of(results)["run_id"].dropna().unique() if "run_id" in results else []
+    # A folder of scores has its run's name. Results are anybody's text: a name that is a path is none of ours.
+    names = sorted(str(run) for run in runs if Path(str(run)).name == str(run))
+    found = [path for name in names if (path := scores / name / ROC_FILE).is_file()]
+    # A run directory may hold the scores of its one model directly.
+    single = scores / ROC_FILE
+    return [single] if not found and alone and single.is_file() else found
+
+
+def _roc_curve(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    table = read_columns(path, ("label", "score"))
+    try:
+        points = roc_points(table["score"].to_numpy(float), table["label"].to_numpy(float))
+    except ValueError as error:
+        raise RequestError(f"{path}: columns 'label' and 'score': {error}") from error
+    return points.fpr, points.tpr
+
+
+def matching(results: pd.DataFrame, direction: str) -> Picture | Missing:
+    """Accuracy of matching against the number of candidates, in one direction."""
+    words = tables.DIRECTIONS[direction]
+    name, title = f"matching-{direction}", f"1:N matching, {words}"
+    where: dict[str, object] = {
+        "protocol": "matching",
+        "metric": "accuracy",
+        "direction": direction,
+        "seen": tables.UNSEEN,
+    }
+    sizes = sorted({int(size) for size in tables.where_equal(results, where)["gallery_size"].dropna()})
+    if not sizes:
+        return Missing(name, title, f"results.csv has no matching accuracy from {words} on unseen identities")
+    table = tables.figures(results, {str(n): {**where, "gallery_size": float(n)} for n in sizes})
+    figure, axes = figure_and_axes()
+    series = series_of(results)
+    axes.plot(sizes, [100 / n for n in sizes], color=style.CHANCE_INK[0], linewidth=1.2)
+    handles, said = [], {}
+    for index, item in enumerate(series):
+        points = _by_size(item.of(table), sizes)
+        if points["value"].isna().all():
+            continue
+        x = np.array(sizes) + 0.09 * (index - (len(series) - 1) / 2)
+        axes.vlines(x, 100 * points["value_low"], 100 * points["value_high"], color=item.color, linewidth=1.2)
+        seed_ticks(axes, x, points, "value", item.color)
+        axes.plot(
+            x,
+            100 * points["value"],
+            color=item.color,
+            linestyle=item.line,
+            marker=item.marker,
+            markeredgecolor=style.SURFACE[0],
+            markeredgewidth=0.6,
+        )
+        handles.append(handle(item))
+        said[f"{item.label} 1:{sizes[0]}"] = float(points["value"].iloc[0])
+        said[f"{item.label} 1:{sizes[-1]}"] = float(points["value"].iloc[-1])
+    handles.append(reference(style.CHANCE))
+    ceiling = _by_size(table[table["method"] == style.ORACLE], sizes)["value"]
+    if ceiling.notna().any():
+        axes.plot(sizes, 100 * ceiling, color=style.ORACLE_INK[0], linestyle=LINES[1], linewidth=1.4)
+        handles.append(reference(style.ORACLE))
+    axes.set(ylim=(0, 100), xticks=sizes, xticklabels=[f"1:{n}" for n in sizes])
+    axes.set(xlabel="candidates", ylabel="right choices (%)")
+    alt = f"Accuracy of 1:N matching, {words}, falling with the number of candidates: {say(said)}; chance is 1/N."
+    return finish(figure, handles, name, title, alt)
+
+
+def _by_size(rows: pd.DataFrame, sizes: Sequence[int]) -> pd.DataFrame:
+    """Turn one row with a figure per gallery size into one row per gallery size."""
+    parts = ("", *tables.PARTS)
+    if rows.empty:
+        return pd.DataFrame({f"value{part}": [math.nan] * len(sizes) for part in parts})
+    return pd.DataFrame({f"value{part}": [rows[f"{n}{part}"].iloc[0] for n in sizes] for part in parts})
+
+
+def label_fraction(results: pd.DataFrame) -> Picture | Missing:
+    """AUC of verification, stratum U, against the labelled share of the training identities."""
+    name, title = "label-fraction", "AUC by share of identities labelled"
+    table = tables.figures(results, {"auc": tables.AUC})
+    models = table[~table["method"].isin((style.CHANCE, style.ORACLE)) & table["fraction"].notna()]
+    models = models[models["auc"].notna()]
+    fractions = sorted(fraction for fraction in models["fraction"].unique() if fraction > 0)
+    if not fractions:
+        return Missing(name, title, "results.csv has no verification AUC of an adapted model on unseen identities")
+    from matplotlib.lines import Line2D
+
+    figure, axes = figure_and_axes(4.0)
+    logs = [math.log10(fraction) for fraction in fractions]
+    span = max(logs[-1] - logs[0], 1.0)
+    zero = logs[0] - 0.45 * span
+    methods = sorted(models["method"].unique(), key=style.sort_key)
+    adaptations = sorted(set(models["adaptation"]) - {"none"})
+    lanes = [(method, kind) for method in methods for kind in ["none", *adaptations]]
+    said, handles = {}, []
+    for method in methods:
+        item = Series(method, "none", 0.0, style.short(style.name(method)), "-")
+        handles.append(handle(item, line=False))
+    for lane, (method, kind) in enumerate(lanes):
+        rows = models[(models["method"] == method) & (models["adaptation"] == kind)]
+        if rows.empty:
+            continue
+        shift = 0.022 * span * (lane - (len(lanes) - 1) / 2)
+        x = np.array([zero if f == 0 else math.log10(f) for f in rows["fraction"]]) + shift
+        look = style.look(method)
+        filled = kind != "probe"
+        axes.vlines(x, 100 * rows["auc_low"], 100 * rows["auc_high"], color=look.light, linewidth=1.2)
+        seed_ticks(axes, x, rows, "auc", look.light)
+        axes.plot(
+            x,
+            100 * rows["auc"],
+            color=look.light,
+            linestyle="none" if kind == "none" else LINES[0] if filled else LINES[2],
+            marker=look.marker,
+            markersize=6,
+            markerfacecolor=look.light if filled else style.SURFACE[0],
+            markeredgecolor=style.SURFACE[0] if filled else look.light,
+            markeredgewidth=0.6 if filled else 1.3,
+        )
+        for row in rows.to_dict("records"):
+            said[f"{style.name(method)}, {style.labels(kind, row['fraction'])}"] = row["auc"]
+    for kind, line, face in (("finetune", LINES[0], style.MUTED[0]), ("probe", LINES[2], style.SURFACE[0])):
+        if kind in adaptations:
+            label = style.labels(kind, math.nan)
+            handles.append(
+                Line2D([], [], color=style.MUTED[0], linestyle=line, marker="o", markerfacecolor=face, label=label)
+            )
+    axes.axhline(50, color=style.CHANCE_INK[0], linewidth=1.2)
+    handles.append(reference(style.CHANCE))
+    ceiling = _value(table, style.ORACLE, "auc")
+    if not math.isnan(ceiling):
+        axes.axhline(100 * ceiling, color=style.ORACLE_INK[0], linestyle=LINES[1], linewidth=1.4)
+        handles.append(reference(style.ORACLE))
+    unlabelled = (models["fraction"] == 0).any()
+    ticks = [style.percent(fraction) for fraction in fractions]
+    if unlabelled:
+        # No logarithm of nothing: "none" stands left of the axis, past a dotted divider, joined to nothing.
+        axes.axvline(logs[0] - 0.225 * span, color=style.MUTED[0], linestyle=LINES[2], linewidth=1)
+        axes.set_xticks([zero, *logs], ["none", *ticks])
+        axes.set_xlim(zero - 0.2 * span, logs[-1] + 0.2 * span)
+    else:
+        axes.set_xticks(logs, ticks)
+        axes.set_xlim(logs[0] - 0.2 * span, logs[-1] + 0.2 * span)
+    axes.grid(visible=False, axis="x")
+    axes.set(xlabel="training identities with a label (log scale; none apart)", ylabel="verification AUC (%)")
+    alt = f"Verification AUC against the share of labelled identities: {say(said)}; chance 50 %."
+    return finish(figure, handles, name, title, alt)
+
+
+def strata(results: pd.DataFrame) -> Picture | Missing:
+    """AUC of verification by what the impostor shares, a bar per model and stratum."""
+    from matplotlib.patches import Patch
+
+    name, title = "strata", "AUC by what the impostor shares"
+    table = tables.strata(results)
+    names = tables.names_of_figures(table)
+    series = [item for item in series_of(results) if names and item.of(table)[names].notna().any(axis=None)]
+    if not series:
+        return Missing(name, title, "results.csv has no verification AUC of a model on unseen identities")
+    figure, axes = figure_and_axes()
+    places = np.arange(len(names), dtype=float)
+    width = 0.76 / len(series)
+    handles: list[Any] = []
+    said: dict[str, float] = {}
+    for index, item in enumerate(series):
+        row = item.of(table).iloc[0]
+        parts = {part: [row[f"{column}{part}"] for column in names] for part in ("", *tables.PARTS)}
+        value, low, high, least, most = (100 * np.array(shares, dtype=float) for shares in parts.values())
+        x = places + width * (index - (len(series) - 1) / 2)
+        # Bars stand on chance: their length is what the model knows beyond guessing.
+        axes.bar(x, value - 50, width * 0.9, bottom=50, color=item.color, alpha=0.85, linewidth=0)
+        axes.vlines(x, low, high, color=style.INK[0], linewidth=1)
+        for seeds in (least, most):
+            axes.plot(x, seeds, "_", markersize=7, markeredgewidth=0.9, color=style.INK[0])
+        handles.append(Patch(color=item.color, alpha=0.85, label=item.label))
+        said |= {f"{item.label} {column}": float(row[column]) for column in names}
+    axes.axhline(50, color=style.CHANCE_INK[0], linewidth=1.2)
+    handles.append(reference(style.CHANCE))
+    for place, column in zip(places, names, strict=True):
+        ceiling = _value(table, style.ORACLE, column)
+        if not math.isnan(ceiling):
+            axes.hlines(
+                100 * ceiling,
+                place - 0.42,
+                place + 0.42,
+                color=style.ORACLE_INK[0],
+                linestyle=(0, (3, 1)),
+                linewidth=1.4,
+            )
+    if not math.isnan(_value(table, style.ORACLE, names[0])):
+        handles.append(reference(style.ORACLE))
+    axes.set_xticks(places, names)
+    axes.grid(visible=False, axis="x")
+    axes.set(xlabel="stratum", ylabel="verification AUC (%)")
+    return finish(figure, handles, name, title, f"Verification AUC by stratum: {say(said)}; chance 50 %.")
+
+
+def _value(table: pd.DataFrame, method: str, column: str) -> float:
+    values = table.loc[table["method"] == method, column]
+    return float(values.iloc[0]) if len(values) else math.nan

@@ -1,0 +1,74 @@
+"""Adaptation as a run: what it starts from, what it records, and what it refuses to write to."""
+
+import shutil
+
+import pytest
+
+from lowshot.adapt import run as adaptation
+from lowshot.adapt.run import adapt, labelled_share
+from lowshot.adapt.start import find_start, fresh_start
+from lowshot.errors import RequestError
+from lowshot.runs import MODEL, lock_run, read_provenance
+from lowshot.training.loop import pretrain
+
+
+@pytest.fixture(scope="module")
+def pretrained(config, reader, tmp_path_factory):
+    seeded = config.model_copy(update={"seed": 3})
+    return pretrain(seeded, reader, tmp_path_factory.mktemp("runs") / "0001-pretrain-cmpc")
+
+
+def test_what_is_adapted_already_is_refused(config, reader, pretrained, tmp_path):
+    once, _ = adapt(find_start(str(pretrained), ()), "probe", 0.5, 0, reader, config, tmp_path / "once")
+    for source in (once, once / MODEL):
+        with pytest.raises(
+            RequestError, match=r"adapted already .* name the pretrained run .*0001-pretrain-cmpc"
+        ) as error:
+            adapt(find_start(str(source), ()), "finetune", 0.3, 0, reader, config, tmp_path / "twice")
+        assert "\n" not in str(error.value)
+    assert not (tmp_path / "twice").exists()
+
+
+def test_the_seed_of_the_pretraining_stays_known_without_its_configuration(config, reader, pretrained, tmp_path):
+    shutil.copy(pretrained / MODEL, tmp_path / "alone.safetensors")
+    start = find_start(str(tmp_path / "alone.safetensors"), ())
+    assert (config.seed, start.config) == (0, None)
+    run, _ = adapt(start, "probe", 0.5, 0, reader, config, tmp_path / "run")
+    assert find_start(str(run), ()).facts["train_seed"] == "3"
+    fresh, _ = adapt(fresh_start(config), "probe", 0.5, 0, reader, config, tmp_path / "fresh")
+    assert find_start(str(fresh), ()).facts["train_seed"] == "0"
+
+
+def test_the_weights_it_started_from_are_recorded(config, reader, pretrained, tmp_path):
+    start, other = find_start(str(pretrained), ()), fresh_start(config)
+    assert start.sha == find_start(str(pretrained), ()).sha != other.sha
+    run, _ = adapt(start, "finetune", 0.5, 0, reader, config, tmp_path / "run")
+    assert read_provenance(run)["start_sha"] == start.sha
+
+
+@pytest.mark.parametrize("kind", ["finetune", "probe"])
+def test_killed_it_can_be_made_again_and_finished_it_is_kept(config, reader, tmp_path, monkeypatch, kind):
+    def killed(*args, **options):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(adaptation, kind, killed)
+        with pytest.raises(KeyboardInterrupt):
+            adapt(fresh_start(config), kind, 0.5, 0, reader, config, tmp_path / "run")
+    assert read_provenance(tmp_path / "run")["finished"] is False
+    run, _ = adapt(fresh_start(config), kind, 0.5, 0, reader, config, tmp_path / "run")
+    assert read_provenance(run)["finished"] is True
+    before = (run / MODEL).read_bytes()
+    with pytest.raises(RequestError, match="holds a finished run"):
+        adapt(fresh_start(config), kind, 0.3, 0, reader, config, run)
+    assert (run / MODEL).read_bytes() == before
+
+
+def test_two_processes_do_not_adapt_into_one_run(config, reader, tmp_path):
+    with lock_run(tmp_path / "run"), pytest.raises(RequestError, match="another process"):
+        adapt(fresh_start(config), "probe", 0.5, 0, reader, config, tmp_path / "run")
+
+
+def test_a_labelled_share_is_said_as_what_it_comes_to(reader):
+    assert labelled_share(reader.dataset, 0.25) == "3 of 10 identities (30 %)"
+    assert labelled_share(reader.dataset, 1) == "10 of 10 identities (100 %)"

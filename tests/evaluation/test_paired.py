@@ -1,0 +1,135 @@
+"""Paired differences: on the same trials, over seeds, by every protocol."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from lowshot.data.dataset import Dataset
+from lowshot.errors import RequestError
+from lowshot.evaluation.evaluate import EvaluationResult, score
+from lowshot.evaluation.paired import paired_accuracy, paired_auc, paired_map
+from lowshot.evaluation.results import read_scores, write_scores
+from lowshot.evaluation.trial_set import TrialSet, build_trial_set
+
+from .test_evaluate import QUICK, noisy
+
+VERIFICATION = "verification-unseen-unheard-U"
+MATCHING = "matching-unseen-unheard-voice_to_face"
+RETRIEVAL = "retrieval-unseen-unheard-voice_to_face"
+
+
+def accuracy(a: list[pd.DataFrame], b: list[pd.DataFrame], replicates: int, seed: int):
+    return paired_accuracy(a, b, 2, replicates, seed)
+
+
+PAIRED = ((VERIFICATION, paired_auc), (MATCHING, accuracy), (RETRIEVAL, paired_map))
+
+
+@pytest.fixture(scope="module")
+def trials(dataset: Dataset) -> TrialSet:
+    return build_trial_set(dataset, strata=["U"], replicates=QUICK)
+
+
+@pytest.fixture(scope="module")
+def better(dataset: Dataset, trials: TrialSet) -> list[EvaluationResult]:
+    return [score(trials, noisy(dataset, 1.0, seed), {}) for seed in (0, 1)]
+
+
+@pytest.fixture(scope="module")
+def worse(dataset: Dataset, trials: TrialSet) -> list[EvaluationResult]:
+    return [score(trials, noisy(dataset, 3.0, seed), {}) for seed in (0, 1)]
+
+
+def of(results: list[EvaluationResult], key: str) -> list[pd.DataFrame]:
+    return [result.scores[key] for result in results]
+
+
+@pytest.mark.parametrize(("key", "paired"), PAIRED)
+def test_seeds_are_averaged_on_the_same_trials(better, worse, key, paired) -> None:
+    a, b = of(better, key), of(worse, key)
+    found = paired(a, b, 400, 0)
+    assert 0 < found.low < found.value < found.high
+    assert found.p_value < 0.02
+    shuffled = [table.sample(frac=1, random_state=1) for table in a]
+    assert paired(shuffled, b, 400, 0) == pytest.approx(found)
+    back = paired(b, a, 400, 0)
+    np.testing.assert_allclose((back.value, back.low, back.high), (-found.value, -found.high, -found.low))
+
+
+@pytest.mark.parametrize(("key", "paired"), PAIRED)
+def test_the_difference_is_that_of_the_published_figures(better, worse, key, paired) -> None:
+    metric, size = {VERIFICATION: ("auc", None), MATCHING: ("accuracy", 2), RETRIEVAL: ("map", None)}[key]
+    means = []
+    for results in (better, worse):
+        values = []
+        for result in results:
+            rows = result.rows[(result.rows["metric"] == metric) & (result.rows["seen"] == "unseen-unheard")]
+            rows = rows[rows["direction"].isin(["", "voice_to_face"])]
+            values.append(rows[rows["gallery_size"] == size if size else rows["gallery_size"].isna()]["value"].item())
+        means.append(np.mean(values))
+    assert paired(of(better, key), of(worse, key), QUICK, 0).value == pytest.approx(means[0] - means[1])
+
+
+def test_auc_is_that_of_scikit_learn(better, worse) -> None:
+    a, b = of(better, VERIFICATION), of(worse, VERIFICATION)
+    expected = [np.mean([roc_auc_score(table["label"], table["score"]) for table in tables]) for tables in (a, b)]
+    assert paired_auc(a, b, QUICK, 0).value == pytest.approx(expected[0] - expected[1])
+
+
+@pytest.mark.parametrize(("key", "paired"), PAIRED)
+def test_score_files_pair_up_with_score_tables(better, worse, key, paired, tmp_path: Path) -> None:
+    a, b = of(better, key), of(worse, key)
+    write_scores(tmp_path, {str(place): table for place, table in enumerate(a)})
+    read = [read_scores(tmp_path / f"{place}.csv") for place in range(len(a))]
+    assert paired(read, b, QUICK, 0) == pytest.approx(paired(a, b, QUICK, 0))
+
+
+@pytest.mark.parametrize(("key", "paired"), PAIRED)
+def test_a_model_does_not_differ_from_itself(worse, key, paired) -> None:
+    found = paired(of(worse, key), of(worse, key), QUICK, 0)
+    assert (found.value, found.low, found.high, found.p_value) == (0, 0, 0, 1)
+
+
+def test_an_interval_of_means_widens_with_few_identities(better, worse) -> None:
+    """Probes of one identity stand or fall together: halving the identities widens, doubling the clips does not."""
+    a, b = of(better, MATCHING)[:1], of(worse, MATCHING)[:1]
+    few = set(sorted(a[0]["identity"].unique())[::4])
+    parts = [[table[table["identity"].isin(few)] for table in tables] for tables in (a, b)]
+    whole, part = accuracy(a, b, 400, 0), accuracy(*parts, 400, 0)
+    twice = accuracy([pd.concat(a * 2)], [pd.concat(b * 2)], 400, 0)
+    assert part.high - part.low > 1.4 * (whole.high - whole.low)
+    assert (twice.low, twice.high) == pytest.approx((whole.low, whole.high))
+
+
+def test_one_identity_has_a_difference_but_no_interval(better, worse) -> None:
+    for key, paired in PAIRED[1:]:
+        parts = [[t[t["identity"] == t["identity"].iloc[0]] for t in of(results, key)] for results in (better, worse)]
+        found = paired(*parts, QUICK, 0)
+        assert np.isfinite(found.value) and np.isnan([found.low, found.high, found.p_value]).all()
+
+
+def test_probes_without_a_full_gallery_are_left_out(better, worse) -> None:
+    a, b = ([of(results, MATCHING)[0].copy()] for results in (better, worse))
+    last = [a[0].index[-1]]
+    short = [[tables[0].copy()] for tables in (a, b)]
+    for tables in short:
+        tables[0].loc[last, ["score_1", "candidate_1"]] = [np.nan, ""]
+    assert accuracy(*short, QUICK, 0) == accuracy([a[0].drop(last)], [b[0].drop(last)], QUICK, 0)
+
+
+@pytest.mark.parametrize(("key", "paired"), PAIRED)
+def test_different_trials_cannot_be_paired(dataset: Dataset, worse, key, paired) -> None:
+    table = of(worse, key)[0]
+    value = "average_precision" if key == RETRIEVAL else "score"
+    wrongs = [(table.iloc[:-1], "different trials"), (table.drop(columns=value), f"column '{value}'")]
+    if key != RETRIEVAL:
+        other = build_trial_set(dataset, protocols=[key.split("-")[0]], strata=["U"], seed=1, replicates=QUICK)
+        wrongs.append((score(other, noisy(dataset, 2.0), {}).scores[key], "different trials"))
+    for wrong, message in wrongs:
+        with pytest.raises(RequestError, match=message):
+            paired([table], [wrong], QUICK, 0)
+    with pytest.raises(RequestError, match="both methods"):
+        paired([table], [], QUICK, 0)
