@@ -72,7 +72,7 @@ class ModelConfig(Section):
 class TrainConfig(Section):
     """Budget and optimiser (Adam with linear warm-up, then cosine decay)."""
 
-    epochs: int = Field(60, ge=1)
+    epochs: int = Field(50, ge=1)
     batch_size: int = Field(128, ge=2, description="Videos per step; at most the number of training videos.")
     learning_rate: float = Field(1e-3, gt=0)
     final_learning_rate: float = Field(2e-5, ge=0)
@@ -81,6 +81,9 @@ class TrainConfig(Section):
     log_every: int = Field(10, ge=1, description="Steps between rows of metrics.csv.")
     validate_every: int = Field(10, ge=0, description="Epochs between validation AUCs; 0 for none.")
     checkpoint_seconds: float = Field(60.0, ge=0, description="Time between checkpoints.")
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="Of the towers; auto is bfloat16 where the machine has instructions for it."
+    )
     threads: int = Field(0, ge=0, description="CPU threads; 0 leaves it to torch.")
 
 

@@ -13,6 +13,8 @@ from lowshot.data.pairs import PairBatches, Videos
 from lowshot.data.reader import MediaReader
 from lowshot.losses.supervised import cross_modal_supervised_contrast
 from lowshot.models.two_tower import TwoTower
+from lowshot.training.precision import autocast
+from lowshot.training.seeding import seeded_step
 from lowshot.training.validation import validation_auc
 
 
@@ -46,16 +48,19 @@ def finetune(
 
     def attempt(module: nn.Module, rate: float) -> Callable[[int], None]:
         towers = cast(TwoTower, module)
-        towers.train(scratch)
+        towers.train()
+        if not scratch:
+            keep_batch_norm(towers)
         optimizer = torch.optim.AdamW(towers.parameters(), lr=rate, weight_decay=config.adapt.weight_decay)
         device = next(towers.parameters()).device
 
         def take_step(step: int) -> None:
             batch = batches.batch(step).to(device)
-            voice, face = towers(
-                batch.voice.contiguous(memory_format=torch.channels_last),
-                batch.face.contiguous(memory_format=torch.channels_last),
-            )
+            with seeded_step(seed, step, device), autocast(device, config.train.precision):
+                voice, face = towers(
+                    batch.voice.contiguous(memory_format=torch.channels_last),
+                    batch.face.contiguous(memory_format=torch.channels_last),
+                )
             labels = identity[batch.index.cpu()].to(device)
             v2f, f2v = cross_modal_supervised_contrast(voice, face, labels, config.adapt.temperature)
             optimizer.zero_grad(set_to_none=True)
@@ -73,3 +78,10 @@ def finetune(
         lambda module: validation_auc(cast(TwoTower, module), reader, validation),
     )
     return cast(TwoTower, adapted).eval(), chosen
+
+
+def keep_batch_norm(model: nn.Module) -> None:
+    """Let every batch norm use its running statistics, and leave them as they are, until the next `train()`."""
+    for module in model.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            module.eval()

@@ -6,6 +6,7 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
+import torch
 
 from lowshot.adapt.finetune import finetune
 from lowshot.adapt.probe import probe
@@ -106,7 +107,7 @@ def adapt(
         with atomic_path(run / "labelled.csv") as temporary:
             pd.DataFrame({"identity": identities}).to_csv(temporary, index=False, lineterminator="\n")
         seed = int(np.random.SeedSequence([config.seed, subset_seed]).generate_state(1, np.uint32)[0])
-        start.model.to(default_device())
+        start.model.to(default_device()).to(memory_format=torch.channels_last)
         if adaptation == "probe":
             model, chosen = probe(start.model, labelled, validation, reader, config, seed)
         else:

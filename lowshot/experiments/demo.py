@@ -18,6 +18,7 @@ from lowshot.evaluation.run import check_trial_files, labels_of, score_model, wr
 from lowshot.evaluation.trial_set import build_trial_set
 from lowshot.experiments.curves import pretraining_curves
 from lowshot.experiments.differences import difference_rows, differences_table
+from lowshot.experiments.side_by_side import pretrain_all
 from lowshot.files import atomic_path
 from lowshot.reporting.page import write_report
 from lowshot.runs import (
@@ -33,7 +34,7 @@ from lowshot.runs import (
     unfinished_run,
     write_provenance,
 )
-from lowshot.training.loop import CHECKPOINT, DECISIVE, changed_settings, pretrain
+from lowshot.training.loop import CHECKPOINT, DECISIVE, changed_settings
 
 METHODS = ("cmpc", "cid")
 ADAPTATIONS: tuple[Adaptation, ...] = ("probe", "finetune")
@@ -148,11 +149,11 @@ def _models(
     """All models of one training seed, made or taken from an earlier, stopped call."""
     made: list[tuple[Cell, Start]] = []
     starts: dict[str, tuple[Start, Config]] = {}
-    for method in METHODS:
-        say(f"pretrain {method}, seed {config.seed}")
-        settings = config.with_method(method)
-        run = _pretrained(settings, reader, directory / f"pretrain-{method}-seed{config.seed}")
-        starts[method] = find_start(str(run), ()), settings
+    say(f"pretrain {' and '.join(METHODS)}, seed {config.seed}")
+    runs = {method: directory / f"pretrain-{method}-seed{config.seed}" for method in METHODS}
+    _pretrain({run: config.with_method(method) for method, run in runs.items()}, reader)
+    for method, run in runs.items():
+        starts[method] = find_start(str(run), ()), config.with_method(method)
         made.append((Cell(method, "none", 0.0, config.seed), starts[method][0]))
     starts["scratch"] = fresh_start(config), config
     for fraction in config.labels:
@@ -164,12 +165,16 @@ def _models(
     return made
 
 
-def _pretrained(config: Config, reader: MediaReader, run: Path) -> Path:
-    if _made(run, config, reader.dataset):
-        return run
-    if (run / CHECKPOINT).is_file():
-        return pretrain(config, reader, run, resume=str(run))
-    return pretrain(config, reader, run, resume="never")
+def _pretrain(runs: dict[Path, Config], reader: MediaReader) -> None:
+    """Make the runs that are not made yet, from their checkpoints where there are any."""
+    pretrain_all(
+        [
+            (config, run, str(run) if (run / CHECKPOINT).is_file() else "never")
+            for run, config in runs.items()
+            if not _made(run, config, reader.dataset)
+        ],
+        reader,
+    )
 
 
 def _adapted(

@@ -31,7 +31,9 @@ from lowshot.runs import (
 from lowshot.training.checkpoint import load_checkpoint, save_checkpoint
 from lowshot.training.interrupt import StopRequest, stop_on_signal
 from lowshot.training.metrics_log import MetricsLog
+from lowshot.training.precision import autocast
 from lowshot.training.schedule import learning_rate
+from lowshot.training.seeding import seeded_step
 from lowshot.training.validation import validation_auc
 
 CHECKPOINT = Path("state") / "checkpoint.pt"
@@ -142,10 +144,11 @@ class Pretraining:
             group["lr"] = rate
         self.method.before_step(step)
         self.model.train()
-        voice, face = self.model(
-            batch.voice.contiguous(memory_format=torch.channels_last),
-            batch.face.contiguous(memory_format=torch.channels_last),
-        )
+        with seeded_step(self.config.seed, step, self.device), autocast(self.device, train.precision):
+            voice, face = self.model(
+                batch.voice.contiguous(memory_format=torch.channels_last),
+                batch.face.contiguous(memory_format=torch.channels_last),
+            )
         loss, figures = self.method.loss(batch.index, voice, face)
         value = loss.item()
         if not torch.isfinite(loss):
@@ -301,6 +304,7 @@ def pretrain(
     out: Path | None = None,
     resume: str = "auto",
     device: torch.device | None = None,
+    line: int = 0,
 ) -> Path:
     """Pretrain into a run directory, with a progress bar on standard error.
 
@@ -310,6 +314,7 @@ def pretrain(
         out: the run directory; the next one in `runs/` when not given.
         resume: `auto` goes on with a stopped run of the same settings, `never` starts anew, a path names the run.
         device: where to compute; the first GPU, or the CPU, when not given.
+        line: line of the terminal for the progress bar, where several runs go on at once.
 
     Returns:
         The run directory.
@@ -328,7 +333,7 @@ def pretrain(
         else:
             start_run(run, "pretrain", config, reader.dataset.sha, method=config.method.name)
         label = f"pretrain {config.method.name}"
-        with tqdm(desc=label, total=job.total_steps, initial=job.step, unit="step", disable=None) as bar:
+        with tqdm(desc=label, total=job.total_steps, initial=job.step, unit="step", disable=None, position=line) as bar:
 
             def advance(done: int) -> None:
                 bar.update(done - bar.n)

@@ -42,7 +42,7 @@ from lowshot.data.synthetic.world import (
 )
 from lowshot.errors import RequestError, RunError
 
-RENDER_VERSION = 4
+RENDER_VERSION = 5
 """Raised whenever a change alters the bytes of a rendered world, so that no cache mixes two versions."""
 
 MANIFEST_COLUMNS = ("path", "modality", "video", "identity", "split", "gender", "nationality", "age")
@@ -54,7 +54,7 @@ Progress = Callable[[int, int], None]
 def _frame_numbers(world: World, row: int) -> list[int]:
     """Frame numbers of a video's face images: a second (25 frames) apart or more, increasing."""
     video = world.videos[row]
-    rng = random_stream(world.config.seed, STREAM_FACE_SCENE, video.identity, video.number, 1)
+    rng = random_stream(world.config.stream_seed, STREAM_FACE_SCENE, video.identity, video.number, 1)
     return (25 * np.cumsum(rng.integers(1, 12, world.config.frames))).tolist()
 
 
@@ -80,10 +80,10 @@ def _write_wav(path: Path, samples: np.ndarray, rate: int) -> None:
 def _render_video(world: World, row: int, root: Path) -> None:
     config, video = world.config, world.videos[row]
     speaker = video.voice_identity
-    traits = voice_traits(world.voice[speaker], random_stream(config.seed, STREAM_VOICE_TRAITS, speaker))
+    traits = voice_traits(world.voice[speaker], random_stream(config.stream_seed, STREAM_VOICE_TRAITS, speaker))
     clip = synthesise(
         traits,
-        random_stream(config.seed, STREAM_VOICE_CLIP, video.identity, video.number),
+        random_stream(config.stream_seed, STREAM_VOICE_CLIP, video.identity, video.number),
         seconds=config.seconds,
         snr_db=config.snr_db,
         sample_rate=config.sample_rate,
@@ -91,8 +91,10 @@ def _render_video(world: World, row: int, root: Path) -> None:
     path = root / _voice_path(world, row)
     path.parent.mkdir(parents=True, exist_ok=True)
     _write_wav(path, clip, config.sample_rate)
-    face = face_traits(world.face[video.identity], random_stream(config.seed, STREAM_FACE_TRAITS, video.identity))
-    rng = random_stream(config.seed, STREAM_FACE_SCENE, video.identity, video.number)
+    face = face_traits(
+        world.face[video.identity], random_stream(config.stream_seed, STREAM_FACE_TRAITS, video.identity)
+    )
+    rng = random_stream(config.stream_seed, STREAM_FACE_SCENE, video.identity, video.number)
     scene = film_scene(face, rng, jpeg_quality=config.jpeg_quality)
     for relative in _face_paths(world, row):
         buffer = io.BytesIO()

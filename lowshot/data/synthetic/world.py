@@ -90,7 +90,7 @@ class WorldConfig:
     """Everything that decides the bytes of a world.
 
     Args:
-        name: Label of the size, part of the cache folder's name.
+        name: Label of the size: part of the cache folder's name, and of what decides who lives in the world.
         seed: Seed of all randomness, >= 0.
         train_identities, val_identities, test_identities: Identities per split; the splits share none.
         train_videos: (least, most frequent, most) videos of a training identity; triangular in between.
@@ -122,6 +122,11 @@ class WorldConfig:
     image_size: int = 112
     sample_rate: int = 16000
 
+    @property
+    def stream_seed(self) -> int:
+        """What all random streams of the world start from: worlds of other names share no people."""
+        return int.from_bytes(hashlib.sha256(f"{self.name}/{self.seed}".encode()).digest()[:8], "big")
+
 
 SIZES: dict[str, WorldConfig] = {
     "tiny": WorldConfig(name="tiny"),
@@ -150,7 +155,7 @@ def random_stream(seed: int, *key: int) -> np.random.Generator:
     """Counter-based generator of one named draw: the same key gives the same numbers in whatever order it is asked.
 
     Args:
-        seed: The world's seed, >= 0.
+        seed: `WorldConfig.stream_seed`, or any number >= 0.
         key: Stream, then whatever tells its draws apart (identity, video), all >= 0.
 
     Returns:
@@ -299,7 +304,7 @@ def _genders(config: WorldConfig, sizes: list[tuple[str, int]]) -> list[int]:
     for k, (_, size) in enumerate(sizes):
         men = round(VOXCELEB1_MALE_SHARE * size)
         drawn = np.repeat([0, 1], [men, size - men])
-        codes += random_stream(config.seed, STREAM_GENDERS, k).permutation(drawn).tolist()
+        codes += random_stream(config.stream_seed, STREAM_GENDERS, k).permutation(drawn).tolist()
     return codes
 
 
@@ -307,7 +312,7 @@ def _deviations(config: WorldConfig, train_rows: list[int], identities: list[int
     """Video row -> identity whose voice is heard there, for exactly the configured share of the training videos."""
     if config.train_identities < 2:
         return {}
-    rng = random_stream(config.seed, STREAM_DEVIATIONS)
+    rng = random_stream(config.stream_seed, STREAM_DEVIATIONS)
     rows = sorted(rng.permutation(train_rows)[: round(config.deviating_share * len(train_rows))].tolist())
     # A step of 1 .. n-1 around the circle of training identities never comes back to the same one.
     steps = rng.integers(1, config.train_identities, len(rows)).tolist()
@@ -335,7 +340,7 @@ def build_world(config: WorldConfig) -> World:
     nation_prior = nation_prior / nation_prior.sum(axis=1, keepdims=True)
     shared, voice, face, nations = [], [], [], []
     for i, gender in enumerate(genders):
-        rng = random_stream(config.seed, STREAM_IDENTITY, i)
+        rng = random_stream(config.stream_seed, STREAM_IDENTITY, i)
         nation = int(rng.choice(len(NATIONALITIES), p=nation_prior[gender]))
         c = gender * len(NATIONALITIES) + nation
         s = rng.standard_normal(len(SHARED))
@@ -355,14 +360,14 @@ def build_world(config: WorldConfig) -> World:
         if split == "train":
             low, mode, high = config.train_videos
             # +-0.5 and rounding make both ends reachable whole numbers.
-            draw = random_stream(config.seed, STREAM_COUNTS, i).triangular(low - 0.5, mode, high + 0.5)
+            draw = random_stream(config.stream_seed, STREAM_COUNTS, i).triangular(low - 0.5, mode, high + 0.5)
             counts["train"] = int(np.clip(round(draw), low, high))
         plan += [(i, k, split) for k in range(counts[split])]
         if split == "train":
             plan += [(i, counts[split] + k, "") for k in range(config.seen_heard_videos)]
     train_rows = [row for row, (_, _, split) in enumerate(plan) if split == "train"]
     deviations = _deviations(config, train_rows, [identity for identity, _, _ in plan])
-    rng = random_stream(config.seed, STREAM_NAMES)
+    rng = random_stream(config.stream_seed, STREAM_NAMES)
     names = _unique_names(len(splits), rng)
     video_names = _unique_video_names(len(plan), rng)
     return World(
