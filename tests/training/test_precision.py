@@ -1,0 +1,59 @@
+"""bfloat16 towers, float32 losses, and dropout that depends on the step alone."""
+
+import pytest
+import torch
+
+from lowshot.config import FaceConfig, ModelConfig, VoiceConfig
+from lowshot.models.two_tower import TwoTower
+from lowshot.training.precision import autocast, has_bfloat16
+from lowshot.training.seeding import seeded_step
+
+CPU = torch.device("cpu")
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_embeddings_are_float32_unit_vectors_in_any_precision(precision):
+    towers = TwoTower(ModelConfig(dim=16), VoiceConfig(frames=48), FaceConfig(size=32)).eval()
+    with torch.no_grad(), autocast(CPU, precision):
+        voice, face = towers(torch.randn(4, 1, 64, 48), torch.randn(4, 3, 32, 32))
+    for vectors in (voice, face):
+        assert vectors.dtype == torch.float32
+        torch.testing.assert_close(vectors.norm(dim=1), torch.ones(4))
+
+
+def test_bfloat16_really_acts_and_stays_close():
+    towers = TwoTower(ModelConfig(dim=16), VoiceConfig(frames=48), FaceConfig(size=32)).eval()
+    inputs = torch.randn(4, 1, 64, 48), torch.randn(4, 3, 32, 32)
+    with torch.no_grad():
+        plain = towers(*inputs)[0]
+        with autocast(CPU, "bfloat16"):
+            coarse = towers(*inputs)[0]
+    assert not torch.equal(plain, coarse)
+    assert (plain * coarse).sum(dim=1).min() > 0.99
+
+
+def test_auto_follows_the_machine():
+    with autocast(CPU, "auto"):
+        assert torch.is_autocast_enabled("cpu") == has_bfloat16(CPU)
+
+
+def test_a_step_draws_the_same_whatever_came_before():
+    def draw(seed, step):
+        with seeded_step(seed, step, CPU):
+            return torch.rand(8)
+
+    first = draw(0, 5)
+    torch.rand(100)
+    assert torch.equal(draw(0, 5), first)
+    assert not torch.equal(draw(0, 6), first)
+    assert not torch.equal(draw(1, 5), first)
+
+
+def test_the_generator_outside_goes_on_as_if_nothing_happened():
+    torch.manual_seed(3)
+    undisturbed = torch.rand(2)
+    torch.manual_seed(3)
+    first = torch.rand(1)
+    with seeded_step(0, 0, CPU):
+        torch.rand(50)
+    assert torch.equal(torch.cat([first, torch.rand(1)]), undisturbed)
