@@ -72,7 +72,7 @@ class ModelConfig(Section):
 class TrainConfig(Section):
     """Budget and optimiser (Adam with linear warm-up, then cosine decay)."""
 
-    epochs: int = Field(50, ge=1)
+    epochs: int = Field(60, ge=1)
     batch_size: int = Field(128, ge=2, description="Videos per step; at most the number of training videos.")
     learning_rate: float = Field(1e-3, gt=0)
     final_learning_rate: float = Field(2e-5, ge=0)
@@ -120,14 +120,14 @@ METHODS: dict[str, type[Section]] = {"cmpc": CmpcConfig, "cid": CidConfig}
 class AdaptConfig(Section):
     """Learning from few labelled identities. Learning rate and stopping step are chosen on validation identities."""
 
-    steps: int = Field(100, ge=1)
+    steps: int = Field(60, ge=1)
     batch_size: int = Field(64, ge=2)
     temperature: float = Field(0.1, gt=0)
     finetune_learning_rates: tuple[float, ...] = Field((1e-3, 1e-4), min_length=1)
     probe_learning_rates: tuple[float, ...] = Field((1e-2, 1e-3), min_length=1)
     probe_steps: int = Field(200, ge=1)
     weight_decay: float = Field(1e-4, ge=0)
-    checks: int = Field(10, ge=1, description="Validation AUCs during one adaptation, besides the one before it.")
+    checks: int = Field(5, ge=1, description="Validation AUCs during one adaptation, besides the one before it.")
 
 
 class EvaluateConfig(Section):

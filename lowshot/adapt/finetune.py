@@ -14,7 +14,6 @@ from lowshot.data.reader import MediaReader
 from lowshot.losses.supervised import cross_modal_supervised_contrast
 from lowshot.models.two_tower import TwoTower
 from lowshot.training.precision import autocast
-from lowshot.training.seeding import seeded_step
 from lowshot.training.validation import validation_auc
 
 
@@ -48,15 +47,13 @@ def finetune(
 
     def attempt(module: nn.Module, rate: float) -> Callable[[int], None]:
         towers = cast(TwoTower, module)
-        towers.train()
-        if not scratch:
-            keep_batch_norm(towers)
+        towers.train(scratch)
         optimizer = torch.optim.AdamW(towers.parameters(), lr=rate, weight_decay=config.adapt.weight_decay)
         device = next(towers.parameters()).device
 
         def take_step(step: int) -> None:
             batch = batches.batch(step).to(device)
-            with seeded_step(seed, step, device), autocast(device, config.train.precision):
+            with autocast(device, config.train.precision):
                 voice, face = towers(
                     batch.voice.contiguous(memory_format=torch.channels_last),
                     batch.face.contiguous(memory_format=torch.channels_last),
@@ -78,10 +75,3 @@ def finetune(
         lambda module: validation_auc(cast(TwoTower, module), reader, validation),
     )
     return cast(TwoTower, adapted).eval(), chosen
-
-
-def keep_batch_norm(model: nn.Module) -> None:
-    """Let every batch norm use its running statistics, and leave them as they are, until the next `train()`."""
-    for module in model.modules():
-        if isinstance(module, nn.modules.batchnorm._BatchNorm):
-            module.eval()

@@ -41,8 +41,7 @@ def embed(model: TwoTower, reader: MediaReader, voices: np.ndarray, faces: np.nd
     """
     dim = model.model_config.dim
     out = {m: np.full((len(reader.dataset.rows(m)), dim), np.nan, np.float32) for m in ("voice", "face")}
-    # Part by part: fine-tuning keeps batch norms in evaluation mode while the rest trains.
-    modes = [(module, module.training) for module in model.modules()]
+    was_training = model.training
     model.eval()
     try:
         with torch.inference_mode():
@@ -51,8 +50,7 @@ def embed(model: TwoTower, reader: MediaReader, voices: np.ndarray, faces: np.nd
             for rows in _blocks(np.unique(faces)):
                 out["face"][rows] = embed_faces(model, reader, rows)
     finally:
-        for module, training in modes:
-            module.training = training
+        model.train(was_training)
     return Embeddings(**out)
 
 

@@ -5,9 +5,6 @@ import torchvision
 from torch import nn
 
 COMPACT_WIDTHS = (16, 32, 64, 128)
-# Chosen on validation identities under instance-wise contrast, for all methods alike: without it a few hundred people
-# are learned by heart.
-COMPACT_DROPOUT = 0.5
 
 
 class CompactTower(nn.Module):
@@ -38,7 +35,6 @@ class CompactTower(nn.Module):
         self.pool_time = pool_time
         rows = -(-height // 2 ** len(COMPACT_WIDTHS))
         features = channels * rows * (2 if pool_time else rows)
-        self.drop = nn.Dropout(COMPACT_DROPOUT)
         self.project = nn.Linear(features, dim)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -56,7 +52,7 @@ class CompactTower(nn.Module):
             # The small constant keeps the gradient of the root finite where a channel does not vary.
             spread = (maps.var(dim=3, unbiased=False) + 1e-5).sqrt()
             maps = torch.cat([mean, spread], dim=1)
-        return self.project(self.drop(maps.flatten(1)))
+        return self.project(maps.flatten(1))
 
 
 def resnet_tower(name: str, channels: int) -> nn.Module:

@@ -33,7 +33,6 @@ from lowshot.training.interrupt import StopRequest, stop_on_signal
 from lowshot.training.metrics_log import MetricsLog
 from lowshot.training.precision import autocast
 from lowshot.training.schedule import learning_rate
-from lowshot.training.seeding import seeded_step
 from lowshot.training.validation import validation_auc
 
 CHECKPOINT = Path("state") / "checkpoint.pt"
@@ -144,7 +143,7 @@ class Pretraining:
             group["lr"] = rate
         self.method.before_step(step)
         self.model.train()
-        with seeded_step(self.config.seed, step, self.device), autocast(self.device, train.precision):
+        with autocast(self.device, train.precision):
             voice, face = self.model(
                 batch.voice.contiguous(memory_format=torch.channels_last),
                 batch.face.contiguous(memory_format=torch.channels_last),
