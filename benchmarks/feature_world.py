@@ -3,9 +3,9 @@
     python benchmarks/feature_world.py [--epochs 100] [--seeds 3] [--deviating 0.0]
 
 120 training identities of 16 videos and 100 unseen ones of 8. An identity has a shared cause (16 numbers), and each
-modality adds a private cause of its own (16 numbers). A video shows both through a fixed random matrix, with unit noise on
-each of 64 coordinates. Every number is 1 or a round figure; none was chosen by looking at a result. The methods are
-those of the package, with their default settings.
+modality adds a private cause of its own (16 numbers). A video shows both through a fixed random matrix, with unit
+noise on each of 64 coordinates. Every number is 1 or a round figure; none was chosen by looking at a result. The
+methods are those of the package, with their default settings.
 """
 
 import argparse
