@@ -7,7 +7,7 @@ BIN := .venv/bin
 demo: .venv/installed
 	$(BIN)/lowshot demo
 
-# Three training seeds: the table in README.md. About half an hour on two cores; called again after a stop, it goes on.
+# Three training seeds: the table in README.md. About twenty minutes on two cores; called again after a stop, it goes on.
 demo-seeds: .venv/installed
 	$(BIN)/lowshot demo --seeds 3 --out runs/demo-seeds
 
