@@ -37,6 +37,7 @@ def command(model: str | None, data: str | None, out: Path) -> None:
     rows = {modality: np.arange(len(dataset.rows(modality))) for modality in ("voice", "face")}
     for modality, indices in rows.items():
         dataset.check_files(modality, indices)
+    click.echo(f"embed {dataset.name} with {start.name}", err=True)
     reader = MediaReader(dataset, start.model.voice_config, start.model.face_config)
     vectors = embed(start.model.to(default_device()), reader, rows["voice"], rows["face"])
     write_features(out, dataset, vectors.voice, vectors.face, {"model": start.name, "data_sha": dataset.sha})

@@ -19,7 +19,10 @@ def config_options(command: F) -> F:
     """--preset, --config, --set, --data, --seed: the layers of a configuration."""
     for option in (
         click.option("--seed", type=int, help="Seed of weights, order and augmentation.  [default: 0]"),
-        click.option("--data", help="A directory, a manifest, or synth:tiny|demo|bench.  [default: synth:demo]"),
+        click.option(
+            "--data",
+            help="A directory, a manifest, or synth:tiny|demo|bench.  [default: that of the run adapted, else synth:demo]",
+        ),
         click.option(
             "--set", "sets", multiple=True, metavar="KEY=VALUE", help="Change one setting, as in train.epochs=20."
         ),
