@@ -7,7 +7,6 @@ import click
 from lowshot.adapt.run import Adaptation, adapt, labelled_share
 from lowshot.adapt.start import find_start, fresh_start
 from lowshot.cli.options import open_dataset, resolve_config
-from lowshot.config import Config, FaceConfig, ModelConfig, VoiceConfig
 from lowshot.data.reader import MediaReader
 
 
@@ -32,7 +31,11 @@ def run_adaptation(
         start = find_start(source, ("pretrain",))
         # A run's own settings come first: its data, its crops, its seed.
         config = resolve_config(preset, config_file, sets, flags, base=start.config)
-        config = _with_model_of(config, start.model.voice_config, start.model.face_config, start.model.model_config)
+        # The input and the towers are those that the weights were made for.
+        model = start.model
+        config = config.model_copy(
+            update={"voice": model.voice_config, "face": model.face_config, "model": model.model_config}
+        )
     dataset = open_dataset(config.data)
     reader = MediaReader(dataset, config.voice, config.face)
     click.echo(f"{adaptation} of {start.name} with {labelled_share(dataset, labels)} labelled ...", err=True)
@@ -43,8 +46,3 @@ def run_adaptation(
         err=True,
     )
     click.echo(str(run))
-
-
-def _with_model_of(config: Config, voice: VoiceConfig, face: FaceConfig, model: ModelConfig) -> Config:
-    """The settings with the input and towers that the weights were made for."""
-    return config.model_copy(update={"voice": voice, "face": face, "model": model})

@@ -1,6 +1,5 @@
 """`lowshot finetune`."""
 
-from pathlib import Path
 from typing import Any
 
 import click
@@ -11,9 +10,6 @@ from lowshot.cli.options import adaptation_options, config_options
 @click.command("finetune")
 @adaptation_options
 @config_options
-@click.option(
-    "--out", type=click.Path(path_type=Path), metavar="RUN", help="Run directory.  [default: the next in runs/]"
-)
 def command(**request: Any) -> None:
     """Adapt a model with a few labelled identities: all weights of both towers.
 

@@ -21,7 +21,7 @@ def config_options(command: F) -> F:
         click.option("--seed", type=int, help="Seed of weights, order and augmentation.  [default: 0]"),
         click.option(
             "--data",
-            help="A directory, a manifest, or synth:tiny|demo|bench.  [default: that of the run adapted, else synth:demo]",
+            help="A directory, a manifest, or synth:tiny|demo|bench.  [default: the adapted run's, else synth:demo]",
         ),
         click.option(
             "--set", "sets", multiple=True, metavar="KEY=VALUE", help="Change one setting, as in train.epochs=20."
@@ -36,8 +36,11 @@ def config_options(command: F) -> F:
 
 
 def adaptation_options(command: F) -> F:
-    """--labels, --from, --subset-seed: what is labelled, and what is adapted."""
+    """--labels, --from, --subset-seed, --out: what is labelled, what is adapted, where to."""
     for option in (
+        click.option(
+            "--out", type=click.Path(path_type=Path), metavar="RUN", help="Run directory.  [default: the next in runs/]"
+        ),
         click.option(
             "--subset-seed", type=click.IntRange(min=0), default=0, show_default=True, help="Which identities."
         ),
