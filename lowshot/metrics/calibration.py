@@ -87,28 +87,36 @@ def min_cllr(scores: npt.ArrayLike, labels: npt.ArrayLike) -> float:
     score_array, label_array = checked_trials(scores, labels)
     # `unique` sorts upwards, and equal scores, which no map can part, are one.
     _, place = np.unique(score_array, return_inverse=True)
-    return pooled_entropy(np.bincount(place, label_array), np.bincount(place, ~label_array))
+    positives, negatives = np.bincount(place, label_array), np.bincount(place, ~label_array)
+    return float(pooled_entropy(positives[None], negatives[None])[0])
 
 
-def pooled_entropy(positives: npt.NDArray[np.number], negatives: npt.NDArray[np.number]) -> float:
-    """Cost of `min_cllr` from the weights at each distinct score.
+def pooled_entropy(positives: npt.NDArray[np.number], negatives: npt.NDArray[np.number]) -> FloatArray:
+    """Costs of `min_cllr` from the weights at each distinct score, of B lists at once.
 
     Args:
-        positives, negatives: [P] weight of the positive and of the negative trials at each score, by rising score; 0 or
-            more, and above 0 in sum.
+        positives, negatives: [B, P] weight of the positive and of the negative trials at each score, by rising score; 0
+            or more, and above 0 in the sum of each list.
+
+    Returns:
+        [B] bits in [0, 1].
     """
-    given = (positives > 0) | (negatives > 0)
     # At even odds either label weighs 1 in all, however many trials it has.
-    positive = positives[given] / positives.sum()
-    weight = positive + negatives[given] / negatives.sum()
-    pooled = isotonic_regression(positive / weight, weights=weight)
-    share = np.clip(pooled.x[pooled.blocks[:-1]], 0.0, 1.0)
+    positive = positives / positives.sum(axis=1, keepdims=True)
+    weight = positive + negatives / negatives.sum(axis=1, keepdims=True)
+    given = weight > 0
+    of_list, positive, weight = np.repeat(np.arange(len(given)), given.sum(axis=1)), positive[given], weight[given]
+    # All lists in one call, one behind the other: each is lifted above the last, so that none is pooled with another.
+    starts = isotonic_regression(positive / weight + 2.0 * of_list, weights=weight).blocks[:-1]
+    pooled = np.add.reduceat(weight, starts)
+    share = np.minimum(np.add.reduceat(positive, starts) / pooled, 1.0)
     entropy = np.zeros(len(share))
     for part in (share, 1.0 - share):
         entropy -= part * np.log2(np.where(part > 0, part, 1.0))
     # In a block the posterior is the share itself, and the cost of its trials is the entropy of that share.
+    costs = np.bincount(of_list[starts], weights=pooled * entropy, minlength=len(positives)) / 2.0
     # Rounding may carry a cost of 1, that of scores that say nothing, past 1.
-    return min(1.0, float((pooled.weights * entropy).sum() / 2.0))
+    return np.minimum(costs, 1.0)
 
 
 def fit_calibration(scores: npt.ArrayLike, labels: npt.ArrayLike) -> Calibration:

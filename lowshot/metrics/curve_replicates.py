@@ -263,9 +263,15 @@ def min_dcf_of(p_target: float, c_miss: float, c_fa: float) -> CurveFigure:
 
 def min_cllr_of(points: Points) -> FloatArray:
     """`calibration.min_cllr` of each resample."""
+    negatives, positives = (np.diff(part) for part in (points.negatives, points.positives))
+    drawn = negatives.any(axis=0) | positives.any(axis=0)
+    negatives, positives = negatives[:, drawn], positives[:, drawn]
+    # Whatever the weights, a score is pooled with the next lower one where that has no negative trials, or where it has
+    # no positive ones itself. Done here, once for all resamples, that leaves a quarter of the scores to pool.
+    starts = np.flatnonzero(np.append(True, positives[:, :-1].any(axis=0) & negatives[:, 1:].any(axis=0)))
     # By rising score, as the scores are pooled.
-    negatives, positives = (np.diff(part)[:, ::-1] for part in (points.negatives, points.positives))
-    return np.array([pooled_entropy(*row) for row in zip(positives, negatives, strict=True)])
+    negatives, positives = (np.add.reduceat(part, starts, axis=1)[:, ::-1] for part in (negatives, positives))
+    return pooled_entropy(positives, negatives)
 
 
 def class_mean_of(values: npt.ArrayLike, labels: npt.ArrayLike) -> CurveFigure:

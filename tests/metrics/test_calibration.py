@@ -190,3 +190,23 @@ def test_too_few_identities_to_calibrate_across_give_none():
 def test_bad_trials_are_refused(figure, scores, labels, message):
     with pytest.raises(ValueError, match=message):
         getattr(calibration, figure)(scores, labels)
+
+
+def test_pooled_costs_never_round_past_one():
+    rng = np.random.default_rng(0)
+    positives, negatives = np.sort(rng.integers(1, 9, (300, 40)))[:, ::-1], np.sort(rng.integers(1, 9, (300, 40)))
+
+    costs = calibration.pooled_entropy(positives, negatives)
+
+    # Lists whose positive trials score lowest say nothing: all of each is one block, at a cost of 1 but for rounding.
+    assert costs == pytest.approx(1.0) and (costs <= 1.0).all()
+
+
+def test_pooled_costs_of_many_lists_are_those_of_each_alone():
+    rng = np.random.default_rng(1)
+    positives, negatives = rng.integers(0, 4, (2, 50, 30))
+
+    together = calibration.pooled_entropy(positives, negatives)
+
+    alone = [calibration.pooled_entropy(*pair)[0] for pair in zip(positives[:, None], negatives[:, None], strict=True)]
+    assert together == pytest.approx(np.array(alone), abs=1e-12) and np.ptp(together) > 0.01
