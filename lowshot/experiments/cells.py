@@ -242,8 +242,10 @@ def comparison_plan(
         reference: label of the method that the others are held against.
 
     Raises:
-        RequestError: one of them is not as it should be, or nothing would be compared.
+        RequestError: one of them is not as it should be, a setting of a method is given for all of them, or nothing
+            would be compared.
     """
+    _check_shared(config)
     arms = parse_arms(methods, config)
     shares = tuple(sorted({0.0, *config.labels})) if fractions is None else parse_fractions(fractions)
     kinds = parse_adaptations(adaptations)
@@ -273,6 +275,21 @@ def comparison_plan(
         reference=reference,
         request=request,
     )
+
+
+def _check_shared(config: Config) -> None:
+    """Refuse settings of one method given for all: under one name they mean another thing in another method.
+
+    Raises:
+        RequestError: there are such settings.
+    """
+    name = config.method.name
+    plain = type(config.method)().model_dump(mode="json")
+    for key, value in config.method.model_dump(mode="json").items():
+        if value != plain[key]:
+            raise RequestError(
+                f"method.{key}: a setting of one method; say whose in --methods, as in {name}:method.{key}={value}"
+            )
 
 
 def _check_reference(reference: str, arms: Sequence[Arm], fractions: Sequence[float]) -> None:

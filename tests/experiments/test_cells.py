@@ -10,7 +10,7 @@ BASE = build_config([{"method": {"temperature": 0.07}}])
 
 
 def plan(methods="cmpc,cid,scratch", fractions="0,0.1,1", adaptations="probe", subsets=2, seeds=2, reference="cid"):
-    return comparison_plan(BASE, methods, fractions, adaptations, subsets, seeds, reference)
+    return comparison_plan(build_config([]), methods, fractions, adaptations, subsets, seeds, reference)
 
 
 def test_variants_are_labelled_by_what_they_change_and_share_the_rest():
@@ -87,3 +87,10 @@ def test_what_cannot_be_compared_is_refused_in_one_line(changes, message):
     with pytest.raises(RequestError, match=message) as error:
         plan(**changes)
     assert "\n" not in str(error.value)
+
+
+def test_a_setting_of_one_method_is_not_given_to_all():
+    changed = build_config([{"method": {"name": "cmpc", "videos_per_cluster": [9, 4]}}])
+    with pytest.raises(RequestError) as error:
+        comparison_plan(changed, "cmpc,cid", "0", "probe", 1, 1, "cid")
+    assert "cmpc:method.videos_per_cluster=[9.0, 4.0]" in str(error.value)
