@@ -55,7 +55,7 @@ def test_the_subset_of_a_training_is_its_own_unless_said_otherwise():
 def test_each_method_is_held_against_the_reference():
     assert plan().pairs == (("cmpc", "cid"), ("scratch", "cid"))
     assert plan(reference="scratch").pairs == (("cmpc", "scratch"), ("cid", "scratch"))
-    assert comparison_plan(BASE, "cmpc,cid", None, "probe", 1, 1, "cid").fractions == (0.0, *BASE.labels)
+    assert comparison_plan(build_config([]), "cmpc,cid", None, "probe", 1, 1, "cid").fractions == (0.0, *BASE.labels)
 
 
 def test_fractions_rise_and_stand_once():
