@@ -1,10 +1,11 @@
 """Several processes that train as one: who is who, and what they exchange."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import torch
@@ -115,14 +116,21 @@ class World:
 
     def sum_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
         """Add up the gradients of all processes, in place; the sums are the same bits everywhere."""
+        self._exchange(parameters, dist.all_reduce)
+
+    def copy_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
+        """Put the gradients of the first process in the place of all others."""
+        self._exchange(parameters, partial(dist.broadcast, src=0))
+
+    def _exchange(self, parameters: Iterable[nn.Parameter], meet: Callable[[Tensor], object]) -> None:
         if self.size == 1:
             return
         gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
         for bucket in _buckets(gradients):
             flat = torch.cat([gradient.flatten() for gradient in bucket])
-            dist.all_reduce(flat)
-            for gradient, total in zip(bucket, flat.split([each.numel() for each in bucket]), strict=True):
-                gradient.copy_(total.view_as(gradient))
+            meet(flat)
+            for gradient, agreed in zip(bucket, flat.split([each.numel() for each in bucket]), strict=True):
+                gradient.copy_(agreed.view_as(gradient))
 
 
 ALONE = World()

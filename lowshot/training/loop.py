@@ -205,8 +205,10 @@ class Pretraining:
                 )
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        # The method's own parameters have the gradient of the whole batch already: every process computes its loss.
         self.world.sum_gradients(self.model.parameters())
+        # The method's own have that of the whole batch already: every process computes its loss. On a GPU they need not
+        # be the same bits, and would drift apart.
+        self.world.copy_gradients(self.method.parameters())
         self.optimizer.step()
         self.method.after_step(index, voice.detach(), face.detach())
         self.step += 1

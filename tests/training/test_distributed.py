@@ -137,6 +137,7 @@ def work(folder, manifest, settings):
         found = {
             "from_first": world.from_first(own),
             "any": [world.any(flag) for flag in (world.rank == 1, False)],
+            "copied": copied_gradients(world),
             "norm": {
                 dtype: normalise(JointBatchNorm2d(fresh_norm(dtype), world), dtype, world.rank) for dtype in DTYPES
             },
@@ -152,6 +153,15 @@ def work(folder, manifest, settings):
         pretrain(config, reader, folder / "stopped", world=world)
         pretrain(config, reader, folder / "alone-first", world=world)
     torch.save(found, folder / f"{world.rank}.pt")
+
+
+def copied_gradients(world):
+    """What becomes of gradients that the processes computed differently; one parameter has none."""
+    parameters = [nn.Parameter(torch.zeros(2, 3)), nn.Parameter(torch.zeros(1)), nn.Parameter(torch.zeros(4))]
+    for parameter in parameters[::2]:
+        parameter.grad = torch.full_like(parameter, 1.0 + world.rank)
+    world.copy_gradients(parameters)
+    return [parameter.grad for parameter in parameters]
 
 
 def failures(settings, reader, folder, world):
@@ -336,6 +346,7 @@ def test_all_processes_learn_what_the_first_one_holds_and_what_any_one_says(both
     for found in both:
         assert same(found["from_first"], held)
         assert found["any"] == [True, False]
+        assert same(found["copied"], [torch.ones(2, 3), None, torch.ones(4)])
 
 
 def test_the_parts_of_a_batch_are_the_batch_of_one_process(exact, reader):
