@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import average_precision_score, roc_auc_score
 
 from lowshot.data.dataset import Dataset
 from lowshot.evaluation.audit import Audit, Auditor, Share
@@ -259,6 +259,7 @@ def test_the_published_lists_are_scored_as_scikit_learn_does(tmp_path: Path) -> 
     meta = read_meta(REFERENCE / "vox1_meta.csv")
     paths = [REFERENCE / "verification" / "veriflist_test_random_unseenunheard.txt"]
     paths.append(REFERENCE / "matching" / "matching_f2v_G.csv")
+    paths += [REFERENCE / "retrieval" / name for name in ("wav_20k.csv", "jpg_20k.csv")]
     finder, known = FactFinder(None, meta), {}
     for part in (part for path in paths for part in read_list(path)):
         for modality, names in part.media():
@@ -287,3 +288,18 @@ def test_the_published_lists_are_scored_as_scikit_learn_does(tmp_path: Path) -> 
     credit = (table["score"] > table["score_1"]) + 0.5 * (table["score"] == table["score_1"])
     assert figures["matching", "accuracy"] == pytest.approx(credit.mean(), abs=1e-12)
     assert 0.7 < figures["matching", "accuracy"] < 1
+    table = result.scores["retrieval-unseen-unheard-voice_to_face"].set_index("query")
+    assert len(table) == 20000
+    of_voices = rows[(rows["metric"] == "map") & (rows["direction"] == "voice_to_face") & (rows["group"] == "")]
+    assert of_voices["value"].item() == pytest.approx(table["average_precision"].mean(), abs=1e-12)
+    names = {path: row for row, path in enumerate(dataset.voices["path"])}
+    gallery = trials.queries[0].gallery
+    items = dataset.faces.iloc[gallery]
+    for name in table.index[::400]:
+        query = dataset.voices.iloc[names[name]]
+        # The faces of the query's own video are not ranked.
+        ranked = (items["video"] != query["video"]).to_numpy()
+        relevant = (items["identity"] == query["identity"]).to_numpy()[ranked]
+        scores = scorer.matrix(np.array([names[name]]), gallery)[0]
+        expected = average_precision_score(relevant, scores[ranked])
+        assert table.loc[name, "average_precision"] == pytest.approx(expected, abs=1e-9)
