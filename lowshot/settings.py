@@ -193,7 +193,7 @@ class BarlowConfig(Section):
     name: Literal["barlow"] = "barlow"
     redundancy_weight: float = Field(0.0051, ge=0, description="lambda, of what is off the diagonal.")
     projector: tuple[Annotated[int, Field(ge=1)], ...] = Field(
-        (512, 512, 512), description="Widths of its layers; none compares the embeddings themselves."
+        (), description="Widths of its layers, as in [512, 512, 512]; none compares the embeddings themselves."
     )
 
 

@@ -54,9 +54,8 @@ def test_the_total_is_the_formula_behind_the_projector(projector):
     assert total.item() == pytest.approx(naive_loss(*projected, 0.05), rel=1e-5)
 
 
-def test_the_default_projector_has_four_features_for_each_video_of_a_default_batch():
-    shapes = [tuple(p.shape) for p in method(projector=BarlowConfig().projector).parameters() if p.ndim == 2]
-    assert shapes == [(512, DIM), (512, 512), (512, 512)]
+def test_by_default_the_embeddings_themselves_are_compared():
+    assert not list(method(projector=BarlowConfig().projector).parameters())
 
 
 def test_all_of_the_projector_and_both_towers_are_trained():
