@@ -164,7 +164,7 @@ class SelfLiftingConfig(Section):
     beta: float = Field(50.0, gt=0, description="Sharpness among negatives.")
     base: float = Field(1.0, ge=-1, le=1, description="Cosine from which pairs are measured.")
     videos_per_pseudo_label: float = Field(18.0, gt=0, description="k-means makes videos / this labels.")
-    warmup_share: float = Field(16 / 177, ge=0, le=1, description="Share of epochs before the first clustering.")
+    warmup_share: float = Field(0.3, ge=0, le=1, description="Share of epochs before the first clustering.")
     cluster_every: int = Field(2, ge=1, description="Epochs between clusterings.")
     memory_momentum: float = Field(0.5, ge=0, lt=1)
     kmeans_iterations: int = Field(20, ge=1)
