@@ -1,8 +1,8 @@
 """Three settings of every method on equal terms, judged by the validation AUC at the end of training.
 
-    python benchmarks/tuning.py --out DIR [--preset demo] [--seeds 1] [--set KEY=VALUE ...]
+    python benchmarks/tuning.py --out DIR [--preset demo] [--methods NAME ...] [--seeds 1] [--set KEY=VALUE ...]
 
-Each method's first setting is its default; the others change what its authors name as decisive, or what it shares with
+The settings of a method are its default and changes of what its authors name as decisive, or of what it shares with
 the others (the temperature). All runs have the same data, towers, budget and schedule, and none reads the test split.
 Stopped, the same command goes on. Prints a Markdown table; docs/fidelity.md records it.
 """
@@ -17,25 +17,26 @@ from lowshot.config import Config, build_config, parse_set, read_preset
 from lowshot.data.dataset import Dataset
 from lowshot.data.reader import MediaReader
 from lowshot.experiments.side_by_side import pretrain_all
-from lowshot.runs import is_finished
+from lowshot.runs import is_finished, safe_name
 
 TRIALS: dict[str, tuple[str, ...]] = {
     "cid": ("temperature=0.03", "temperature=0.07", "temperature=0.15"),
     "cmpc": ("temperature=0.03", "temperature=0.07", "temperature=0.15"),
     "cmpc-released": ("temperature=0.03", "temperature=0.07", "temperature=0.15"),
-    "avid": ("temperature=0.07", "temperature=0.15", "temperature=0.3"),
-    "robust-xid": ("temperature=0.07", "temperature=0.15", "temperature=0.3"),
+    "avid": ("temperature=0.07", "temperature=0.15", "warmup_share=0.3"),
+    "robust-xid": ("temperature=0.07", "temperature=0.15", "warmup_share=0.3"),
     "pins": ("margin=0.6", "margin=1.0", "margin=1.4"),
-    "barlow": ("redundancy_weight=0.0051", "redundancy_weight=0.02", "projector=[]"),
+    "barlow": ("projector=[512,512,512]", "projector=[512,512,512]:redundancy_weight=0.02", "projector=[]"),
     "siglip": ("initial_scale=10", "initial_scale=20", "initial_scale=30"),
-    "self-lifting": ("base=1.0", "base=0.5", "warmup_share=0.3"),
+    "self-lifting": ("warmup_share=0.09", "warmup_share=0.09:base=0.5", "warmup_share=0.3"),
 }
 
 
 def trial(base: Config, method: str, setting: str, seed: int) -> Config:
     """The settings of one run."""
     named = {"method": {"name": method}, "seed": seed}
-    return build_config([base.model_dump(mode="json", exclude={"method"}), named, parse_set(f"method.{setting}")])
+    changes = [parse_set(f"method.{change}") for change in setting.split(":")]
+    return build_config([base.model_dump(mode="json", exclude={"method"}), named, *changes])
 
 
 def final_auc(run: Path) -> float:
@@ -48,6 +49,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="where the runs are kept")
     parser.add_argument("--preset", default="demo")
+    parser.add_argument("--methods", nargs="+", default=list(TRIALS), choices=list(TRIALS))
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE")
     options = parser.parse_args()
@@ -55,10 +57,10 @@ def main() -> None:
     reader = MediaReader(Dataset.open(base.data), base.voice, base.face)
     runs: dict[tuple[str, str], list[Path]] = {}
     jobs = []
-    for method, settings in TRIALS.items():
-        for setting in settings:
+    for method in options.methods:
+        for setting in TRIALS[method]:
             for seed in range(options.seeds):
-                run = options.out / f"{method}-{setting}-seed{seed}"
+                run = options.out / safe_name(f"{method}-{setting}-seed{seed}")
                 runs.setdefault((method, setting), []).append(run)
                 if not is_finished(run):
                     jobs.append((trial(base, method, setting, seed), run, "auto"))

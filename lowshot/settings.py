@@ -120,6 +120,7 @@ class AvidConfig(Section):
     temperature: float = Field(0.07, gt=0)
     negatives: int = Field(1024, ge=1, description="Memories drawn for each video, at most all others.")
     memory_momentum: float = Field(0.5, ge=0, lt=1)
+    warmup_share: float = Field(1 / 6, ge=0, le=1, description="Share of epochs of contrast within the batch.")
 
 
 class RobustXidConfig(Section):
@@ -129,7 +130,7 @@ class RobustXidConfig(Section):
     temperature: float = Field(0.07, gt=0)
     negatives: int = Field(1024, ge=1, description="Memories drawn for each video, at most all others.")
     memory_momentum: float = Field(0.5, ge=0, lt=1)
-    warmup_share: float = Field(1 / 6, ge=0, le=1, description="Share of epochs before weights and soft targets.")
+    warmup_share: float = Field(1 / 6, ge=0, le=1, description="Share of epochs of contrast within the batch.")
     delta: float = Field(0.0, description="Location of the Gaussian CDF, in standard deviations of the agreement.")
     kappa: float = Field(0.5, gt=0, description="Its variance, in variances of the agreement.")
     least_weight: float = Field(0.25, ge=0, le=1, description="Of a pair; 1 weighs all alike.")

@@ -6,10 +6,11 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from lowshot.losses.instance import instance_contrast
 from lowshot.losses.noise_contrastive import candidate_similarities, log_partition, noise_contrast
 from lowshot.memory import MemoryBank
 from lowshot.methods.base import Method, RunShape
-from lowshot.settings import AvidConfig
+from lowshot.settings import AvidConfig, RobustXidConfig
 
 # Keys of the random numbers: one for each purpose, besides those of the data's order and samples.
 _VOICE_STREAM, _FACE_STREAM, _NEGATIVE_STREAM = 11, 12, 13
@@ -22,24 +23,42 @@ class BankContrast(Method):
     use the same. A step costs what its B * (1 + K) candidates cost, however many videos there are.
 
     Args:
+        config: negatives (K, other videos drawn for each video of the batch; no more than there are), momentum of the
+            banks, temperature, length of the warm-up.
         shape: of the run.
-        negatives: K, other videos drawn for each video of the batch; no more than there are.
-        momentum: of the banks.
 
     Source:
         Morgado, Vasconcelos and Misra, CVPR 2021, and their released code: banks start from random unit vectors, which
         the first embedding of a video is blended into; draws are uniform, with replacement, and leave out the video.
+
+    Deviation:
+        The first epochs contrast each video with its batch, as `cid` does; the banks are filled meanwhile. Fresh towers
+        map all media into one narrow cone, and memories of it, which drift from batch to batch, tell videos apart so
+        little that the towers never left it (docs/fidelity.md, Tuning).
     """
 
-    def __init__(self, shape: RunShape, negatives: int, momentum: float) -> None:
+    def __init__(self, config: AvidConfig | RobustXidConfig, shape: RunShape) -> None:
         self.shape = shape
-        self.negatives = min(negatives, shape.videos - 1)
-        self.voice_bank = _random_bank(shape, momentum, _VOICE_STREAM)
-        self.face_bank = _random_bank(shape, momentum, _FACE_STREAM)
+        self.temperature = config.temperature
+        self.negatives = min(config.negatives, shape.videos - 1)
+        self.warmup_epochs = round(config.warmup_share * shape.epochs)
+        self.voice_bank = _random_bank(shape, config.memory_momentum, _VOICE_STREAM)
+        self.face_bank = _random_bank(shape, config.memory_momentum, _FACE_STREAM)
         self.step = 0
 
     def before_step(self, step: int) -> None:
         self.step = step
+
+    @property
+    def warms_up(self) -> bool:
+        """Whether this step still contrasts videos with their batch."""
+        return self.step < self.warmup_epochs * self.shape.steps_per_epoch
+
+    def batch_contrast(self, voice: torch.Tensor, face: torch.Tensor) -> tuple[torch.Tensor, dict[str, float]]:
+        """The loss of the warm-up."""
+        v2f, f2v = instance_contrast(voice, face, self.temperature)
+        total = v2f.mean() + f2v.mean()
+        return total, {"loss_instance": total.item()}
 
     def candidates(self, index: torch.Tensor) -> torch.Tensor:
         """Whom each video is held against in this step.
@@ -80,25 +99,27 @@ class Avid(BankContrast):
     """Cross-modal AVID: noise-contrastive estimation against the other modality's memory bank.
 
     Args:
-        config: temperature, negatives, momentum.
+        config: temperature, negatives, momentum, length of the warm-up.
         shape: of the run.
 
     Source:
         Morgado, Vasconcelos and Misra, CVPR 2021, the cross-modal objective (without cross-modal agreement).
 
     Deviation:
-        The released code takes the partition function, one for both directions, from the first direction it scores;
-        here it is estimated from both, alike from the first batch alone.
+        A warm-up, see `BankContrast`. The released code takes the partition function, one for both directions, from the
+        first direction it scores; here it is estimated from both, alike from one batch alone, the first after the
+        warm-up.
     """
 
     def __init__(self, config: AvidConfig, shape: RunShape) -> None:
-        super().__init__(shape, config.negatives, config.memory_momentum)
-        self.temperature = config.temperature
+        super().__init__(config, shape)
         self.partition: torch.Tensor | None = None
 
     def loss(
         self, index: torch.Tensor, voice: torch.Tensor, face: torch.Tensor
     ) -> tuple[torch.Tensor, dict[str, float]]:
+        if self.warms_up:
+            return self.batch_contrast(voice, face)
         candidates = self.candidates(index)
         to_faces = candidate_similarities(voice, self.face_bank.vectors, candidates)
         to_voices = candidate_similarities(face, self.voice_bank.vectors, candidates)

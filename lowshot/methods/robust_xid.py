@@ -22,8 +22,8 @@ class RobustXid(BankContrast):
 
     Positives weigh by how their two memories agree, relative to the agreement of all videos; the mean and the standard
     deviation of that are taken over the whole banks at the start of every epoch. Negatives become soft targets by
-    cycle-consistent prediction from the memories. Both begin after a warm-up of plain instance discrimination, without
-    which the memories know nothing.
+    cycle-consistent prediction from the memories. Both begin after a warm-up of plain instance discrimination within
+    the batch, without which the memories know nothing.
 
     Args:
         config: temperatures, shares and schedule.
@@ -35,28 +35,31 @@ class RobustXid(BankContrast):
     Deviation:
         No released code was found and the paper's text was not available: the objective and its constants are
         reconstructed, the constants after a later public reimplementation (docs/fidelity.md, Rivals). Chosen here:
-        memory banks as the source of targets, statistics once an epoch, and the length of the warm-up.
+        memory banks as the source of targets, statistics once an epoch, the length of the warm-up, and that it is
+        within the batch (see `BankContrast`).
     """
 
     def __init__(self, config: RobustXidConfig, shape: RunShape) -> None:
-        super().__init__(shape, config.negatives, config.memory_momentum)
+        super().__init__(config, shape)
         self.config = config
         # One epoch at least: the memories start at random.
-        self.warmup_epochs = max(1, round(config.warmup_share * shape.epochs))
+        self.warmup_epochs = max(1, self.warmup_epochs)
         self.agreement = (self.voice_bank.vectors * self.face_bank.vectors).sum(dim=1)
         self.mean: torch.Tensor | None = None
         self.std: torch.Tensor | None = None
 
     def before_step(self, step: int) -> None:
         super().before_step(step)
-        epoch, position = divmod(step, self.shape.steps_per_epoch)
-        if position == 0 and epoch >= self.warmup_epochs:
+        if step % self.shape.steps_per_epoch == 0 and not self.warms_up:
             self.mean = self.agreement.mean()
             self.std = self.agreement.std(unbiased=False)
 
     def loss(
         self, index: torch.Tensor, voice: torch.Tensor, face: torch.Tensor
     ) -> tuple[torch.Tensor, dict[str, float]]:
+        # Statistics are there from the first step after the warm-up on.
+        if self.mean is None or self.std is None:
+            return self.batch_contrast(voice, face)
         config, candidates = self.config, self.candidates(index)
         to_faces = candidate_similarities(voice, self.face_bank.vectors, candidates)
         to_voices = candidate_similarities(face, self.voice_bank.vectors, candidates)
@@ -65,8 +68,6 @@ class RobustXid(BankContrast):
             + candidate_contrast(to_voices, config.temperature).mean()
         )
         logs = {"loss_instance": instance.item()}
-        if self.mean is None or self.std is None:
-            return instance, logs
         weights = faulty_positive_weights(
             self.agreement[index], self.mean, self.std, config.delta, config.kappa, config.least_weight
         )

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch.nn import functional
 
+from lowshot.losses.instance import instance_contrast
 from lowshot.methods.avid import Avid
 from lowshot.methods.base import RunShape
 from lowshot.settings import AvidConfig
@@ -19,7 +20,7 @@ def unit(*shape, seed=0):
 
 def method(seed=0, videos=VIDEOS, **settings):
     shape = RunShape(videos, DIM, BATCH, STEPS, 10, seed, torch.device("cpu"))
-    return Avid(AvidConfig(**{"negatives": 5, **settings}), shape)
+    return Avid(AvidConfig(**{"negatives": 5, "warmup_share": 0.0, **settings}), shape)
 
 
 def trained(avid, steps, first=0):
@@ -55,6 +56,19 @@ def test_the_total_is_the_formula():
     total, logs = avid.loss(index, a, f)
     assert total.item() == pytest.approx(expected, rel=1e-6)
     assert logs == {"loss_instance": total.item()}
+
+
+def test_a_warm_up_within_the_batch_fills_the_banks():
+    avid = method(warmup_share=0.2)
+    losses = trained(avid, 2 * STEPS + 1)
+    voices, faces = unit(VIDEOS, DIM, seed=1), unit(VIDEOS, DIM, seed=2)
+    for step, loss in enumerate(losses[: 2 * STEPS]):
+        rows = slice(BATCH * (step % STEPS), BATCH * (step % STEPS + 1))
+        v2f, f2v = instance_contrast(voices[rows], faces[rows], 0.07)
+        assert loss.item() == pytest.approx((v2f.mean() + f2v.mean()).item())
+    assert avid.partition is not None and losses[-1].item() != pytest.approx(losses[0].item())
+    # Two visits leave a quarter of the random start, before it is made a unit vector again.
+    assert (avid.voice_bank.vectors * voices).sum(dim=1).mean() > 0.85
 
 
 def test_a_voice_is_held_against_the_faces_in_memory():
