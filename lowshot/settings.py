@@ -120,14 +120,14 @@ class AvidConfig(Section):
     temperature: float = Field(0.07, gt=0)
     negatives: int = Field(1024, ge=1, description="Memories drawn for each video, at most all others.")
     memory_momentum: float = Field(0.5, ge=0, lt=1)
-    warmup_share: float = Field(1 / 6, ge=0, le=1, description="Share of epochs of contrast within the batch.")
+    warmup_share: float = Field(0.3, ge=0, le=1, description="Share of epochs of contrast within the batch.")
 
 
 class RobustXidConfig(Section):
     """Robust audio-visual instance discrimination (Morgado, Misra and Vasconcelos, CVPR 2021)."""
 
     name: Literal["robust-xid"] = "robust-xid"
-    temperature: float = Field(0.07, gt=0)
+    temperature: float = Field(0.15, gt=0)
     negatives: int = Field(1024, ge=1, description="Memories drawn for each video, at most all others.")
     memory_momentum: float = Field(0.5, ge=0, lt=1)
     warmup_share: float = Field(1 / 6, ge=0, le=1, description="Share of epochs of contrast within the batch.")

@@ -20,12 +20,14 @@ class Start:
         name: of the run or file it came from, or `scratch`.
         facts: what was written with the weights; `method`, `adaptation`, `fraction`, `train_seed` and others.
         config: settings of the run it came from; None for a bare weights file.
+        path: of that run or file; None for fresh weights.
     """
 
     model: TwoTower
     name: str
     facts: dict[str, str]
     config: Config | None
+    path: Path | None = None
 
     @property
     def scratch(self) -> bool:
@@ -63,7 +65,7 @@ def find_start(source: str | None, kinds: tuple[str, ...]) -> Start:
         raise RequestError(f"{path}: no such run or weights file")
     model, facts = load_model(weights)
     config = read_config(path) if path.is_dir() and (path / CONFIG).is_file() else None
-    return Start(model, name, {"method": "unknown", "adaptation": "none", **facts}, config)
+    return Start(model, name, {"method": "unknown", "adaptation": "none", **facts}, config, path)
 
 
 def fresh_start(config: Config) -> Start:

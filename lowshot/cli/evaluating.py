@@ -1,7 +1,7 @@
 """What `lowshot evaluate` does once torch is wanted."""
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,7 +51,7 @@ class Asked:
         return {"trials": hashes, "skip_missing": self.skip_missing}
 
     def __str__(self) -> str:
-        return f"{len(self.lists)} lists" if self.lists else f"split {self.split}"
+        return f"{len(self.lists)} list{'s' * (len(self.lists) > 1)}" if self.lists else f"split {self.split}"
 
 
 def evaluate_model(
@@ -70,7 +70,9 @@ def evaluate_model(
     def measure(labels: Mapping[str, object]) -> EvaluationResult:
         return score_model(trials, model, reader, labels, config.evaluate)
 
-    return _evaluate(start.name, facts, measure, trials, config, out, {"model": start.name}, asked)
+    # The newest model is another one tomorrow.
+    named = [] if source else ["--model", str(start.path)]
+    return _evaluate(start.name, facts, measure, trials, config, out, {"model": start.name}, asked, named)
 
 
 def evaluate_embeddings(dataset: Dataset, config: Config, asked: Asked, out: Path | None) -> tuple[Path, pd.DataFrame]:
@@ -119,6 +121,7 @@ def _evaluate(
     out: Path | None,
     measured: Mapping[str, str],
     asked: Asked,
+    named: Sequence[str] = (),
 ) -> tuple[Path, pd.DataFrame]:
     """Measure one model into a run directory.
 
@@ -131,6 +134,7 @@ def _evaluate(
         out: `--out`, if given.
         measured: which model, and
         asked: on what; both go into provenance.json.
+        named: options that say what the command line left open, for whoever wants the same again.
     """
     # Not the stem of the name: in a run's name, what follows a dot is a labelled fraction.
     key = safe_name(name.removesuffix(".safetensors"))
@@ -143,12 +147,12 @@ def _evaluate(
     write_provenance(directory, "evaluate", config, sha, **request, notes=list(trials.notes), finished=True)
     # Of lists whose labels are hidden there is nothing to report.
     if len(rows):
-        write_report(directory, title=f"{key} on {trials.dataset.name}", curves={}, commands=_command())
+        write_report(directory, title=f"{key} on {trials.dataset.name}", curves={}, commands=_command(named))
     return directory, rows
 
 
-def _command() -> list[str]:
+def _command(named: Sequence[str]) -> list[str]:
     import shlex
     import sys
 
-    return [shlex.join(["lowshot", *sys.argv[1:]])]
+    return [shlex.join(["lowshot", *sys.argv[1:], *named])]

@@ -21,7 +21,7 @@ def config_options(command: F) -> F:
         click.option("--seed", type=int, help="Seed of weights, order and augmentation.  [default: 0]"),
         click.option(
             "--data",
-            help="A directory, a manifest, or synth:tiny|demo|bench.  [default: the adapted run's, else synth:demo]",
+            help="A directory, a manifest, or synth:tiny|demo|bench.  [default: the adapted run's, or the preset's]",
         ),
         click.option(
             "--set", "sets", multiple=True, metavar="KEY=VALUE", help="Change one setting, as in train.epochs=20."

@@ -9,7 +9,7 @@ import click
 @click.command("report")
 @click.argument("directory", type=click.Path(path_type=Path))
 def command(directory: Path) -> None:
-    """Make plots/ and report.html anew from the results.csv in DIRECTORY (of `demo` or `evaluate`)."""
+    """Make plots/ and report.html anew from the results.csv in DIRECTORY (of `demo`, `compare` or `evaluate`)."""
     from lowshot.experiments.curves import pretraining_curves
     from lowshot.reporting.page import write_report
     from lowshot.reporting.tables import check, read_csv

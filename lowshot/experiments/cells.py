@@ -1,7 +1,6 @@
 """What a comparison is made of: methods and variants of them, and a cell for every model that is measured."""
 
 import re
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -85,7 +84,7 @@ class Plan:
     Attributes:
         kind: the verb, `demo` or `compare`.
         title: heading of the page, without the data.
-        command: what makes the same comparison again.
+        command: what makes the same comparison again with the settings of its directory: the verb, then options.
         arms: the methods.
         fractions: labelled shares; 0 for the models before they saw a label.
         adaptations: how the labels are used.
@@ -99,7 +98,7 @@ class Plan:
 
     kind: str
     title: str
-    command: str
+    command: tuple[str, ...]
     arms: tuple[Arm, ...]
     fractions: tuple[float, ...]
     adaptations: tuple[str, ...]
@@ -264,7 +263,7 @@ def comparison_plan(
     return Plan(
         kind="compare",
         title=f"{', '.join(first)} and {last}",
-        command=shlex.join(["lowshot", "compare", "--config", "config.yaml", *options]),
+        command=("compare", *options),
         arms=arms,
         fractions=shares,
         adaptations=kinds,

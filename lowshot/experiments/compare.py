@@ -1,5 +1,6 @@
 """Methods against each other at several shares of labels, over several seeds: one table, and what may be said of it."""
 
+import shlex
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -42,6 +43,7 @@ from lowshot.training.choice import changed_settings
 RESULTS = "results.csv"
 DIFFERENCES = "differences.csv"
 EFFICIENCY = "label_efficiency.csv"
+TOO_SMALL = "synth:tiny is too small to learn from; its figures show what a comparison looks like, and no more"
 
 
 def run_comparison(
@@ -107,9 +109,18 @@ def run_comparison(
         making.make(jobs)
         say("compare")
         rows = _write_tables(plan, config, trials, making, directory)
-        record(notes=list(trials.notes), finished=True)
-        write_report(directory, title=title, curves=pretraining_curves(directory, rows), commands=[plan.command])
+        small = [TOO_SMALL] if dataset.name == "synth:tiny" else []
+        record(notes=[*small, *trials.notes], finished=True)
+        write_report(
+            directory, title=title, curves=pretraining_curves(directory, rows), commands=[_command(plan, directory)]
+        )
     return directory, rows
+
+
+def _command(plan: Plan, directory: Path) -> str:
+    """What a person types to make a comparison again."""
+    verb, *options = plan.command
+    return shlex.join(["lowshot", verb, "--config", str(directory / CONFIG), *options])
 
 
 def _check_labels(plan: Plan, dataset: Dataset) -> None:

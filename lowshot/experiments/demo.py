@@ -33,7 +33,7 @@ def run_demo(
     plan = Plan(
         kind="demo",
         title="CMPC against instance-wise contrast",
-        command=f"lowshot demo --config config.yaml --seeds {seeds}",
+        command=("demo", "--seeds", str(seeds)),
         arms=(*(Arm(name, config.with_method(name)) for name in METHODS), Arm(SCRATCH, config)),
         fractions=tuple(dict.fromkeys((0.0, *config.labels))),
         adaptations=ADAPTATIONS,

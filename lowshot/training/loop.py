@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from lowshot.config import Config, build_config
 from lowshot.data.pairs import Batch, PairBatches, Videos, videos_of
@@ -27,6 +26,7 @@ from lowshot.training.distributed import ALONE, World
 from lowshot.training.interrupt import stop_on_signal
 from lowshot.training.metrics_log import MetricsLog
 from lowshot.training.precision import autocast
+from lowshot.training.progress import Progress
 from lowshot.training.schedule import learning_rate
 from lowshot.training.validation import validation_auc
 
@@ -335,21 +335,13 @@ def pretrain(
             run = _claim(job, out, resume, held) if world.leads else Path()
         run = world.from_first(run)
         job.join()
-        bar = held.enter_context(
-            tqdm(
-                desc=f"pretrain {config.method.name}",
-                total=job.total_steps,
-                initial=job.step,
-                unit="step",
-                disable=None if world.leads else True,
-                position=line,
-            )
-        )
-
-        def advance(done: int) -> None:
-            bar.update(done - bar.n)
-
-        job.train(run, advance)
+        progress = None
+        if world.leads:
+            progress = Progress(f"pretrain {config.method.name}", job.total_steps, job.step, line)
+            held.callback(progress.close)
+            begins = f"{len(job.batches.videos)} videos, {job.total_steps} steps"
+            progress.say(f"{run}, " + (f"goes on from step {job.step} of {job.total_steps}" if job.step else begins))
+        job.train(run, progress)
     return run
 
 

@@ -56,7 +56,9 @@ def test_it_prints_what_came_out_and_where_it_lies_and_goes_on_bare(lowshot, set
     assert len(pd.read_csv(folder / "results.csv")["run_id"].dropna().unique()) == 2 * 2 * (1 + 1 + 1)
     page = (folder / "report.html").read_text(encoding="utf-8")
     assert "CMPC and CID on micro" in page
-    command = "lowshot compare --config config.yaml --methods cmpc,cid --fractions 0,0.3,1 --adaptations probe"
+    command = (
+        f"lowshot compare --config {folder}/config.yaml --methods cmpc,cid --fractions 0,0.3,1 --adaptations probe"
+    )
     assert f"{command} --subset-seeds 1 --seeds 2 --reference cid" in page
     assert json.loads((folder / "provenance.json").read_text())["kind"] == "compare"
 

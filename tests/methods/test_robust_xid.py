@@ -67,7 +67,7 @@ def test_the_total_is_the_formula():
         """`predicted`: the bank of the modality to find; `anchored`: the bank of the anchors' own modality."""
         losses = []
         for i in range(BATCH):
-            p = [math.exp((anchors[i] @ predicted[c]).item() / 0.07) for c in candidates[i]]
+            p = [math.exp((anchors[i] @ predicted[c]).item() / 0.15) for c in candidates[i]]
             s = [math.exp((predicted[index[i]] @ anchored[c]).item() / 0.02 + own[c] / 0.07) for c in candidates[i]]
             target = [0.5 * (j == 0) + 0.5 * s[j] / sum(s) for j in range(len(s))]
             losses.append(-sum(t * math.log(q / sum(p)) for t, q in zip(target, p, strict=True)))
