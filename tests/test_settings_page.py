@@ -10,7 +10,8 @@ PAGE = Path(__file__).parents[1] / "docs" / "settings.md"
 HEAD = """# Settings
 
 Every key that `--set KEY=VALUE`, a file for `--config` and `config.yaml` in a run directory may hold, with its
-default. The later counts: default, preset, `--config FILE`, `--set`, named flag. Lists are written as in `--set labels=[0.01,0.1]`.
+default. The later counts: default, preset, `--config FILE`, `--set`, named flag. Lists are written as in
+`--set labels=[0.01,0.1]`.
 """
 SIGNS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
 
