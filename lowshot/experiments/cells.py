@@ -241,11 +241,11 @@ def comparison_plan(
         reference: label of the method that the others are held against.
 
     Raises:
-        RequestError: one of them is not as it should be, a setting of a method is given for all of them, or nothing
-            would be compared.
+        RequestError: one of them is not as it should be, a setting that several methods have is given for all of
+            them, or nothing would be compared.
     """
-    _check_shared(config)
     arms = parse_arms(methods, config)
+    _check_shared(config, arms)
     shares = tuple(sorted({0.0, *config.labels})) if fractions is None else parse_fractions(fractions)
     kinds = parse_adaptations(adaptations)
     _check_reference(reference, arms, shares)
@@ -276,18 +276,20 @@ def comparison_plan(
     )
 
 
-def _check_shared(config: Config) -> None:
-    """Refuse settings of one method given for all: under one name they mean another thing in another method.
+def _check_shared(config: Config, arms: Sequence[Arm]) -> None:
+    """Refuse a changed setting that several of the compared methods have: under one name it means different things.
 
     Raises:
-        RequestError: there are such settings.
+        RequestError: there is one.
     """
     name = config.method.name
     plain = type(config.method)().model_dump(mode="json")
+    methods = {arm.config.method.name for arm in arms if arm.pretrained}
     for key, value in config.method.model_dump(mode="json").items():
-        if value != plain[key]:
+        if value != plain[key] and sum(key in METHODS[method].model_fields for method in methods) > 1:
             raise RequestError(
-                f"method.{key}: a setting of one method; say whose in --methods, as in {name}:method.{key}={value}"
+                f"method.{key}: several of these methods have it; say whose in --methods, as in "
+                f"{name}:method.{key}={value}"
             )
 
 

@@ -89,8 +89,9 @@ def test_what_cannot_be_compared_is_refused_in_one_line(changes, message):
     assert "\n" not in str(error.value)
 
 
-def test_a_setting_of_one_method_is_not_given_to_all():
+def test_a_setting_that_several_methods_have_is_not_given_to_all():
     changed = build_config([{"method": {"name": "cmpc", "videos_per_cluster": [9, 4]}}])
+    assert comparison_plan(changed, "cmpc,cid", "0", "probe", 1, 1, "cid").arms[0].config == changed
     with pytest.raises(RequestError) as error:
-        comparison_plan(changed, "cmpc,cid", "0", "probe", 1, 1, "cid")
+        comparison_plan(changed, "cmpc,cmpc-released", "0", "probe", 1, 1, "cmpc")
     assert "cmpc:method.videos_per_cluster=[9.0, 4.0]" in str(error.value)
