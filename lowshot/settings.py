@@ -6,6 +6,10 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 # How media become a tower's input: as lowshot does it, or as the code released with the paper does.
 FrontEnd = Literal["centred", "released"]
+# What fine-tuning trains, and what it minimises.
+Strategy = Literal["full", "head", "last-stage", "lp-ft"]
+Objective = Literal["contrast", "classifier", "margin-classifier"]
+LearningRates = Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=1)]
 
 
 class Section(BaseModel):
@@ -234,11 +238,20 @@ METHODS: dict[str, type[Section]] = {
 class AdaptConfig(Section):
     """Learning from few labelled identities. Learning rate and stopping step are chosen on validation identities."""
 
+    strategy: Strategy = Field(
+        "full", description="What fine-tuning trains: all, the projections, the last stages too, or all after a probe."
+    )
+    objective: Objective = Field("contrast", description="What fine-tuning minimises.")
     steps: int = Field(60, ge=1)
     batch_size: int = Field(64, ge=2)
-    temperature: float = Field(0.1, gt=0)
-    finetune_learning_rates: tuple[float, ...] = Field((1e-3, 1e-4), min_length=1)
-    probe_learning_rates: tuple[float, ...] = Field((1e-2, 1e-3), min_length=1)
+    temperature: float = Field(0.1, gt=0, description="Of the supervised contrast and of the classifier.")
+    margin_scale: float = Field(30.0, gt=0, description="Of the margin classifier's cosines: 1 / temperature.")
+    margin: float = Field(0.35, ge=0, le=1, description="By which the margin classifier lowers the right cosine.")
+    finetune_learning_rates: LearningRates = Field((1e-3, 1e-4), description="Of the strategy full.")
+    head_learning_rates: LearningRates = (1e-2, 1e-3)
+    last_stage_learning_rates: LearningRates = (1e-3, 1e-4)
+    lp_ft_learning_rates: LearningRates = Field((3e-4, 3e-5), description="After the probe, which has its own.")
+    probe_learning_rates: LearningRates = (1e-2, 1e-3)
     probe_steps: int = Field(200, ge=1)
     weight_decay: float = Field(1e-4, ge=0)
     checks: int = Field(5, ge=1, description="Validation AUCs during one adaptation, besides the one before it.")

@@ -1,19 +1,21 @@
 """Fine-tuning both towers on the videos of a few labelled identities."""
 
+import copy
 from collections.abc import Callable
+from dataclasses import replace
 from typing import cast
 
-import numpy as np
 import torch
 from torch import nn
 
+from lowshot.adapt.objectives import objective_maker
+from lowshot.adapt.probe import probe
 from lowshot.adapt.selection import Selected, select
+from lowshot.adapt.strategies import freeze_the_rest, learning_rates, settle_statistics, training_mode, with_a_head
 from lowshot.config import Config
 from lowshot.data.pairs import PairBatches, Videos
 from lowshot.data.reader import MediaReader
-from lowshot.losses.supervised import cross_modal_supervised_contrast
 from lowshot.models.two_tower import TwoTower
-from lowshot.training.precision import autocast
 from lowshot.training.validation import validation_auc
 
 
@@ -27,51 +29,62 @@ def finetune(
     *,
     scratch: bool,
 ) -> tuple[TwoTower, Selected]:
-    """Train all weights by cross-modal supervised contrast: a voice's positives are all faces of its identity.
+    """Train the towers, or the parts of them that `config.adapt.strategy` names, by `config.adapt.objective`.
 
     Args:
         model: where to start; left as it is.
         labelled: videos of the labelled training identities.
         validation: videos of validation identities, by which learning rate and stopping step are chosen.
         reader: decoded media.
-        config: `config.adapt` says how long and how fast.
+        config: `config.adapt` says what is trained, by what, how long and how fast.
         seed: of the samples.
-        scratch: whether the weights are fresh. Batch-norm statistics of a pretrained model stay as they are, for a few
-            people's videos would spoil them; fresh ones have to be learned.
+        scratch: whether the weights are fresh, and the statistics of batch normalisation with them; see
+            `training_mode`.
 
     Returns:
         The chosen model, in evaluation mode, and how it was chosen.
+
+    Source:
+        `lp-ft`: Kumar, Raghunathan, Jones, Ma and Liang, ICLR 2022: fine-tuning that starts from a linear probe.
+
+    Deviation:
+        Their probe is a classifier. Ours is a linear map after each tower, as `probe` trains it.
     """
-    batches = PairBatches(labelled, reader, config.adapt.batch_size, seed, config.voice, config.face, config.augment)
-    identity = torch.from_numpy(np.unique(labelled.identities, return_inverse=True)[1])
+    settings, precision = config.adapt, config.train.precision
+    first: Selected | None = None
+    device = next(model.parameters()).device
+    if settings.strategy == "lp-ft":
+        model, first = probe(model, labelled, validation, reader, config, seed)
+        model.to(device).to(memory_format=torch.channels_last)
+    model = with_a_head(model, settings.strategy)
+    batches = PairBatches(labelled, reader, settings.batch_size, seed, config.voice, config.face, config.augment)
+    if scratch:
+        model = copy.deepcopy(model)
+        settle_statistics(model, settings.strategy, batches, precision)
+    make_objective = objective_maker(model, labelled, batches, reader, config)
 
     def attempt(module: nn.Module, rate: float) -> Callable[[int], None]:
         towers = cast(TwoTower, module)
-        towers.train(scratch)
-        optimizer = torch.optim.AdamW(towers.parameters(), lr=rate, weight_decay=config.adapt.weight_decay)
-        device = next(towers.parameters()).device
+        objective = make_objective()
+        trained = [*freeze_the_rest(towers, settings.strategy), *objective.parameters()]
+        optimizer = torch.optim.AdamW(trained, lr=rate, weight_decay=settings.weight_decay)
 
         def take_step(step: int) -> None:
-            batch = batches.batch(step).to(device)
-            with autocast(device, config.train.precision):
-                voice, face = towers(
-                    batch.voice.contiguous(memory_format=torch.channels_last),
-                    batch.face.contiguous(memory_format=torch.channels_last),
-                )
-            labels = identity[batch.index.cpu()].to(device)
-            v2f, f2v = cross_modal_supervised_contrast(voice, face, labels, config.adapt.temperature)
+            # Validation leaves all of a model in one mode.
+            training_mode(towers, settings.strategy, scratch=scratch)
+            loss = objective.loss(towers, step)
             optimizer.zero_grad(set_to_none=True)
-            (v2f.mean() + f2v.mean()).backward()
+            loss.backward()
             optimizer.step()
 
         return take_step
 
     adapted, chosen = select(
         model,
-        config.adapt.finetune_learning_rates,
-        config.adapt.steps,
-        config.adapt.checks,
+        learning_rates(settings),
+        settings.steps,
+        settings.checks,
         attempt,
         lambda module: validation_auc(cast(TwoTower, module), reader, validation),
     )
-    return cast(TwoTower, adapted).eval(), chosen
+    return cast(TwoTower, adapted).requires_grad_(True).eval(), replace(chosen, probe=first)

@@ -2,13 +2,13 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import pandas as pd
 import torch
 
 from lowshot.adapt.finetune import finetune
+from lowshot.adapt.names import Adaptation, adaptation_name, recipe
 from lowshot.adapt.probe import probe
 from lowshot.adapt.selection import Selected
 from lowshot.adapt.start import Start
@@ -23,8 +23,6 @@ from lowshot.files import atomic_path
 from lowshot.models.weights import save_model
 from lowshot.runs import MODEL, lock_run, open_run, start_run, write_provenance
 from lowshot.training.loop import default_device
-
-Adaptation = Literal["finetune", "probe"]
 
 
 def labelled_share(dataset: Dataset, fraction: float) -> str:
@@ -102,9 +100,12 @@ def adapt(
         dataset.check_files("voice", np.concatenate(videos.voices))
         dataset.check_files("face", np.concatenate(videos.faces))
     method = start.facts["method"]
-    run = open_run(out, adaptation, f"{method}-{fraction:g}")
+    tuned = adaptation == "finetune"
+    run = open_run(out, adaptation, "-".join([method, f"{fraction:g}", *(recipe(config.adapt) if tuned else [])]))
     with lock_run(run):
         facts = {"method": method, "init": start.name, "fraction": f"{fraction:g}", "subset_seed": str(subset_seed)}
+        if tuned:
+            facts |= {"strategy": config.adapt.strategy, "objective": config.adapt.objective}
         record = {**facts, "start_sha": start.sha}
         start_run(run, adaptation, config, dataset.sha, **record)
         with atomic_path(run / "labelled.csv") as temporary:
@@ -119,7 +120,7 @@ def adapt(
             model,
             run / MODEL,
             **facts,
-            adaptation=adaptation,
+            adaptation=adaptation_name(adaptation, config.adapt),
             # Results are told apart by the seed of the pretraining, which the weights file alone may know.
             train_seed=start.facts.get("train_seed", str(config.seed)),
             data_sha=dataset.sha,

@@ -16,19 +16,22 @@ class Selected:
         step: after which the chosen weights stood.
         val_auc: validation AUC of the chosen weights.
         start_auc: validation AUC before any step.
+        probe: how the probe was chosen that the attempts started from; None where there was none.
     """
 
     learning_rate: float
     step: int
     val_auc: float
     start_auc: float
+    probe: "Selected | None" = None
 
     def __str__(self) -> str:
         """The choice in a line, for a person."""
+        first = f"probe: {self.probe}; then: " if self.probe else ""
         if self.step == 0:
-            return f"no step raised the validation AUC of {self.start_auc:.3f}: unchanged"
+            return f"{first}no step raised the validation AUC of {self.start_auc:.3f}: unchanged"
         return (
-            f"validation AUC {self.start_auc:.3f} -> {self.val_auc:.3f} "
+            f"{first}validation AUC {self.start_auc:.3f} -> {self.val_auc:.3f} "
             f"(step {self.step}, learning rate {self.learning_rate:g})"
         )
 

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import click
 
-from lowshot.adapt.run import Adaptation, adapt, labelled_share
+from lowshot.adapt.names import Adaptation, adaptation_name
+from lowshot.adapt.run import adapt, labelled_share
 from lowshot.adapt.start import find_start, fresh_start
 from lowshot.cli.options import open_dataset, resolve_config
 from lowshot.data.reader import MediaReader
@@ -21,9 +22,10 @@ def run_adaptation(
     data: str | None,
     seed: int | None,
     out: Path | None,
+    strategy: str | None = None,
 ) -> None:
     """Resolve the request, adapt, and say where the outcome lies and what it was chosen by."""
-    flags = {"data": data, "seed": seed}
+    flags = {"data": data, "seed": seed, "adapt": {"strategy": strategy} if strategy else None}
     if source == "scratch":
         config = resolve_config(preset, config_file, sets, flags)
         start = fresh_start(config)
@@ -38,7 +40,8 @@ def run_adaptation(
         )
     dataset = open_dataset(config.data)
     reader = MediaReader(dataset, config.voice, config.face)
-    click.echo(f"{adaptation} of {start.name} with {labelled_share(dataset, labels)} labelled ...", err=True)
+    name = adaptation_name(adaptation, config.adapt)
+    click.echo(f"{name} of {start.name} with {labelled_share(dataset, labels)} labelled ...", err=True)
     run, chosen = adapt(start, adaptation, labels, subset_seed, reader, config, out)
     click.echo(str(chosen), err=True)
     click.echo(str(run))

@@ -1,17 +1,26 @@
 """`lowshot finetune`."""
 
-from typing import Any
+from typing import Any, get_args
 
 import click
 
 from lowshot.cli.options import adaptation_options, config_options
+from lowshot.settings import Strategy
 
 
 @click.command("finetune")
 @adaptation_options
+@click.option(
+    "--strategy",
+    type=click.Choice(get_args(Strategy)),
+    help="What is trained: all weights, the projection after each tower, that and each tower's last stage, or a probe "
+    "first and then all weights.  [default: the setting adapt.strategy, full]",
+)
 @config_options
 def command(**request: Any) -> None:
-    """Adapt a model with a few labelled identities: all weights of both towers.
+    """Adapt a model with a few labelled identities: all weights of both towers, or a part of them.
+
+    The setting adapt.objective says by what: contrast, classifier or margin-classifier.
 
     Learning rate and stopping step are chosen on the validation identities, never on the test identities.
     """

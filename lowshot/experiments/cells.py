@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from lowshot.adapt.names import adaptation_name
 from lowshot.config import Config, build_config, parse_set
 from lowshot.errors import RequestError
 from lowshot.reporting import style
@@ -46,7 +47,7 @@ class Cell:
 
     Attributes:
         method: label of its arm.
-        adaptation: `none`, `probe` or `finetune`.
+        adaptation: `none`, or what `adaptation_name` calls it.
         fraction: labelled share; 0 without labels.
         seed: of the training.
         subset: seed of the labelled subset; None for that of the training.
@@ -87,7 +88,7 @@ class Plan:
         command: what makes the same comparison again with the settings of its directory: the verb, then options.
         arms: the methods.
         fractions: labelled shares; 0 for the models before they saw a label.
-        adaptations: how the labels are used.
+        adaptations: how the labels are used, as `adaptation_name` calls it.
         seeds: of the trainings.
         subsets: seeds of the labelled subsets, each with each training seed; None alone for that of the training.
         pairs: labels of methods whose difference is taken, first minus second.
@@ -266,7 +267,7 @@ def comparison_plan(
         command=("compare", *options),
         arms=arms,
         fractions=shares,
-        adaptations=kinds,
+        adaptations=tuple(adaptation_name(kind, config.adapt) for kind in kinds),
         seeds=tuple(range(config.seed, config.seed + seeds)),
         subsets=tuple(range(subset_seeds)),
         pairs=tuple((label, reference) for label in labels if label != reference),

@@ -86,14 +86,19 @@ def run_comparison(
         def spent() -> float:
             return round(earlier + time.monotonic() - started, 1)
 
+        # How labels were used is told by the settings; a person looks for it here too.
+        used = {}
+        if any(name.startswith("finetune") for name in plan.adaptations):
+            used = {"strategy": config.adapt.strategy, "objective": config.adapt.objective}
+        told = {"title": title, **plan.request, **used}
+
         def record(**facts: object) -> None:
             write_provenance(
                 directory,
                 plan.kind,
                 config,
                 dataset.sha,
-                title=title,
-                **plan.request,
+                **told,
                 seconds=spent(),
                 **facts,
             )
@@ -102,7 +107,7 @@ def run_comparison(
         if _finished(plan, directory) and making.whole():
             say(f"{directory} holds this very comparison, finished; to make another, name another directory with --out")
             return directory, read_results(directory / RESULTS)
-        start_run(directory, plan.kind, config, dataset.sha, title=title, **plan.request, seconds=spent())
+        start_run(directory, plan.kind, config, dataset.sha, **told, seconds=spent())
         # A page of an earlier plan beside what is made now would be a lie.
         (directory / REPORT).unlink(missing_ok=True)
         say(f"run directory: {directory}")

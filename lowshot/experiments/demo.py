@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from lowshot.adapt.names import adaptation_name
 from lowshot.config import Config
 from lowshot.data.dataset import Dataset
 from lowshot.experiments.cells import ADAPTATIONS, SCRATCH, Arm, Plan
@@ -36,7 +37,7 @@ def run_demo(
         command=("demo", "--seeds", str(seeds)),
         arms=(*(Arm(name, config.with_method(name)) for name in METHODS), Arm(SCRATCH, config)),
         fractions=tuple(dict.fromkeys((0.0, *config.labels))),
-        adaptations=ADAPTATIONS,
+        adaptations=tuple(adaptation_name(kind, config.adapt) for kind in ADAPTATIONS),
         seeds=tuple(range(config.seed, config.seed + seeds)),
         subsets=(None,),
         pairs=tuple((METHODS[0], rival) for rival in rivals),

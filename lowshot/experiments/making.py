@@ -6,8 +6,9 @@ from pathlib import Path
 
 import torch
 
+from lowshot.adapt.names import Adaptation
 from lowshot.adapt.probe import embed_videos
-from lowshot.adapt.run import Adaptation, adapt, labelled_share, labelled_videos, validation_videos
+from lowshot.adapt.run import adapt, labelled_share, labelled_videos, validation_videos
 from lowshot.adapt.start import Start, find_start, fresh_start
 from lowshot.adapt.subsets import labelled_identities
 from lowshot.config import Config

@@ -176,7 +176,7 @@ def label_fraction(results: pd.DataFrame) -> Picture | Missing:
             x,
             100 * rows["auc"],
             color=look.light,
-            linestyle="none" if kind == "none" else LINES[0] if filled else LINES[2],
+            linestyle=_kind_line(kind),
             marker=look.marker,
             markersize=6,
             markerfacecolor=look.light if filled else style.SURFACE[0],
@@ -185,12 +185,12 @@ def label_fraction(results: pd.DataFrame) -> Picture | Missing:
         )
         for row in rows.to_dict("records"):
             said[f"{style.name(method)}, {style.labels(kind, row['fraction'])}"] = row["auc"]
-    for kind, line, face in (("finetune", LINES[0], style.MUTED[0]), ("probe", LINES[2], style.SURFACE[0])):
-        if kind in adaptations:
-            label = style.labels(kind, math.nan)
-            handles.append(
-                Line2D([], [], color=style.MUTED[0], linestyle=line, marker="o", markerfacecolor=face, label=label)
-            )
+    for kind in filter(None, adaptations):
+        label, line = style.labels(kind, math.nan), _kind_line(kind)
+        face = style.SURFACE[0] if kind == "probe" else style.MUTED[0]
+        handles.append(
+            Line2D([], [], color=style.MUTED[0], linestyle=line, marker="o", markerfacecolor=face, label=label)
+        )
     axes.axhline(50, color=style.CHANCE_INK[0], linewidth=1.2)
     handles.append(reference(style.CHANCE))
     ceiling = _value(table, style.ORACLE, "auc")
@@ -211,6 +211,11 @@ def label_fraction(results: pd.DataFrame) -> Picture | Missing:
     axes.set(xlabel="training identities with a label (log scale; none apart)", ylabel="verification AUC (%)")
     alt = f"Verification AUC against the share of labelled identities: {say(said)}; chance 50 %."
     return finish(figure, handles, name, title, alt)
+
+
+def _kind_line(kind: str) -> Any:
+    """Line of an adaptation: fine-tuning solid, the probe dotted, other ways of fine-tuning dashed and dotted."""
+    return {"none": "none", "": LINES[0], "finetune": LINES[0], "probe": LINES[2]}.get(kind, LINES[3])
 
 
 def strata(results: pd.DataFrame) -> Picture | Missing:

@@ -81,10 +81,13 @@ def labels(adaptation: str, fraction: float) -> str:
     """Which labels a model has seen, and how it used them: 'no labels', '1 % probe', '10 % fine-tuned'.
 
     Args:
-        adaptation: none, probe or finetune; '' where it does not apply.
+        adaptation: none, probe, finetune, or finetune-X for another way of it; '' where it does not apply.
         fraction: labelled share of the training identities, in [0, 1]; NaN where it is not stated.
     """
-    how = _ADAPTATIONS.get(adaptation, "" if adaptation == "none" else adaptation)
+    kind, _, way = adaptation.partition("-")
+    how = _ADAPTATIONS.get(kind, "" if adaptation == "none" else adaptation)
+    if way and kind in _ADAPTATIONS:
+        how += f" ({way})"
     if math.isnan(fraction):
         return how
     if fraction == 0 and not how:

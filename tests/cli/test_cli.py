@@ -172,6 +172,24 @@ def test_a_model_is_adapted_once(lowshot, sets):
     assert "name the pretrained run it started from (0001-pretrain-cmpc)" in error_line(err)
 
 
+def test_the_strategy_is_a_flag_that_outranks_the_setting(lowshot, sets):
+    request = ("finetune", "--labels", 0.3, "--from", "scratch", *sets, "--set", "adapt.strategy=lp-ft")
+    code, out, err = lowshot(*request, "--strategy", "head")
+    assert (code, out.strip()) == (0, "runs/0001-finetune-scratch-0.3-head")
+    assert "finetune-head of scratch with 3 of 10 identities (30 %) labelled" in err
+    assert read_config(Path(out.strip())).adapt.strategy == "head"
+    code, out, err = lowshot(*request)
+    assert (code, out.strip()) == (0, "runs/0002-finetune-scratch-0.3-lp-ft")
+    assert "probe: " in err
+    code, out, _ = lowshot("evaluate", "--protocol", "matching", "--set", "evaluate.replicates=100", "--json")
+    assert code == 0
+    assert "finetune-lp-ft" in {row["adaptation"] for row in json.loads(out)}
+    code, _, err = lowshot(*request, "--strategy", "some")
+    assert code == 2
+    assert "--strategy" in error_line(err)
+    assert lowshot("probe", "--strategy", "head")[0] == 2
+
+
 @pytest.mark.parametrize(
     ("error", "fault"),
     [

@@ -16,7 +16,7 @@ from lowshot.experiments.cells import comparison_plan
 from lowshot.experiments.compare import over_subsets, run_comparison
 from lowshot.files import write_text
 from lowshot.models.weights import load_model, save_model
-from lowshot.runs import MODEL, read_provenance
+from lowshot.runs import MODEL, read_config, read_provenance
 from lowshot.training.choice import CHECKPOINT
 
 VARIANT = "cmpc+recalibration=mates"
@@ -258,6 +258,27 @@ def test_other_settings_or_data_behind_the_cells_are_refused_by_name(four, setti
     with pytest.raises(RequestError, match="holds another comparison, data differs"):
         small(settings, other, four)
     assert (four / "provenance.json").read_bytes() == before
+
+
+def test_every_method_is_fine_tuned_in_the_way_that_is_asked_for(settings, world, tmp_path):
+    # Settings of one method are none of all methods.
+    shared = settings.model_dump(mode="json", exclude={"method"})
+    way = build_config([shared, {"adapt": {"strategy": "lp-ft", "objective": "classifier"}}])
+    asked = {"methods": "cid,scratch", "fractions": "0.5", "adaptations": "probe,finetune"}
+    out, _ = small(way, world, tmp_path / "out", **asked)
+    name = "finetune-lp-ft-classifier"
+    for method in ("cid", "scratch"):
+        facts = load_model(out / f"{method}-{name}-0.5-subset0-seed0" / MODEL)[1]
+        assert (facts["strategy"], facts["objective"], facts["adaptation"]) == ("lp-ft", "classifier", name)
+        assert (out / f"{method}-probe-0.5-subset0-seed0" / MODEL).is_file()
+    for table in ("results.csv", "differences.csv"):
+        assert set(pd.read_csv(out / table)["adaptation"].dropna()) == {"probe", name}
+    provenance = read_provenance(out)
+    assert (provenance["strategy"], provenance["objective"]) == ("lp-ft", "classifier")
+    assert read_config(out).adapt.strategy == "lp-ft"
+    assert "50 % fine-tuned (lp-ft-classifier)" in (out / "report.html").read_text(encoding="utf-8")
+    with pytest.raises(RequestError, match=r"holds another comparison, adapt\.strategy differs"):
+        small(build_config([shared, {"adapt": {"strategy": "head", "objective": "classifier"}}]), world, out, **asked)
 
 
 def test_a_cell_whose_run_is_of_other_data_or_settings_is_not_reused(copied, settings, world):

@@ -67,4 +67,6 @@ def test_labels_say_how_many_and_how() -> None:
     assert style.labels("none", 0.0) == "no labels"
     assert style.labels("probe", 0.01) == "1 % probe"
     assert style.labels("finetune", 0.125) == "12.5 % fine-tuned"
+    assert style.labels("finetune-last-stage-classifier", 0.1) == "10 % fine-tuned (last-stage-classifier)"
+    assert style.labels("zero-shot", 0.1) == "10 % zero-shot"
     assert style.labels("", math.nan) == ""
