@@ -190,11 +190,15 @@ def known_keys(settings: Mapping[str, Any]) -> list[str]:
     """Every key that `--set` takes, given the method that `settings` names."""
     method = settings.get("method")
     name = method.get("name", "cmpc") if isinstance(method, Mapping) else "cmpc"
+    return _keys_of(Config, METHODS[name])
+
+
+def _keys_of(section: type[Section], method: type[Section]) -> list[str]:
     keys: list[str] = []
-    for field, info in Config.model_fields.items():
-        kind = METHODS[name] if field == "method" else info.annotation
+    for field, info in section.model_fields.items():
+        kind = method if field == "method" else info.annotation
         if isinstance(kind, type) and issubclass(kind, Section):
-            keys += [f"{field}.{inner}" for inner in kind.model_fields]
+            keys += [f"{field}.{inner}" for inner in _keys_of(kind, method)]
         else:
             keys.append(field)
     return keys

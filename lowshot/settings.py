@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 FrontEnd = Literal["centred", "released"]
 # What fine-tuning trains, and what it minimises.
 Strategy = Literal["full", "head", "last-stage", "lp-ft"]
-Objective = Literal["contrast", "classifier", "margin-classifier"]
+Objective = Literal["contrast", "classifier", "margin-classifier", "semi-supervised"]
 LearningRates = Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=1)]
 
 
@@ -92,10 +92,9 @@ class CidConfig(Section):
     temperature: float = Field(0.03, gt=0)
 
 
-class CmpcConfig(Section):
-    """Cross-modal prototype contrast (Zhu et al., IJCAI 2022)."""
+class CmpcTerms(Section):
+    """The objective of cross-modal prototype contrast, whenever it is clustered."""
 
-    name: Literal["cmpc"] = "cmpc"
     temperature: float = Field(0.03, gt=0)
     prototype_temperature: float = Field(0.2, gt=0, description="Mean of the concentrations.")
     prototype_weight: float = Field(1.0, ge=0, description="lambda; 0 leaves instance contrast alone.")
@@ -111,10 +110,16 @@ class CmpcConfig(Section):
     videos_per_cluster: tuple[float, ...] = Field(
         (36.0, 18.0, 12.0), min_length=1, description="One granularity each: K = videos / this."
     )
-    warmup_share: float = Field(16 / 177, ge=0, le=1, description="Share of epochs before the first clustering.")
-    cluster_every: int = Field(2, ge=1, description="Epochs between clusterings.")
     memory_momentum: float = Field(0.5, ge=0, lt=1)
     kmeans_iterations: int = Field(20, ge=1)
+
+
+class CmpcConfig(CmpcTerms):
+    """Cross-modal prototype contrast (Zhu et al., IJCAI 2022)."""
+
+    name: Literal["cmpc"] = "cmpc"
+    warmup_share: float = Field(16 / 177, ge=0, le=1, description="Share of epochs before the first clustering.")
+    cluster_every: int = Field(2, ge=1, description="Epochs between clusterings.")
 
 
 class AvidConfig(Section):
@@ -243,7 +248,7 @@ class AdaptConfig(Section):
     )
     objective: Objective = Field("contrast", description="What fine-tuning minimises.")
     steps: int = Field(60, ge=1)
-    batch_size: int = Field(64, ge=2)
+    batch_size: int = Field(64, ge=2, description="Labelled videos per step; semi-supervised adds as many of all.")
     temperature: float = Field(0.1, gt=0, description="Of the supervised contrast and of the classifier.")
     margin_scale: float = Field(30.0, gt=0, description="Of the margin classifier's cosines: 1 / temperature.")
     margin: float = Field(0.35, ge=0, le=1, description="By which the margin classifier lowers the right cosine.")
@@ -253,6 +258,9 @@ class AdaptConfig(Section):
     lp_ft_learning_rates: LearningRates = Field((3e-4, 3e-5), description="After the probe, which has its own.")
     probe_learning_rates: LearningRates = (1e-2, 1e-3)
     probe_steps: int = Field(200, ge=1)
+    unlabelled_weight: float = Field(1.0, ge=0, description="Of CMPC beside the contrast of labelled videos.")
+    cluster_every: int = Field(20, ge=1, description="Steps between clusterings of all training videos.")
+    cmpc: CmpcTerms = Field(CmpcTerms(), description="CMPC of the semi-supervised objective, whatever came before.")
     weight_decay: float = Field(1e-4, ge=0)
     checks: int = Field(5, ge=1, description="Validation AUCs during one adaptation, besides the one before it.")
 

@@ -34,6 +34,15 @@ def table(section, prefix):
     return "\n".join(lines)
 
 
+def chapter(section, name):
+    parts = [f"## `{name}`\n\n{section.__doc__.strip()}\n\n{table(section, name + '.')}"]
+    for key, field in section.model_fields.items():
+        if hasattr(field.annotation, "model_fields"):
+            inner = field.annotation
+            parts.append(f"### `{name}.{key}`\n\n{field.description}\n\n{table(inner, f'{name}.{key}.')}")
+    return parts
+
+
 def page():
     parts = [HEAD, table(Config, "")]
     for name, field in Config.model_fields.items():
@@ -44,7 +53,7 @@ def page():
                 for method, section in METHODS.items()
             ]
         elif hasattr(field.annotation, "model_fields"):
-            parts.append(f"## `{name}`\n\n{field.annotation.__doc__.strip()}\n\n{table(field.annotation, name + '.')}")
+            parts += chapter(field.annotation, name)
     return "\n\n".join(part.strip() for part in parts) + "\n"
 
 

@@ -8,7 +8,7 @@ from typing import cast
 import torch
 from torch import nn
 
-from lowshot.adapt.objectives import objective_maker
+from lowshot.adapt.chosen_objective import objective_maker
 from lowshot.adapt.probe import probe
 from lowshot.adapt.selection import Selected, select
 from lowshot.adapt.strategies import freeze_the_rest, learning_rates, settle_statistics, training_mode, with_a_head
@@ -61,7 +61,7 @@ def finetune(
     if scratch:
         model = copy.deepcopy(model)
         settle_statistics(model, settings.strategy, batches, precision)
-    make_objective = objective_maker(model, labelled, batches, reader, config)
+    make_objective = objective_maker(model, labelled, batches, reader, config, seed, scratch=scratch)
 
     def attempt(module: nn.Module, rate: float) -> Callable[[int], None]:
         towers = cast(TwoTower, module)

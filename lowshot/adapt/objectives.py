@@ -1,9 +1,8 @@
-"""What fine-tuning minimises."""
+"""What fine-tuning minimises over the labelled videos."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -104,22 +103,3 @@ def mean_directions(model: TwoTower, labelled: Videos, identity: Tensor, reader:
     for code, voices, faces in zip(identity.tolist(), labelled.voices, labelled.faces, strict=True):
         totals[code] += torch.from_numpy(vectors.voice[voices]).sum(0) + torch.from_numpy(vectors.face[faces]).sum(0)
     return functional.normalize(totals, dim=1).to(next(model.parameters()).device)
-
-
-def objective_maker(
-    model: TwoTower, labelled: Videos, batches: PairBatches, reader: MediaReader, config: Config
-) -> Callable[[], Objective]:
-    """What makes the objective of `config` anew for each attempt.
-
-    Args:
-        model: the towers before the first step.
-        labelled: videos of the labelled training identities.
-        batches: of these.
-        reader: decoded media.
-        config: `config.adapt` names the objective.
-    """
-    identity = torch.from_numpy(np.unique(labelled.identities, return_inverse=True)[1])
-    if config.adapt.objective == "contrast":
-        return lambda: Contrast(batches, identity, config)
-    directions = mean_directions(model, labelled, identity, reader)
-    return lambda: Classifier(batches, identity, config, directions)

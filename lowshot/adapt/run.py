@@ -58,6 +58,21 @@ def validation_videos(dataset: Dataset) -> Videos:
     return videos
 
 
+def training_videos(dataset: Dataset, labelled: Videos) -> Videos:
+    """All training videos, where some of them are not labelled.
+
+    Raises:
+        RequestError: all of them are.
+    """
+    videos = videos_of(dataset, "train")
+    if len(videos) == len(labelled):
+        raise RequestError(
+            "adapt.objective=semi-supervised: learns from training videos besides the labelled ones, and all "
+            f"{len(videos)} are labelled; lower --labels, or take another objective"
+        )
+    return videos
+
+
 def adapt(
     start: Start,
     adaptation: Adaptation,
@@ -96,11 +111,14 @@ def adapt(
     identities = labelled_identities(dataset.manifest, fraction, subset_seed)
     labelled = labelled_videos(dataset, identities)
     validation = validation_videos(dataset)
-    for videos in (labelled, validation):
+    tuned = adaptation == "finetune"
+    needed = [labelled, validation]
+    if tuned and config.adapt.objective == "semi-supervised":
+        needed.append(training_videos(dataset, labelled))
+    for videos in needed:
         dataset.check_files("voice", np.concatenate(videos.voices))
         dataset.check_files("face", np.concatenate(videos.faces))
     method = start.facts["method"]
-    tuned = adaptation == "finetune"
     run = open_run(out, adaptation, "-".join([method, f"{fraction:g}", *(recipe(config.adapt) if tuned else [])]))
     with lock_run(run):
         facts = {"method": method, "init": start.name, "fraction": f"{fraction:g}", "subset_seed": str(subset_seed)}

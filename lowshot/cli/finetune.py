@@ -20,7 +20,8 @@ from lowshot.settings import Strategy
 def command(**request: Any) -> None:
     """Adapt a model with a few labelled identities: all weights of both towers, or a part of them.
 
-    The setting adapt.objective says by what: contrast, classifier or margin-classifier.
+    The setting adapt.objective says by what: contrast, classifier, margin-classifier, or semi-supervised, which goes
+    on with CMPC over all training videos beside the labelled ones.
 
     Learning rate and stopping step are chosen on the validation identities, never on the test identities.
     """

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from lowshot.adapt.run import validation_videos
-from lowshot.adapt.subsets import labelled_count, training_people
+from lowshot.adapt.run import labelled_videos, training_videos, validation_videos
+from lowshot.adapt.subsets import labelled_count, labelled_identities, training_people
 from lowshot.config import Config
 from lowshot.data.dataset import Dataset
 from lowshot.data.reader import MediaReader
@@ -73,7 +73,7 @@ def run_comparison(
         RunError: a pretraining failed or was stopped.
     """
     started = time.monotonic()
-    _check_labels(plan, dataset)
+    _check_labels(plan, config, dataset)
     trials = build_trial_set(dataset, seed=config.evaluate.seed, replicates=config.evaluate.replicates)
     check_trial_files(trials)
     reader = MediaReader(dataset, config.voice, config.face)
@@ -88,7 +88,7 @@ def run_comparison(
 
         # How labels were used is told by the settings; a person looks for it here too.
         used = {}
-        if any(name.startswith("finetune") for name in plan.adaptations):
+        if _fine_tunes(plan):
             used = {"strategy": config.adapt.strategy, "objective": config.adapt.objective}
         told = {"title": title, **plan.request, **used}
 
@@ -128,7 +128,7 @@ def _command(plan: Plan, directory: Path) -> str:
     return shlex.join(["lowshot", verb, "--config", str(directory / CONFIG), *options])
 
 
-def _check_labels(plan: Plan, dataset: Dataset) -> None:
+def _check_labels(plan: Plan, config: Config, dataset: Dataset) -> None:
     """Refuse labels that the data cannot give; without any, no validation split is needed."""
     if not plan.labelled:
         return
@@ -136,9 +136,15 @@ def _check_labels(plan: Plan, dataset: Dataset) -> None:
     for fraction in plan.labelled:
         try:
             labelled_count(people, fraction)
+            if _fine_tunes(plan) and config.adapt.objective == "semi-supervised":
+                training_videos(dataset, labelled_videos(dataset, labelled_identities(dataset.manifest, fraction, 0)))
         except RequestError as error:
             raise RequestError(str(error).replace("--labels", plan.labels_key)) from error
     validation_videos(dataset)
+
+
+def _fine_tunes(plan: Plan) -> bool:
+    return any(name.startswith("finetune") for name in plan.adaptations)
 
 
 def _directory(plan: Plan, config: Config, dataset: Dataset, out: Path | None) -> Path:

@@ -81,7 +81,7 @@ class Cmpc(Method):
     def loss(
         self, index: torch.Tensor, voice: torch.Tensor, face: torch.Tensor
     ) -> tuple[torch.Tensor, dict[str, float]]:
-        v2f, f2v = instance_contrast(voice, face, self.config.temperature)
+        v2f, f2v = instance_contrast(voice, face, self.config.temperature, self._spared(index))
         instance = v2f.mean() + f2v.mean()
         logs = {"loss_instance": instance.item()}
         if self.voice_clusters is None or self.face_clusters is None:
@@ -97,6 +97,10 @@ class Cmpc(Method):
         logs["loss_prototype"] = (voice_prototype.mean() + face_prototype.mean()).item()
         logs["mean_weight"] = weights.mean().item()
         return total, logs
+
+    def _spared(self, index: torch.Tensor) -> torch.Tensor | None:
+        """Videos of a batch that are no negatives of each other, bool [B, B]; None where all are."""
+        return None
 
     def _weights(
         self, index: torch.Tensor, voice: torch.Tensor, face: torch.Tensor, voices: Clusters, faces: Clusters

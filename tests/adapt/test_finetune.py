@@ -86,6 +86,9 @@ def test_nobody_held_out_is_ever_trained_on(
     assert selected.step == 3
     people = set((run / "labelled.csv").read_text().split()[1:])
     assert len(people) == 3
+    labelled = people
+    if objective == "semi-supervised":
+        people = set(reader.dataset.voices.query("split == 'train'")["identity"])
     for modality, asked in recording.asked.items():
         table = reader.dataset.rows(modality)
         allowed = ((table["split"] == "train") & table["identity"].isin(people)).to_numpy()
@@ -95,6 +98,8 @@ def test_nobody_held_out_is_ever_trained_on(
         read = table.iloc[sorted(asked)]
         assert set(read["split"]) == ({"train", "val"} if strategy == "lp-ft" else {"train"})
         assert set(read.loc[read["split"] == "train", "identity"]) <= people
+        if modality == "voice" and objective == "semi-supervised":
+            assert set(table.loc[table["video"].isin(videos), "identity"]) > labelled
     assert videos
     assert bool(rows["voice"] and rows["face"]) == (strategy == "lp-ft")
 

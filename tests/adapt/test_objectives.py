@@ -5,7 +5,8 @@ import torch
 from torch.nn import functional
 
 from lowshot.adapt.batches import embed_step
-from lowshot.adapt.objectives import Classifier, mean_directions, objective_maker
+from lowshot.adapt.chosen_objective import objective_maker
+from lowshot.adapt.objectives import Classifier, mean_directions
 from lowshot.adapt.run import labelled_videos
 from lowshot.config import build_config
 from lowshot.data.pairs import PairBatches, videos_of
@@ -29,7 +30,7 @@ def labelled(reader):
 def made(config, reader, model, labelled, **adapt):
     config = build_config([config.model_dump(mode="json"), {"adapt": adapt, "train": {"precision": "float32"}}])
     batches = PairBatches(labelled, reader, 6, 0, config.voice, config.face, config.augment)
-    return objective_maker(model, labelled, batches, reader, config), batches
+    return objective_maker(model, labelled, batches, reader, config, 0, scratch=False), batches
 
 
 def codes(labelled, index):

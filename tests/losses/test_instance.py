@@ -16,15 +16,17 @@ def unit(n: int, d: int, seed: int, dtype: torch.dtype = torch.float64) -> Tenso
     return F.normalize(torch.randn(n, d, generator=torch.Generator().manual_seed(seed), dtype=dtype), dim=1)
 
 
-def loop(anchors: Tensor, others: Tensor, temperature: float) -> Tensor:
-    """-log softmax_j(a_i . f_j / temperature)[j = i], one scalar at a time."""
+def loop(anchors: Tensor, others: Tensor, temperature: float, spared: Tensor | None = None) -> Tensor:
+    """-log softmax_j(a_i . f_j / temperature)[j = i], one scalar at a time; j over i and whom i does not spare."""
     losses = []
     for i in range(len(anchors)):
         logits = [
             sum(anchors[i, c] * others[j, c] for c in range(anchors.shape[1])) / temperature for j in range(len(others))
         ]
         top = max(logit.item() for logit in logits)
-        total = sum(torch.exp(logit - top) for logit in logits)
+        total = sum(
+            torch.exp(logit - top) for j, logit in enumerate(logits) if j == i or spared is None or not spared[i, j]
+        )
         losses.append(torch.log(total) + top - logits[i])
     return torch.stack(losses)
 
@@ -44,6 +46,32 @@ def test_forward_and_gradient_match_the_loop(dtype: torch.dtype, temperature: fl
     want = torch.autograd.grad((cotangent * (expected_v2f + 2 * expected_f2v)).sum(), (a, f))
     for ours, theirs in zip(got, want, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=0, atol=TOLERANCE[dtype] * scale**2)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("groups", [[1, 0, 1, 2, 1], [1, 1, 1, 1, 1]])
+def test_spared_videos_are_no_negatives_of_each_other(dtype: torch.dtype, groups: list[int]) -> None:
+    codes = torch.tensor(groups)
+    spared = codes[:, None] == codes
+    a, f = unit(5, 4, 0, dtype).requires_grad_(), unit(5, 4, 1, dtype).requires_grad_()
+    ours = instance_contrast(a, f, 0.1, spared)
+    expected = loop(a, f, 0.1, spared), loop(f, a, 0.1, spared)
+    cotangent = torch.arange(1.0, 6.0, dtype=dtype)
+    for got, want in zip(ours, expected, strict=True):
+        torch.testing.assert_close(got, want, rtol=0, atol=10 * TOLERANCE[dtype])
+    got = torch.autograd.grad((cotangent * (ours[0] + 2 * ours[1])).sum(), (a, f))
+    want = torch.autograd.grad((cotangent * (expected[0] + 2 * expected[1])).sum(), (a, f))
+    for mine, theirs in zip(got, want, strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=0, atol=100 * TOLERANCE[dtype])
+
+
+def test_sparing_nobody_changes_nothing() -> None:
+    a, f = unit(5, 4, 0), unit(5, 4, 1)
+    for spared in (torch.zeros(5, 5, dtype=torch.bool), torch.eye(5, dtype=torch.bool)):
+        for got, want in zip(instance_contrast(a, f, 0.1, spared), instance_contrast(a, f, 0.1), strict=True):
+            assert torch.equal(got, want)
+    with pytest.raises(ValueError, match="spared must be"):
+        instance_contrast(a, f, 0.1, torch.zeros(4, 5, dtype=torch.bool))
 
 
 def test_gradcheck() -> None:
