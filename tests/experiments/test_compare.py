@@ -343,6 +343,15 @@ def test_without_labels_no_validation_split_is_needed(settings, world, tmp_path)
     assert len(pd.read_csv(out / "differences.csv")) > 0
 
 
+def test_semi_supervised_is_refused_where_a_share_labels_everyone(settings, world, tmp_path):
+    way = build_config(
+        [settings.model_dump(mode="json", exclude={"method"}), {"adapt": {"objective": "semi-supervised"}}]
+    )
+    with pytest.raises(RequestError, match=r"besides the labelled ones, .*; lower --fractions"):
+        small(way, world, tmp_path / "out", fractions="0,0.5,1", adaptations="probe,finetune")
+    assert not (tmp_path / "out").exists()
+
+
 def test_too_few_labels_are_refused_by_the_name_of_the_option(settings, world, tmp_path):
     with pytest.raises(RequestError, match=r"^--fractions 0\.1: 1 of 10 training identities"):
         small(settings, world, tmp_path / "out", fractions="0,0.1")
