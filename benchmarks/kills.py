@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 
 import torch
 
-from lowshot.runs import MODEL
+from lowshot.runs import MODEL, is_finished
 from lowshot.training.checkpoint import load_checkpoint
 from lowshot.training.choice import CHECKPOINT
 
@@ -79,9 +79,10 @@ def main() -> None:
             moment = moments.uniform(0, length)
             process = start(options.method, run)
             time.sleep(moment)
-            over = process.poll() is not None
             process.kill()
             process.communicate()
+            # A process goes on for a moment after its run is whole.
+            over = is_finished(run)
             where = "after its end" if over else step_reached(run)
             if not over:
                 finish(options.method, run)
