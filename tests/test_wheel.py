@@ -41,6 +41,8 @@ def lowshot(installed: Path, *arguments: str) -> str:
 
 def test_protocols_and_presets_come_along(installed):
     assert "strata" in lowshot(installed, "protocols", "show", "verification")
+    assert str(Path("_protocols", "synth-demo")) in lowshot(installed, "protocols", "list")
+    assert (installed / "lowshot" / "_protocols" / "synth-demo" / "per01-seed0.csv").is_file()
     assert "tiny" in lowshot(installed, "demo", "--help")
     assert (installed / "lowshot" / "py.typed").is_file()
     assert list((installed / "lowshot" / "reporting" / "templates").glob("*.j2"))

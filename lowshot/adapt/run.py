@@ -12,7 +12,8 @@ from lowshot.adapt.names import Adaptation, adaptation_name, recipe
 from lowshot.adapt.probe import probe
 from lowshot.adapt.selection import Selected
 from lowshot.adapt.start import Start
-from lowshot.adapt.subsets import labelled_count, labelled_identities, training_people
+from lowshot.adapt.subset_lists import list_bytes
+from lowshot.adapt.subsets import Subset, draw_subset
 from lowshot.config import Config
 from lowshot.data.dataset import Dataset
 from lowshot.data.pairs import Videos, videos_of
@@ -31,15 +32,21 @@ def labelled_share(dataset: Dataset, fraction: float) -> str:
     Raises:
         RequestError: see `labelled_count`.
     """
-    people = len(training_people(dataset.manifest))
-    count = labelled_count(people, fraction)
-    return f"{count} of {people} identities ({round(100 * count / people, 1):g} %)"
+    return str(draw_subset(dataset.manifest, fraction, seed=0))
 
 
 def labelled_videos(dataset: Dataset, identities: list[str]) -> Videos:
     """The training videos of some identities."""
     videos = videos_of(dataset, "train")
     return videos.select(np.flatnonzero(np.isin(videos.identities, identities)))
+
+
+def videos_of_subset(dataset: Dataset, subset: Subset) -> Videos:
+    """The training videos that a subset labels."""
+    videos = labelled_videos(dataset, subset.identities)
+    if subset.videos is None:
+        return videos
+    return videos.select(np.flatnonzero(np.isin(videos.names, subset.videos)))
 
 
 def validation_videos(dataset: Dataset) -> Videos:
@@ -73,6 +80,15 @@ def training_videos(dataset: Dataset, labelled: Videos) -> Videos:
     return videos
 
 
+def label_facts(subset: Subset) -> dict[str, str]:
+    """What is written with whatever learned from a subset: its share, its seed, and of a list which one it was."""
+    seed = "" if subset.seed is None else str(subset.seed)
+    facts = {"fraction": f"{subset.fraction:g}", "subset_seed": seed}
+    if not subset.listed:
+        return facts
+    return {**facts, "subset": subset.listed, "subset_unit": subset.unit, "subset_sha256": subset.sha}
+
+
 def adapt(
     start: Start,
     adaptation: Adaptation,
@@ -83,13 +99,46 @@ def adapt(
     out: Path | None = None,
     vectors: Embeddings | None = None,
 ) -> tuple[Path, Selected]:
-    """Adapt a model with a labelled fraction and write the outcome as a run.
+    """Adapt a model with a labelled fraction and write the outcome as a run; see `adapt_to`.
+
+    Args:
+        start, adaptation, reader, config, out, vectors: as in `adapt_to`.
+        fraction: share of the training identities to label, in (0, 1].
+        subset_seed: which identities.
+    """
+    check_start(start)
+    subset = draw_subset(reader.dataset.manifest, fraction, subset_seed)
+    return adapt_to(start, adaptation, subset, reader, config, out, vectors)
+
+
+def check_start(start: Start) -> None:
+    """Refuse a model that learned from labels already.
+
+    Raises:
+        RequestError: it did.
+    """
+    if start.facts["adaptation"] != "none":
+        raise RequestError(
+            f"--from {start.name}: is adapted already ({start.facts['adaptation']} with labels), which would not be "
+            f"counted; name the pretrained run it started from ({start.facts.get('init', 'unknown')})"
+        )
+
+
+def adapt_to(
+    start: Start,
+    adaptation: Adaptation,
+    subset: Subset,
+    reader: MediaReader,
+    config: Config,
+    out: Path | None = None,
+    vectors: Embeddings | None = None,
+) -> tuple[Path, Selected]:
+    """Adapt a model with the labels of a subset and write the outcome as a run.
 
     Args:
         start: the model to adapt, which learned from no labels yet.
         adaptation: `finetune` or `probe`.
-        fraction: share of the training identities to label, in (0, 1].
-        subset_seed: which identities.
+        subset: what is labelled, as `draw_subset` draws it or as `read_subset` reads it.
         reader: decoded media of the dataset.
         config: `config.adapt` and `config.seed` decide the training.
         out: the run directory; the next one in `runs/` when not given.
@@ -99,17 +148,12 @@ def adapt(
         The run directory and how the weights were chosen.
 
     Raises:
-        RequestError: the start, the fraction, the splits or a file do not allow it, and nothing was written; or another
-            process is writing to this run.
+        RequestError: the start, the splits or a file do not allow it, and nothing was written; or another process is
+            writing to this run.
     """
-    if start.facts["adaptation"] != "none":
-        raise RequestError(
-            f"--from {start.name}: is adapted already ({start.facts['adaptation']} with labels), which would not be "
-            f"counted; name the pretrained run it started from ({start.facts.get('init', 'unknown')})"
-        )
+    check_start(start)
     dataset = reader.dataset
-    identities = labelled_identities(dataset.manifest, fraction, subset_seed)
-    labelled = labelled_videos(dataset, identities)
+    labelled = videos_of_subset(dataset, subset)
     validation = validation_videos(dataset)
     tuned = adaptation == "finetune"
     needed = [labelled, validation]
@@ -119,16 +163,17 @@ def adapt(
         dataset.check_files("voice", np.concatenate(videos.voices))
         dataset.check_files("face", np.concatenate(videos.faces))
     method = start.facts["method"]
-    run = open_run(out, adaptation, "-".join([method, f"{fraction:g}", *(recipe(config.adapt) if tuned else [])]))
+    run = open_run(out, adaptation, "-".join([method, subset.name, *(recipe(config.adapt) if tuned else [])]))
     with lock_run(run):
-        facts = {"method": method, "init": start.name, "fraction": f"{fraction:g}", "subset_seed": str(subset_seed)}
+        facts = {"method": method, "init": start.name, **label_facts(subset)}
         if tuned:
             facts |= {"strategy": config.adapt.strategy, "objective": config.adapt.objective}
         record = {**facts, "start_sha": start.sha}
         start_run(run, adaptation, config, dataset.sha, **record)
         with atomic_path(run / "labelled.csv") as temporary:
-            pd.DataFrame({"identity": identities}).to_csv(temporary, index=False, lineterminator="\n")
-        seed = int(np.random.SeedSequence([config.seed, subset_seed]).generate_state(1, np.uint32)[0])
+            temporary.write_bytes(list_bytes(subset.rows, subset.unit))
+        # A frozen list of a seed leads to the very weights of `--labels` with that seed.
+        seed = int(np.random.SeedSequence([config.seed, subset.seed or 0]).generate_state(1, np.uint32)[0])
         start.model.to(default_device()).to(memory_format=torch.channels_last)
         if adaptation == "probe":
             model, chosen = probe(start.model, labelled, validation, reader, config, seed, vectors)
@@ -150,7 +195,7 @@ def adapt(
             config,
             dataset.sha,
             **record,
-            labelled_identities=len(identities),
+            labelled_identities=len(subset.identities),
             labelled_videos=len(labelled),
             selected=asdict(chosen),
             finished=True,

@@ -1,95 +1,294 @@
-"""Which identities are labelled: a share of the training identities, nested and stratified by gender."""
+"""Which identities or videos are labelled: a share of those of the training split, nested and in fair shares."""
 
+import hashlib
+import json
+from dataclasses import dataclass
 from fractions import Fraction
+from typing import Literal, get_args
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from lowshot.errors import RequestError
 
+Unit = Literal["identity", "video"]
+Variant = Literal["gender", "balanced", "random"]
+UNITS: tuple[Unit, ...] = get_args(Unit)
+VARIANTS: tuple[Variant, ...] = get_args(Variant)
+READ: dict[Variant, tuple[str, ...]] = {"gender": ("gender",), "balanced": ("gender", "nationality"), "random": ()}
+"""The attributes that the order of each variant depends on."""
+# Random streams of their own, so that one draw never shifts another.
+_RANDOM_STREAM, _VIDEO_STREAM = 1, 2
 
-def labelled_count(identities: int, fraction: float) -> int:
+
+@dataclass(frozen=True)
+class Subset:
+    """What is labelled.
+
+    Attributes:
+        unit: whether identities or videos were counted.
+        rows: `(identity,)` or `(identity, video)`, one a unit, in the order in which they get their labels. Of a
+            subset of identities, all training videos are labelled.
+        fraction: labelled share of the training identities or videos: as asked for where it was drawn, as it came out
+            where somebody listed it.
+        total: training identities or videos in all.
+        seed: which of the possible subsets; None where nobody drew it.
+        listed: name of the list that it was read from, and
+        sha: hash of what that lists; both empty where it was drawn.
+    """
+
+    unit: Unit
+    rows: tuple[tuple[str, ...], ...]
+    fraction: float
+    total: int
+    seed: int | None
+    listed: str = ""
+    sha: str = ""
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __str__(self) -> str:
+        """What it comes to, as in `2 of 150 identities (1.3 %)`."""
+        return share_said(len(self), self.total, self.unit)
+
+    @property
+    def name(self) -> str:
+        """What tells it from others in the names of runs: its fraction, or its list."""
+        return self.listed or f"{self.fraction:g}"
+
+    @property
+    def identities(self) -> list[str]:
+        """Whoever has a label."""
+        return list(dict.fromkeys(row[0] for row in self.rows))
+
+    @property
+    def videos(self) -> list[str] | None:
+        """The labelled videos; None for all training videos of the identities."""
+        return None if self.unit == "identity" else [row[1] for row in self.rows]
+
+
+def share_said(count: int, total: int, unit: Unit) -> str:
+    """A labelled share for a person, as in `2 of 150 identities (1.3 %)`."""
+    plural = "identities" if unit == "identity" else "videos"
+    return f"{count} of {total} {plural} ({round(100 * count / total, 1):g} %)"
+
+
+def labelled_count(identities: int, fraction: float, option: str = "--labels") -> int:
     """How many identities a labelled fraction means: the nearest whole number, halves up.
 
     Args:
         identities: training identities in all.
         fraction: share to label, in (0, 1].
+        option: what a person gave the fraction by, for messages.
 
     Raises:
         RequestError: the fraction is out of range, or yields fewer than two identities: one person alone leaves nobody
             to be told apart from.
     """
-    if not 0 < fraction <= 1:
-        raise RequestError(f"--labels {fraction:g}: must be above 0 and at most 1, as in --labels 0.1 for 10 %")
-    # As a decimal fraction, so that 0.29 of 50 does not depend on binary rounding.
-    exact = Fraction(str(fraction)) * identities
-    count = int(exact + Fraction(1, 2))
+    count, exact = _rounded(identities, fraction, option)
     if count < 2:
-        least = f"the least here is --labels {np.ceil(1500 / identities) / 1000:g}" if identities >= 2 else "label more"
         raise RequestError(
-            f"--labels {fraction:g}: {float(exact):g} of {identities} training identities are fewer than the two "
-            f"that learning needs; {least}"
+            f"{option} {fraction:g}: {float(exact):g} of {identities} training identities are fewer than the two "
+            f"that learning needs; {_least(2, identities, option)}"
         )
     return count
 
 
-def labelling_order(people: pd.DataFrame, seed: int) -> list[str]:
+def _rounded(total: int, fraction: float, option: str) -> tuple[int, Fraction]:
+    """A share of a number as the nearest whole number, halves up, and as it is."""
+    if not 0 < fraction <= 1:
+        raise RequestError(f"{option} {fraction:g}: must be above 0 and at most 1, as in {option} 0.1 for 10 %")
+    # As a decimal fraction, so that 0.29 of 50 does not depend on binary rounding.
+    exact = Fraction(str(fraction)) * total
+    return int(exact + Fraction(1, 2)), exact
+
+
+def _least(needed: int, total: int, option: str) -> str:
+    """The least fraction that is rounded to a number, for a message; three decimals, more for a large total."""
+    if total < needed:
+        return "label more"
+    scale = 10 ** max(3, len(str(total)))
+    return f"the least here is {option} {-(-(2 * needed - 1) * scale // (2 * total)) / scale:g}"
+
+
+def labelling_order(people: pd.DataFrame, seed: int, variant: Variant = "gender") -> list[str]:
     """The order in which identities get labelled: every prefix is a subset, so small subsets lie inside large ones.
 
     Args:
-        people: one row an identity: `identity`, and `gender` where it is known.
-        seed: of the subset. The order depends on the identities' names, genders and this seed alone.
+        people: one row an identity: `identity`, and `gender` and `nationality` where they are known.
+        seed: of the subset. The order depends on the identities' names, the attributes in `READ` and this seed alone.
+        variant: what every prefix is to hold in fair shares.
 
     Returns:
-        All identities, first one of each gender, then the genders interleaved by their shares, so that every prefix
-        has them in about these shares. Identities without a gender count as one more.
+        All identities. `gender`: first one of each gender, then the genders interleaved by their shares, so that every
+        prefix has them in about these shares. `balanced`: genders as in `gender`, and within the labelled of each
+        gender every nationality within one of its share of that gender. `random`: as drawn. Identities without a
+        gender or nationality count as one more.
     """
     ordered = people.sort_values("identity", kind="stable").reset_index(drop=True)
+    if variant == "random":
+        places = _generator(seed, len(ordered), _RANDOM_STREAM).permutation(len(ordered))
+        return ordered["identity"].iloc[places].tolist()
     gender = ordered["gender"] if "gender" in ordered else pd.Series("", index=ordered.index)
-    generator = np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, len(ordered)])))
+    generator = _generator(seed, len(ordered))
     keys = pd.Series(0.0, index=ordered.index)
     for _, rows in gender.groupby(gender, sort=True).groups.items():
         # Evenly spaced places from 0 on: merging the groups by them keeps the shares in every prefix, and the first of
         # each group share place 0.
         keys[rows] = generator.permutation(len(rows)) / len(rows)
-    ranked = ordered.assign(key=keys, tie=generator.permutation(len(ordered)))
-    return ranked.sort_values(["key", "tie"], kind="stable")["identity"].tolist()
+    ranked = ordered.assign(key=keys, tie=generator.permutation(len(ordered)), gender=gender)
+    ranked = ranked.sort_values(["key", "tie"], kind="stable").reset_index(drop=True)
+    if variant == "gender":
+        return ranked["identity"].tolist()
+    names = ranked["identity"].to_numpy(dtype=object)
+    for _, rows in ranked.groupby("gender").groups.items():
+        # The places of a gender stay its own; who of it comes first is settled by nationality.
+        names[rows] = names[rows][_in_fair_shares(ranked["nationality"][rows].tolist())]
+    return names.tolist()
 
 
-def training_people(manifest: pd.DataFrame) -> pd.DataFrame:
-    """The identities that may be labelled: those of the training split with both modalities.
+def _in_fair_shares(groups: list[str]) -> list[int]:
+    """Order members of groups so that every prefix holds of each group its share, rounded up or down.
+
+    Args:
+        groups: the group of each member. Within a group the members keep their order.
+
+    Returns:
+        Numbers of the members.
+
+    Source:
+        Balinski and Young, The quota method of apportionment, American Mathematical Monthly 1975.
+    """
+    waiting = {group: [place for place, of in enumerate(groups) if of == group] for group in dict.fromkeys(groups)}
+    taken = dict.fromkeys(waiting, 0)
+    order: list[int] = []
+    for size in range(1, len(groups) + 1):
+        # Nobody gets more than the share rounded up; of the rest, whoever has most members for the next place.
+        due = [group for group, members in waiting.items() if taken[group] * len(groups) < len(members) * size]
+        group = max(due, key=lambda name: Fraction(len(waiting[name]), taken[name] + 1))
+        order.append(waiting[group][taken[group]])
+        taken[group] += 1
+    return order
+
+
+def _generator(seed: int, *key: int) -> np.random.Generator:
+    return np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, *key])))
+
+
+def training_videos(manifest: pd.DataFrame) -> pd.DataFrame:
+    """The videos that may be labelled: those of the training split that have an identity and both modalities.
 
     Args:
         manifest: as `read_manifest` returns it.
 
     Returns:
-        One row an identity: `identity`, and `gender` where the manifest has it.
+        One row a video, in the order of the manifest: `video`, `identity`, and `gender` and `nationality` where the
+        manifest has them.
 
     Raises:
         RequestError: no training row has an identity.
     """
     rows = manifest[(manifest["split"] == "train") & (manifest["identity"] != "")]
     both = rows.groupby("video")["modality"].transform("nunique") == 2
-    columns = ["identity", *(["gender"] if "gender" in rows else [])]
-    people = rows.loc[both, columns].drop_duplicates("identity")
-    if people.empty:
+    columns = ["video", "identity", *(name for name in ("gender", "nationality") if name in rows)]
+    videos = rows.loc[both, columns].drop_duplicates("video")
+    if videos.empty:
         raise RequestError("no training row of the manifest has an identity: there is nobody to label")
-    return people
+    return videos
 
 
-def labelled_identities(manifest: pd.DataFrame, fraction: float, seed: int) -> list[str]:
-    """The identities that a labelled fraction labels.
+def training_people(manifest: pd.DataFrame) -> pd.DataFrame:
+    """The identities that may be labelled: those of `training_videos`, one row each, with its columns but `video`."""
+    return training_videos(manifest).drop_duplicates("identity").drop(columns="video")
+
+
+def labels_sha(manifest: pd.DataFrame, variant: Variant) -> str:
+    """Hash of all that a subset depends on: 16 hexadecimal digits.
+
+    It covers the training videos, whose they are, and the attributes that the variant reads. Features, media, people
+    to measure on and other columns may change without changing who is labelled.
+    """
+    videos = training_videos(manifest).sort_values("video", kind="stable")
+    columns = ["video", "identity", *(name for name in READ[variant] if name in videos)]
+    return hashlib.sha256(json.dumps(videos[columns].to_numpy().tolist()).encode()).hexdigest()[:16]
+
+
+def draw_subset(
+    manifest: pd.DataFrame,
+    fraction: float,
+    seed: int,
+    unit: Unit = "identity",
+    variant: Variant = "gender",
+    option: str = "--labels",
+) -> Subset:
+    """What a labelled fraction labels.
+
+    With one seed, unit and variant, a smaller fraction's subset is the beginning of a larger one's.
+
+    Videos are labelled in the order of their identities, the first two of each, then in further rounds one more of each
+    that has one left. The share is taken of this order. Where it would end between the first two videos of an identity,
+    the second is labelled as well: whoever is labelled has two videos to learn from, where there are two.
 
     Args:
         manifest: as `read_manifest` returns it; identities of the splits val and test are never labelled.
-        fraction: share of the training identities, in (0, 1].
-        seed: which of the possible subsets; with one seed, a smaller fraction's subset lies inside a larger one's.
+        fraction: share of the training identities or videos, in (0, 1].
+        seed: which of the possible subsets.
+        unit: what the share is of.
+        variant: as in `labelling_order`.
+        option: what a person gave the fraction by, for messages.
 
     Raises:
-        RequestError: see `labelled_count` and `training_people`.
+        RequestError: see `labelled_count` and `training_videos`; too few videos for two identities; or the manifest
+            lacks what `balanced` reads.
 
     Source:
-        This project's own protocol: fractions of identities, not of videos; not the paper's.
+        This project's own protocol: fractions of identities, by default, not of videos; not the paper's.
     """
-    people = training_people(manifest)
-    return labelling_order(people, seed)[: labelled_count(len(people), fraction)]
+    videos = training_videos(manifest)
+    people = videos.drop_duplicates("identity")
+    if variant == "balanced":
+        for attribute in READ[variant]:
+            if attribute not in people or (people[attribute] == "").all():
+                raise RequestError(
+                    f"--variant balanced: the manifest says of no training identity which {attribute} it has; "
+                    "fill that column, or take another variant"
+                )
+    order = labelling_order(people, seed, variant)
+    if unit == "identity":
+        count = labelled_count(len(order), fraction, option)
+        return Subset(unit, tuple((name,) for name in order[:count]), fraction, len(order), seed)
+    rows, opens = _video_order(videos, order, seed)
+    count, exact = _rounded(len(rows), fraction, option)
+    # Rounded up to the pair that it cuts through.
+    count += count > 0 and opens[count - 1]
+    if len({identity for identity, _ in rows[:count]}) < 2:
+        needed = 1 + next((place for place, row in enumerate(rows) if row[0] != rows[0][0]), len(rows))
+        raise RequestError(
+            f"{option} {fraction:g}: {float(exact):g} of {len(rows)} training videos are too few for the two "
+            f"identities that learning needs; {_least(needed, len(rows), option)}"
+        )
+    return Subset(unit, tuple(rows[:count]), fraction, len(rows), seed)
+
+
+def _video_order(videos: pd.DataFrame, people: list[str], seed: int) -> tuple[list[tuple[str, str]], list[bool]]:
+    """The order in which videos get labelled, and of which of them the very next belongs to the same pair."""
+    generator = _generator(seed, len(videos), _VIDEO_STREAM)
+    shuffled: dict[str, npt.NDArray[np.object_]] = {
+        str(identity): generator.permutation(np.array(sorted(names), dtype=object))
+        for identity, names in videos.groupby("identity", sort=True)["video"]
+    }
+    rows: list[tuple[str, str]] = []
+    opens: list[bool] = []
+    for start, stop in [(0, 2), *((place, place + 1) for place in range(2, max(map(len, shuffled.values()))))]:
+        for identity in people:
+            part = [(identity, str(video)) for video in shuffled[identity][start:stop]]
+            rows += part
+            opens += [len(part) == 2, False][: len(part)]
+    return rows, opens
+
+
+def labelled_identities(manifest: pd.DataFrame, fraction: float, seed: int) -> list[str]:
+    """The identities that a labelled fraction labels: those of `draw_subset` by its defaults."""
+    return draw_subset(manifest, fraction, seed).identities

@@ -1,19 +1,27 @@
 """What `lowshot finetune` and `lowshot probe` share."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import click
+from click.core import ParameterSource
 
+from lowshot.adapt.listed_subset import read_subset
 from lowshot.adapt.names import Adaptation, adaptation_name
-from lowshot.adapt.run import adapt, labelled_share
-from lowshot.adapt.start import find_start, fresh_start
+from lowshot.adapt.run import adapt_to
+from lowshot.adapt.start import Start, find_start, fresh_start
+from lowshot.adapt.subsets import Subset, draw_subset
 from lowshot.cli.options import open_dataset, resolve_config
+from lowshot.config import Config
+from lowshot.data.dataset import Dataset
 from lowshot.data.reader import MediaReader
 
 
 def run_adaptation(
     adaptation: Adaptation,
     labels: float,
+    subset: Path | None,
     source: str | None,
     subset_seed: int,
     preset: str | None,
@@ -25,7 +33,35 @@ def run_adaptation(
     strategy: str | None = None,
 ) -> None:
     """Resolve the request, adapt, and say where the outcome lies and what it was chosen by."""
+    check_labels(subset)
     flags = {"data": data, "seed": seed, "adapt": {"strategy": strategy} if strategy else None}
+    start, config = resolve_start(source, preset, config_file, sets, flags)
+    dataset = open_dataset(config.data)
+    reader = MediaReader(dataset, config.voice, config.face)
+    asked = labelled_subset(dataset, labels, subset, subset_seed)
+    name = adaptation_name(adaptation, config.adapt)
+    click.echo(f"{name} of {start.name} with {asked} labelled ...", err=True)
+    run, chosen = adapt_to(start, adaptation, asked, reader, config, out)
+    click.echo(str(chosen), err=True)
+    click.echo(str(run))
+
+
+def resolve_start(
+    source: str | None,
+    preset: str | None,
+    config_file: Path | None,
+    sets: tuple[str, ...],
+    flags: Mapping[str, Any],
+) -> tuple[Start, Config]:
+    """The model that labels are to be added to, and the settings for it.
+
+    Args:
+        source: `--from`.
+        preset, config_file, sets, flags: as `resolve_config` takes them.
+
+    Raises:
+        RequestError: see `find_start` and `resolve_config`.
+    """
     if source == "scratch":
         config = resolve_config(preset, config_file, sets, flags)
         start = fresh_start(config)
@@ -38,10 +74,30 @@ def run_adaptation(
         config = config.model_copy(
             update={"voice": model.voice_config, "face": model.face_config, "model": model.model_config}
         )
-    dataset = open_dataset(config.data)
-    reader = MediaReader(dataset, config.voice, config.face)
-    name = adaptation_name(adaptation, config.adapt)
-    click.echo(f"{name} of {start.name} with {labelled_share(dataset, labels)} labelled ...", err=True)
-    run, chosen = adapt(start, adaptation, labels, subset_seed, reader, config, out)
-    click.echo(str(chosen), err=True)
-    click.echo(str(run))
+    return start, config
+
+
+def check_labels(listed: Path | None) -> None:
+    """Refuse a share to label beside a list of what is labelled.
+
+    Raises:
+        UsageError: both were given.
+    """
+    context = click.get_current_context()
+    for name in ("labels", "subset_seed"):
+        if listed is not None and context.get_parameter_source(name) is not ParameterSource.DEFAULT:
+            raise click.UsageError(f"--subset says what is labelled; leave --{name.replace('_', '-')} out")
+
+
+def labelled_subset(dataset: Dataset, labels: float, listed: Path | None, subset_seed: int) -> Subset:
+    """What is labelled: the share of `--labels`, or what the list of `--subset` names.
+
+    Raises:
+        RequestError: see `draw_subset` and `read_subset`.
+    """
+    if listed is None:
+        return draw_subset(dataset.manifest, labels, subset_seed)
+    subset, note = read_subset(listed, dataset)
+    if note:
+        click.echo(f"note: {note}", err=True)
+    return subset

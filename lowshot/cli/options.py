@@ -36,7 +36,7 @@ def config_options(command: F) -> F:
 
 
 def adaptation_options(command: F) -> F:
-    """--labels, --from, --subset-seed, --out: what is labelled, what is adapted, where to."""
+    """--labels or --subset, --from, --subset-seed, --out: what is labelled, what is adapted, where to."""
     for option in (
         click.option(
             "--out", type=click.Path(path_type=Path), metavar="RUN", help="Run directory.  [default: the next in runs/]"
@@ -49,6 +49,12 @@ def adaptation_options(command: F) -> F:
             "source",
             metavar="RUN|WEIGHTS|scratch",
             help="A run directory, a .safetensors file, or scratch.  [default: the newest pretrained run]",
+        ),
+        click.option(
+            "--subset",
+            type=click.Path(path_type=Path, exists=True, dir_okay=False),
+            metavar="FILE",
+            help="Label what this list names, instead of --labels: CSV with the column identity, and video for videos.",
         ),
         click.option(
             "--labels",

@@ -1,24 +1,32 @@
 """`lowshot protocols`."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from lowshot.cli.options import open_dataset
 
+if TYPE_CHECKING:
+    from lowshot.adapt.subsets import Unit, Variant
+
 
 @click.group("protocols")
 def command() -> None:
-    """List and show protocols; write and audit trial lists; print labelled subsets."""
+    """List and show protocols; write and audit trial lists; draw labelled subsets."""
 
 
 @command.command("list")
 def list_protocols() -> None:
-    """Name the protocols, each with its summary."""
+    """Name the protocols, each with its summary, and the frozen lists of labelled subsets, with where they lie."""
+    from lowshot.adapt.subset_lists import frozen_subsets
     from lowshot.evaluation.protocols import matching_protocol, retrieval_protocol, verification_protocol
 
     for protocol in (verification_protocol(), matching_protocol(), retrieval_protocol()):
         click.echo(f"{protocol.name:12}  {protocol.summary}")
+    for folder, recipe in frozen_subsets():
+        pool = f"{recipe.training.identities} training identities of {recipe.data}"
+        click.echo(f"{folder.name:12}  {len(recipe.lists)} labelled subsets of the {pool}: {folder}")
 
 
 @command.command("show")
@@ -51,12 +59,10 @@ def build(data: str, split: str, seed: int, strata: tuple[str, ...], exclude_sam
     With --stratum, lists of these strata for verification and matching, of unseen people and, where the data has
     unheard clips of training identities, of seen ones.
     """
-    from lowshot.errors import RequestError
     from lowshot.evaluation.building import write_lists
     from lowshot.evaluation.trial_set import build_trial_set
 
-    if out.exists() and (out.is_file() or any(out.iterdir())):
-        raise RequestError(f"--out {out}: exists; name an empty directory")
+    _check_new(out)
     dataset = open_dataset(data)
     trials = build_trial_set(
         dataset, split=split, strata=strata or None, seed=seed, exclude_same_video=exclude_same_video
@@ -103,11 +109,89 @@ def audit(files: tuple[Path, ...], data: str | None, meta: Path | None, as_json:
 
 @command.command("subsets")
 @click.option("--data", required=True, help="A directory, a manifest, or synth:tiny|demo|bench.")
-@click.option("--labels", type=float, required=True, help="Share of the training identities.")
-@click.option("--subset-seed", type=click.IntRange(min=0), default=0, show_default=True, help="Which identities.")
-def subsets(data: str, labels: float, subset_seed: int) -> None:
-    """Print the identities that a labelled fraction labels, one a line."""
-    from lowshot.adapt.subsets import labelled_identities
+@click.option("--labels", type=float, help="Share to label; prints what that labels, one a line.")
+@click.option("--subset-seed", type=click.IntRange(min=0), default=0, show_default=True, help="Which of its subsets.")
+@click.option(
+    "--fractions",
+    metavar="SHARE,...",
+    help="Shares to write lists of to --out.  [default: 0.01,0.05,0.1,0.2,0.5,1]",
+)
+@click.option(
+    "--seeds", type=click.IntRange(min=1), default=3, show_default=True, help="Lists of each share, seeds from 0 on."
+)
+@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Directory to make, for --fractions.")
+@click.option(
+    "--unit",
+    type=click.Choice(["identity", "video"]),
+    default="identity",
+    show_default=True,
+    help="What the share is of: identities with all their training videos, or videos.",
+)
+@click.option(
+    "--variant",
+    type=click.Choice(["gender", "balanced", "random"]),
+    default="gender",
+    show_default=True,
+    help="What every subset has in fair shares: genders, genders and nationalities, or nothing in particular.",
+)
+@click.pass_context
+def subsets(
+    context: click.Context,
+    data: str,
+    labels: float | None,
+    subset_seed: int,
+    fractions: str | None,
+    seeds: int,
+    out: Path | None,
+    unit: "Unit",
+    variant: "Variant",
+) -> None:
+    """Print what a labelled share labels, or write the lists of several shares and seeds.
 
-    for identity in labelled_identities(open_dataset(data).manifest, labels, subset_seed):
-        click.echo(identity)
+    Small subsets lie inside large ones of the same seed. Written lists have columns that spreadsheets read, and
+    recipe.json beside them; `finetune --subset` and `probe --subset` learn from one.
+    """
+    from lowshot.adapt.subset_lists import FRACTIONS, write_subsets
+    from lowshot.adapt.subsets import draw_subset
+
+    others = ("fractions", "seeds") if out is None else ("subset_seed",)
+    for name in others:
+        if context.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT:
+            goes = "--out, which writes lists" if out is None else "--labels, which prints one subset"
+            raise click.UsageError(f"--{name.replace('_', '-')} belongs to {goes}")
+    if labels is not None and out is None:
+        for row in draw_subset(open_dataset(data).manifest, labels, subset_seed, unit, variant).rows:
+            click.echo("\t".join(row))
+    elif out is not None and labels is None:
+        _check_new(out)
+        shares = FRACTIONS if fractions is None else _shares(fractions)
+        for path in write_subsets(out, open_dataset(data), shares, range(seeds), unit, variant):
+            click.echo(str(path))
+    else:
+        raise click.UsageError("give --labels to print one subset, or --out to write lists")
+
+
+def _shares(text: str) -> tuple[float, ...]:
+    """The numbers of `--fractions`, rising.
+
+    Raises:
+        RequestError: one is none.
+    """
+    from lowshot.errors import RequestError
+
+    try:
+        return tuple(sorted({float(item) for item in text.split(",")}))
+    except ValueError as error:
+        raise RequestError(f"--fractions {text}: write numbers with commas between, as in 0.01,0.1") from error
+
+
+def _check_new(out: Path) -> None:
+    """Refuse a directory that holds something, and a file.
+
+    Raises:
+        RequestError: it does, or is one.
+    """
+    from lowshot.errors import RequestError
+
+    if out.exists() and (out.is_file() or any(out.iterdir())):
+        raise RequestError(f"--out {out}: exists; name an empty directory")

@@ -45,11 +45,45 @@ def read_rows(path: Path) -> Rows:
     if not path.is_file():
         raise RequestError(f"{path}: no such trial list")
     text = _decode(path, path.read_bytes())
-    first = next((line for line in io.StringIO(text, newline=None) if line.strip()), "")
-    separator = next((mark for mark in "\t," if mark in first), " ")
+    separator = _separator(text, "\t,", " ")
     fields, lines = _split_blanks(text) if separator == " " else _split_csv(path, text, separator)
     if not fields:
         raise RequestError(f"{path}: no trials")
+    return _even(path, separator, fields, lines)
+
+
+def read_columns(path: Path, kind: str) -> Rows:
+    """Read CSV whose first row names the columns, of which there may be a single one.
+
+    Encodings, line ends and quotes are those of `read_rows`. Commas, semicolons or tabs separate, as the first line
+    has them: spreadsheets write each of these. Rows without any text are passed over.
+
+    Args:
+        path: the file.
+        kind: what to call it where it is missing.
+
+    Raises:
+        RequestError: as `read_rows`.
+    """
+    if not path.is_file():
+        raise RequestError(f"{path}: no such {kind}")
+    text = _decode(path, path.read_bytes())
+    separator = _separator(text, "\t;,", ",")
+    fields, lines = _split_csv(path, text, separator)
+    filled = [place for place, row in enumerate(fields) if any(row)]
+    if not filled:
+        raise RequestError(f"{path}: is empty")
+    return _even(path, separator, [fields[place] for place in filled], [lines[place] for place in filled])
+
+
+def _separator(text: str, marks: str, otherwise: str) -> str:
+    """The first of some marks that the first line with any text holds."""
+    first = next((line for line in io.StringIO(text, newline=None) if line.strip()), "")
+    return next((mark for mark in marks if mark in first), otherwise)
+
+
+def _even(path: Path, separator: str, fields: list[list[str]], lines: list[int]) -> Rows:
+    """Rows of one length, each field no longer than a path can be."""
     width = len(fields[0])
     for row, line in zip(fields, lines, strict=True):
         if len(row) != width:

@@ -2,12 +2,19 @@
 
 import shutil
 
+import numpy as np
+import pandas as pd
 import pytest
+from safetensors.numpy import load_file
 
 from lowshot.adapt import run as adaptation
-from lowshot.adapt.run import adapt, labelled_share
+from lowshot.adapt.listed_subset import read_subset
+from lowshot.adapt.run import adapt, adapt_to, labelled_share, videos_of_subset
 from lowshot.adapt.start import find_start, fresh_start
+from lowshot.adapt.subset_lists import write_subsets
+from lowshot.adapt.subsets import draw_subset
 from lowshot.errors import RequestError
+from lowshot.evaluation.run import labels_of
 from lowshot.runs import MODEL, lock_run, read_provenance
 from lowshot.training.loop import pretrain
 
@@ -72,3 +79,50 @@ def test_two_processes_do_not_adapt_into_one_run(config, reader, tmp_path):
 def test_a_labelled_share_is_said_as_what_it_comes_to(reader):
     assert labelled_share(reader.dataset, 0.25) == "3 of 10 identities (30 %)"
     assert labelled_share(reader.dataset, 1) == "10 of 10 identities (100 %)"
+
+
+@pytest.mark.parametrize("kind", ["finetune", "probe"])
+def test_a_frozen_list_leads_to_the_very_weights_of_its_fraction_and_seed(config, reader, tmp_path, kind):
+    write_subsets(tmp_path / "lists", reader.dataset, (0.25,), range(2), "identity", "gender")
+    subset, note = read_subset(tmp_path / "lists" / "per25-seed1.csv", reader.dataset)
+    assert note == ""
+    drawn, _ = adapt(fresh_start(config), kind, 0.25, 1, reader, config, tmp_path / "drawn")
+    listed, _ = adapt_to(fresh_start(config), kind, subset, reader, config, tmp_path / "listed")
+    weights = [load_file(run / MODEL) for run in (drawn, listed)]
+    assert all(np.array_equal(weights[0][name], weights[1][name]) for name in weights[0])
+    assert (drawn / "labelled.csv").read_bytes() == (listed / "labelled.csv").read_bytes()
+    facts = find_start(str(listed), ()).facts
+    assert (facts["subset"], facts["subset_unit"], facts["subset_sha256"]) == ("per25-seed1", "identity", subset.sha)
+    rows = [labels_of("x", find_start(str(run), ()).facts) for run in (drawn, listed)]
+    assert [(row["fraction"], row["subset_seed"]) for row in rows] == [(0.25, 1), (0.3, 1)]
+    assert read_provenance(listed)["subset_sha256"] == subset.sha
+    assert not {"subset", "subset_unit", "subset_sha256"} & read_provenance(drawn).keys()
+
+
+@pytest.mark.parametrize("kind", ["finetune", "probe"])
+def test_nothing_is_learned_from_but_what_the_list_names(config, reader, tmp_path, monkeypatch, kind):
+    chosen = pd.DataFrame(
+        [draw_subset(reader.dataset.manifest, 1, 0, "video").rows[place] for place in (0, 1, 2, 3, 5, 9)],
+        columns=["identity", "video"],
+    )
+    chosen.to_csv(tmp_path / "mine.csv", index=False)
+    subset, _ = read_subset(tmp_path / "mine.csv", reader.dataset)
+    learned = []
+    original = getattr(adaptation, kind)
+
+    def spy(model, labelled, *args, **options):
+        learned.append(labelled)
+        return original(model, labelled, *args, **options)
+
+    monkeypatch.setattr(adaptation, kind, spy)
+    run, _ = adapt_to(fresh_start(config), kind, subset, reader, config, tmp_path / "run")
+    assert sorted(learned[0].names) == sorted(chosen["video"])
+    assert sorted(learned[0].names) == sorted(videos_of_subset(reader.dataset, subset).names)
+    assert (run / "labelled.csv").read_text() == (tmp_path / "mine.csv").read_text()
+    provenance = read_provenance(run)
+    assert provenance["labelled_videos"] == 6
+    assert provenance["labelled_identities"] == chosen["identity"].nunique()
+    row = labels_of("x", find_start(str(run), ()).facts)
+    total = len(videos_of_subset(reader.dataset, draw_subset(reader.dataset.manifest, 1, 0)))
+    assert row["fraction"] == pytest.approx(6 / total, abs=1e-6)
+    assert row["subset_seed"] is None

@@ -317,6 +317,8 @@ def test_protocols_are_listed_shown_and_built(lowshot, world, tmp_path):
         "verification",
         "matching",
         "retrieval",
+        "synth-bench",
+        "synth-demo",
     ]
     for name in ("verification", "matching", "retrieval"):
         assert lowshot("protocols", "show", name)[1]

@@ -1,0 +1,148 @@
+"""Reading a list of labelled identities or videos: what it names is looked up, and what would leak is refused."""
+
+import hashlib
+from pathlib import Path
+
+import pandas as pd
+
+from lowshot.adapt.subset_lists import Pool, Recipe, list_bytes, read_recipe
+from lowshot.adapt.subsets import Subset, Unit, labels_sha, training_videos
+from lowshot.data.dataset import Dataset
+from lowshot.data.manifest import MODALITIES
+from lowshot.errors import RequestError
+from lowshot.evaluation.list_text import Rows, read_columns
+
+
+def read_subset(path: Path, dataset: Dataset) -> tuple[Subset, str]:
+    """Read a list of labelled identities, or of labelled videos, for a dataset.
+
+    A list that the `recipe.json` beside it names must be as it was drawn, and drawn from the same training videos of
+    the same people: names alone do not tell, for two datasets may both have an `id10001`. A list without a recipe is
+    taken by its names.
+
+    Args:
+        path: CSV with the column `identity`, and `video` where videos are labelled; other columns are passed over.
+        dataset: whose training identities are labelled.
+
+    Returns:
+        What is labelled: its fraction is the share that the list comes to, its seed that of the recipe. And a note of
+        what could not be checked, or differs without harm; "" where there is nothing to say.
+
+    Raises:
+        RequestError: the file cannot be read, lacks a column or holds a row twice; it was changed or drawn from other
+            data; it names an identity or a video that is unknown, not of split train or without both modalities, or a
+            video of somebody else; or it labels fewer than two identities. Names file and row.
+    """
+    listed = read_columns(path, "list of labelled identities")
+    unit, rows = _named(listed)
+    sha = hashlib.sha256(list_bytes(rows, unit)).hexdigest()
+    recipe = read_recipe(path.parent)
+    entry = recipe.lists.get(path.name) if recipe else None
+    note = f"{path}: no recipe says what it was drawn from; it is taken by its names"
+    if recipe and entry:
+        if sha != entry.sha256:
+            raise RequestError(
+                f"{path}: holds other rows, or in another order, than its recipe says; take the list as it was "
+                "written, or give your own another name"
+            )
+        note = _check_origin(path, recipe, dataset)
+    videos = training_videos(dataset.manifest)
+    check = _Checker(path, dataset, videos)
+    for line, row in zip(listed.line[1:].tolist(), rows, strict=True):
+        check.identity(line, row[0])
+        if unit == "video":
+            check.video(line, *row)
+    if len({row[0] for row in rows}) < 2:
+        raise RequestError(f"{path}: labels fewer than the two identities that learning needs; list more")
+    total = len(videos) if unit == "video" else videos["identity"].nunique()
+    return Subset(unit, rows, len(rows) / total, total, entry.seed if entry else None, path.stem, sha), note
+
+
+def _named(listed: Rows) -> tuple[Unit, tuple[tuple[str, ...], ...]]:
+    """What is counted, and the rows as `Subset` has them."""
+    header = [name.strip() for name in listed.fields[0]]
+    for column in ("identity", "video"):
+        if header.count(column) > 1:
+            raise RequestError(f"{listed.path}: column '{column}' stands twice")
+    if "identity" not in header:
+        raise RequestError(
+            f"{listed.path}: column 'identity' is missing; a list of labelled identities has identity, and video where "
+            "single videos are labelled"
+        )
+    columns = [name for name in ("identity", "video") if name in header]
+    places = [header.index(name) for name in columns]
+    rows = tuple(tuple(row[place] for place in places) for row in listed.fields[1:])
+    seen: dict[tuple[str, ...], int] = {}
+    for line, row in zip(listed.line[1:].tolist(), rows, strict=True):
+        for column, value in zip(columns, row, strict=True):
+            if not value:
+                raise RequestError(f"{listed.path}, row {line}: {column} is empty")
+        if row in seen:
+            raise RequestError(f"{listed.path}, row {line}: {columns[-1]} '{row[-1]}' stands in row {seen[row]} too")
+        seen[row] = line
+    return ("video" if "video" in columns else "identity"), rows
+
+
+def _check_origin(path: Path, recipe: Recipe, dataset: Dataset) -> str:
+    """Refuse a list that was drawn from other people or videos; returns a note where something else differs."""
+    origin = f"{path}: was drawn from {recipe.data} (data {recipe.data_sha})"
+    if labels_sha(dataset.manifest, recipe.variant) != recipe.labels_sha:
+        videos = training_videos(dataset.manifest)
+        here = Pool(identities=videos["identity"].nunique(), videos=len(videos))
+        differ = f"{recipe.training} there, {here} here"
+        if recipe.training == here:
+            differ = "as many training identities and videos, but others, or of another gender or nationality"
+        raise RequestError(
+            f"{origin}, this is {dataset.name} (data {dataset.sha}): {differ}; draw lists for this dataset with "
+            "`lowshot protocols subsets`"
+        )
+    if dataset.sha == recipe.data_sha:
+        return ""
+    return f"{origin}; {dataset.name} (data {dataset.sha}) differs, but not in training videos, people and attributes"
+
+
+class _Checker:
+    """Looks up the names of a list.
+
+    Args:
+        path: the list, for messages.
+        dataset: where to look.
+        videos: as `training_videos` gives them.
+    """
+
+    def __init__(self, path: Path, dataset: Dataset, videos: pd.DataFrame) -> None:
+        self.path = path
+        self.dataset = dataset
+        self.labelled = set(videos["identity"])
+        self.owner = dict(zip(videos["video"], videos["identity"], strict=True))
+
+    def identity(self, line: int, name: str) -> None:
+        """Refuse an identity that cannot be labelled."""
+        if name in self.labelled:
+            return
+        self._refuse(line, f"identity '{name}'", self.dataset.manifest[self.dataset.manifest["identity"] == name])
+
+    def video(self, line: int, identity: str, name: str) -> None:
+        """Refuse a video that cannot be labelled as somebody's."""
+        if self.owner.get(name) == identity:
+            return
+        rows = self.dataset.manifest[self.dataset.manifest["video"] == name]
+        owners = sorted(set(rows["identity"]) - {""})
+        if owners and identity not in owners:
+            raise RequestError(
+                f"{self.path}, row {line}: video '{name}' is of identity '{owners[0]}', not '{identity}'"
+            )
+        self._refuse(line, f"video '{name}'", rows)
+
+    def _refuse(self, line: int, what: str, rows: pd.DataFrame) -> None:
+        """Say why an identity or a video that is none of those to label is none."""
+        if rows.empty:
+            fault = f"is not in {self.dataset.manifest_path}"
+        elif held_out := sorted(set(rows["split"]) & {"val", "test"}):
+            fault = f"is of split {held_out[0]}; labelling it would leak into what is measured there"
+        elif not (trained := rows[rows["split"] == "train"]).empty:
+            missing = [modality for modality in MODALITIES if modality not in set(trained["modality"])]
+            fault = f"has no {missing[0]} in split train" if missing else "has no training video with voice and face"
+        else:
+            fault = "has no row of split train"
+        raise RequestError(f"{self.path}, row {line}: {what} {fault}")
