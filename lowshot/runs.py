@@ -23,9 +23,11 @@ MODEL = "model.safetensors"
 PROVENANCE = "provenance.json"
 CONFIG = "config.yaml"
 REPORT = "report.html"
+RESULTS = "results.csv"
 LOCK = Path("state") / ".lock"
-# What they write last is the page; runs of other kinds end in a model.
+# What they write last is the page, or the table; runs of other kinds end in a model.
 MEASURING = ("evaluate", "demo", "compare")
+WITHIN = "within"
 LIBRARIES = ("torch", "torchvision", "torchaudio", "numpy", "scikit-learn", "pandas", "scipy")
 
 
@@ -125,7 +127,8 @@ def is_locked(run: Path) -> bool:
 def is_finished(run: Path) -> bool:
     """Whether a run came to its end, and what it was made for is still there."""
     provenance = read_provenance(run)
-    outcome = REPORT if provenance.get("kind") in MEASURING else MODEL
+    kind = provenance.get("kind")
+    outcome = RESULTS if kind == WITHIN else REPORT if kind in MEASURING else MODEL
     return bool(provenance.get("finished")) and (run / outcome).is_file()
 
 

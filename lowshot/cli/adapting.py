@@ -12,10 +12,12 @@ from lowshot.adapt.names import Adaptation, adaptation_name
 from lowshot.adapt.run import adapt_to
 from lowshot.adapt.start import Start, find_start, fresh_start
 from lowshot.adapt.subsets import Subset, draw_subset
+from lowshot.cli.listing import listing
 from lowshot.cli.options import open_dataset, resolve_config
 from lowshot.config import Config
 from lowshot.data.dataset import Dataset
 from lowshot.data.reader import MediaReader
+from lowshot.runs import RESULTS
 
 
 def run_adaptation(
@@ -44,6 +46,39 @@ def run_adaptation(
     run, chosen = adapt_to(start, adaptation, asked, reader, config, out)
     click.echo(str(chosen), err=True)
     click.echo(str(run))
+
+
+def run_within(
+    modalities: tuple[str, ...],
+    targets: tuple[str, ...],
+    labels: float,
+    subset: Path | None,
+    source: str | None,
+    subset_seed: int,
+    preset: str | None,
+    config_file: Path | None,
+    sets: tuple[str, ...],
+    data: str | None,
+    seed: int | None,
+    out: Path | None,
+) -> None:
+    """Resolve the request, probe within modalities, and print the figures and where they lie."""
+    # Brings scikit-learn along, which nothing else here needs.
+    from lowshot.adapt.within_run import probe_within
+
+    check_labels(subset)
+    start, config = resolve_start(source, preset, config_file, sets, {"data": data, "seed": seed})
+    dataset = open_dataset(config.data)
+    reader = MediaReader(dataset, config.voice, config.face)
+    asked = labelled_subset(dataset, labels, subset, subset_seed)
+    click.echo(f"probe {' and '.join(modalities)} of {start.name} with {asked} labelled ...", err=True)
+
+    def note(line: str) -> None:
+        click.echo(f"note: {line}", err=True)
+
+    run, rows = probe_within(start, modalities, targets, asked, reader, config, out, note)
+    click.echo(listing(rows))
+    click.echo(f"\nresults: {run / RESULTS}")
 
 
 def resolve_start(

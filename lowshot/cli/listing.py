@@ -1,5 +1,8 @@
 """Figures on lists, as a terminal shows them: one line each, for a list need not hold what a headline asks for."""
 
+from collections.abc import Hashable, Mapping
+from typing import Any
+
 import pandas as pd
 
 from lowshot.reporting.style import CHANCE, ORACLE
@@ -22,16 +25,21 @@ def listing(rows: pd.DataFrame) -> str:
         key: value for key, value, method in zip(keys, rows["value"], rows["method"], strict=True) if method == CHANCE
     }
     lines = []
+    width = max([14, *(len(_figure(row)) for row in rows.to_dict("records"))])
     for key, row in zip(keys, rows.to_dict("records"), strict=True):
         if row["method"] in (CHANCE, ORACLE):
             continue
         place = " ".join(str(row[name]) for name in ("protocol", "direction", "stratum", "seen") if row[name])
-        size = "" if pd.isna(row["gallery_size"]) else f" 1:{row['gallery_size']}"
         interval = "" if pd.isna(row["ci_low"]) else f"[{row['ci_low']:.4f}, {row['ci_high']:.4f}]"
         beside = f"chance {chance[key]:.4f}" if key in chance else ""
         skipped = f", {row['n_skipped']:,} skipped" if row["n_skipped"] else ""
         lines.append(
-            f"{place:44}  {row['metric'] + size:14}  {row['value']:.4f}  {interval:18}  {beside:13}  "
+            f"{place:44}  {_figure(row):{width}}  {row['value']:.4f}  {interval:18}  {beside:13}  "
             f"{row['n_trials']:,} trials{skipped}"
         )
     return "\n".join(lines)
+
+
+def _figure(row: Mapping[Hashable, Any]) -> str:
+    """What a figure is called, with its gallery size where it has one."""
+    return str(row["metric"]) + ("" if pd.isna(row["gallery_size"]) else f" 1:{row['gallery_size']}")

@@ -8,13 +8,35 @@ from lowshot.cli.options import adaptation_options, config_options
 
 
 @click.command("probe")
+@click.option(
+    "--target",
+    "targets",
+    type=click.Choice(["identity", "gender", "age", "nationality"]),
+    multiple=True,
+    help="What --within asks for; may be repeated.  [default: all that the data allow]",
+)
+@click.option(
+    "--within",
+    type=click.Choice(["voice", "face", "both"]),
+    help="Ask what the frozen embeddings of this modality know, instead of mapping one to the other.",
+)
 @adaptation_options
 @config_options
-def command(**request: Any) -> None:
+def command(within: str | None, targets: tuple[str, ...], **request: Any) -> None:
     """Adapt a model with a few labelled identities: one linear map after each frozen tower.
 
     Learning rate and stopping step are chosen on the validation identities, never on the test identities.
-    """
-    from lowshot.cli.adapting import run_adaptation
 
-    run_adaptation("probe", **request)
+    With --within, nothing is adapted: classifiers on the frozen embeddings of one modality tell who of the labelled
+    people it is, and which gender, age group and nationality people of the test split have. Prints figures beside
+    chance, and writes results.csv.
+    """
+    from lowshot.cli.adapting import run_adaptation, run_within
+
+    if within is not None:
+        modalities = ("voice", "face") if within == "both" else (within,)
+        run_within(modalities, targets, **request)
+    elif targets:
+        raise click.UsageError("--target belongs to --within voice, face or both")
+    else:
+        run_adaptation("probe", **request)

@@ -27,6 +27,7 @@ from lowshot.reporting.page import write_report
 from lowshot.runs import (
     CONFIG,
     REPORT,
+    RESULTS,
     RUNS,
     is_finished,
     lock_run,
@@ -40,7 +41,6 @@ from lowshot.runs import (
 )
 from lowshot.training.choice import changed_settings
 
-RESULTS = "results.csv"
 DIFFERENCES = "differences.csv"
 EFFICIENCY = "label_efficiency.csv"
 TOO_SMALL = "synth:tiny is too small to learn from; its figures show what a comparison looks like, and no more"

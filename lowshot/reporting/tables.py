@@ -18,7 +18,8 @@ from lowshot.reporting import style
 
 TEXT = ("method", "adaptation", "protocol", "direction", "stratum", "seen", "metric")
 NUMBERS = ("gallery_size", "fraction", "subset_seed", "train_seed", "value", "ci_low", "ci_high")
-SHARES = ("auc", "eer", "min_dcf", "min_cllr", "accuracy", "map", "recall@1", "recall@5", "recall@10")
+_PROBED = ("accuracy@5", "balanced_accuracy")
+SHARES = ("auc", "eer", "min_dcf", "min_cllr", "accuracy", "map", "recall@1", "recall@5", "recall@10", *_PROBED)
 STRATA = ("U", "G", "N", "A", "GN", "GNA")
 DIRECTIONS = {"voice_to_face": "voice to face", "face_to_voice": "face to voice"}
 UNSEEN = "unseen-unheard"
