@@ -179,6 +179,8 @@ def _read_off(
         positives = _accumulate(weights * ranked.positive, ranked.last)
         negatives = _accumulate(weights, ranked.last) - positives
         usable = (positives[:, -1] > 0) & (negatives[:, -1] > 0)
+        if not usable.any():
+            continue
         points = Points(negatives[usable], positives[usable], weights[usable], ranked.order)
         for name, figure in figures.items():
             found[name][part][usable] = figure(points)

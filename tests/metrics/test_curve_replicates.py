@@ -177,3 +177,10 @@ def test_bad_inputs_are_refused(change, message):
     assert np.isfinite(curves.auc_replicates(**good)).all()
     with pytest.raises(ValueError, match=message):
         curves.auc_replicates(**good | change)
+
+
+def test_a_block_without_a_usable_resample_leaves_no_figure():
+    scores, labels, voice, face = trials(7)
+    counts = np.zeros((2, 15), dtype=np.int32)
+    found = curves.curve_replicates(scores, labels, voice, face, counts, READ)
+    assert all(np.isnan(values).all() and values.shape == (2,) for values in found.values())
