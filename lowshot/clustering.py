@@ -6,8 +6,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-# Similarities held at once in the assignment step: 16 MiB of float32 keeps a block near the caches.
+# Similarities held at once in the assignment step, and points: larger products are slower and leave the caches.
 _BLOCK = 2**22
+_ROWS = 512
 
 # Distances below this many roundings of 1 between unit vectors are rounding, not spread.
 _ROUNDINGS = 64
@@ -68,7 +69,7 @@ def nearest_prototype(x: Tensor, prototypes: Tensor, block: int = _BLOCK) -> tup
     Returns:
         (similarity to it [n], its number, int64 [n]).
     """
-    chunks = x.split(max(1, block // len(prototypes)))
+    chunks = x.split(min(_ROWS, max(1, block // len(prototypes))))
     parts = [(chunk @ prototypes.T).max(dim=1) for chunk in chunks]
     return torch.cat([part.values for part in parts]), torch.cat([part.indices for part in parts])
 
