@@ -6,7 +6,7 @@ What is kept is two counts for each relevant item of each query (`metrics.standi
 
 import os
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,8 +16,8 @@ from lowshot.evaluation.draws import IntArray
 from lowshot.evaluation.scorers import ScoreArray, Scorer, checked_scores
 from lowshot.metrics.standings import Standings, count_items, joined, parted, standings
 
-# Scores of a tile, its longest side, and scores that one thread counts at a time.
-_TILE_SCORES = 2**26
+# Scores of a tile, of which two are held at once; its longest side; and scores that one thread counts at a time.
+_TILE_SCORES = 2**25
 _TILE_SIDE = 2**13
 _CHUNK_SCORES = 2**20
 _TURNED_COLUMNS = 256
@@ -136,14 +136,12 @@ class _Track:
         self.starts = np.append(0, np.cumsum(np.bincount(line, minlength=n_lines)))
         self.at_least, self.above = (np.zeros(len(scores), dtype=np.int32) for _ in range(2))
 
-    def count(self, tile: ScoreArray, first: int, pool: ThreadPoolExecutor) -> None:
-        """Add what a tile holds: its rows are the lines from `first` on."""
+    def count(self, tile: ScoreArray, first: int, pool: ThreadPoolExecutor) -> list[Future[None]]:
+        """Begin to add what a tile holds: its rows are the lines from `first` on."""
         step = max(1, _CHUNK_SCORES // tile.shape[1])
-        jobs = [
+        return [
             pool.submit(self._count, tile[start : start + step], first + start) for start in range(0, len(tile), step)
         ]
-        for job in jobs:
-            job.result()
 
     def _count(self, tile: ScoreArray, first: int) -> None:
         starts = self.starts[first : first + len(tile) + 1]
@@ -171,6 +169,7 @@ def _sweep(
     videos = _shared_videos(voices, faces)
     height = _side(len(voices), _TILE_SIDE)
     width = _side(len(faces), _TILE_SCORES // height)
+    counting: list[Future[None]] = []
     for top in range(0, len(voices), height):
         for left in range(0, len(faces), width):
             found = scorer.matrix(voices.rows[top : top + height], faces.rows[left : left + width])
@@ -178,13 +177,21 @@ def _sweep(
             # Out of its own video's rankings: below everything, an item counts for nothing.
             for row, column in _within(videos, top, left, tile.shape):
                 tile[row, column] = -np.inf
+            # A tile is counted while the next is scored: counting leaves the threads idle in part.
+            _finish(counting)
             for direction, track in tracked.items():
-                if direction == "voice_to_face":
-                    track.count(tile, top, pool)
-                else:
-                    track.count(tile.T, left, pool)
-            del tile, found
+                by_query, first = (tile, top) if direction == "voice_to_face" else (tile.T, left)
+                counting += track.count(by_query, first, pool)
+            del tile, found, by_query
+    _finish(counting)
     return tracked
+
+
+def _finish(jobs: list[Future[None]]) -> None:
+    """Wait for all jobs, raise what one of them raised, and let go of their tile."""
+    for job in jobs:
+        job.result()
+    jobs.clear()
 
 
 def _side(length: int, longest: int) -> int:
