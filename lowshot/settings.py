@@ -258,6 +258,7 @@ class AdaptConfig(Section):
     lp_ft_learning_rates: LearningRates = Field((3e-4, 3e-5), description="After the probe, which has its own.")
     probe_learning_rates: LearningRates = (1e-2, 1e-3)
     probe_steps: int = Field(200, ge=1)
+    probe_batch_size: int = Field(1024, ge=2, description="Labelled videos per step of the probe, at most.")
     unlabelled_weight: float = Field(1.0, ge=0, description="Of CMPC beside the contrast of labelled videos.")
     cluster_every: int = Field(20, ge=1, description="Steps between clusterings of all training videos.")
     cmpc: CmpcTerms = Field(CmpcTerms(), description="CMPC of the semi-supervised objective, whatever came before.")

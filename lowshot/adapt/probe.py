@@ -10,7 +10,7 @@ from torch import nn
 
 from lowshot.adapt.selection import Selected, select
 from lowshot.config import Config
-from lowshot.data.pairs import Videos, choose, sample_draws
+from lowshot.data.pairs import Videos, choose, epoch_order, sample_draws
 from lowshot.data.reader import MediaReader
 from lowshot.evaluation.embed import Embeddings, embed
 from lowshot.losses.supervised import cross_modal_supervised_contrast
@@ -31,6 +31,17 @@ def embed_videos(model: TwoTower, videos: Sequence[Videos], reader: MediaReader)
     voices = np.concatenate([rows for part in videos for rows in part.voices])
     faces = np.concatenate([rows for part in videos for rows in part.faces])
     return embed(model, reader, voices, faces)
+
+
+def videos_of_step(count: int, most: int, seed: int, step: int) -> np.ndarray:
+    """Which of `count` labelled videos a step sees: all, or `most` where there are more, as epochs deal them out.
+
+    Embeddings are cheap once made, but the contrast of all with all grows with the square of their number.
+    """
+    if count <= most:
+        return np.arange(count)
+    epoch, place = divmod(step, count // most)
+    return epoch_order(count, seed, epoch)[place * most : (place + 1) * most]
 
 
 def probe(
@@ -71,11 +82,11 @@ def probe(
         optimizer = torch.optim.AdamW(heads, lr=rate, weight_decay=config.adapt.weight_decay)
 
         def take_step(step: int) -> None:
-            # Every labelled video in every step: embeddings are cheap once made.
-            draws = sample_draws(len(labelled), seed, step)
-            voice = towers.map_voice(frozen.voice[choose(labelled.voices, draws[:, 0])])
-            face = towers.map_face(frozen.face[choose(labelled.faces, draws[:, 2])])
-            v2f, f2v = cross_modal_supervised_contrast(voice, face, identity, config.adapt.temperature)
+            rows = videos_of_step(len(labelled), config.adapt.probe_batch_size, seed, step)
+            draws = sample_draws(len(rows), seed, step)
+            voice = towers.map_voice(frozen.voice[choose([labelled.voices[row] for row in rows], draws[:, 0])])
+            face = towers.map_face(frozen.face[choose([labelled.faces[row] for row in rows], draws[:, 2])])
+            v2f, f2v = cross_modal_supervised_contrast(voice, face, identity[rows], config.adapt.temperature)
             optimizer.zero_grad(set_to_none=True)
             (v2f.mean() + f2v.mean()).backward()
             optimizer.step()
