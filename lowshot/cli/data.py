@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from lowshot.cli import data_import
 from lowshot.cli.data_check import check
 from lowshot.cli.options import open_dataset
 
@@ -14,6 +15,7 @@ def command() -> None:
 
 
 command.add_command(check)
+command.add_command(data_import.command)
 
 
 @command.command("synth")

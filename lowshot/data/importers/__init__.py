@@ -1,0 +1,1 @@
+"""Manifests made of data as they lie on disk."""
