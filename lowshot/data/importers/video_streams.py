@@ -1,6 +1,7 @@
 """Pictures and sound of a video file, by PyAV, a little at a time."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,8 @@ import numpy as np
 
 from lowshot.data.voice import SAMPLE_RATE
 
+# What is read: a playlist by the name of a film would have FFmpeg open whatever files and addresses it lists.
+FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm"
 # Sound whose time stamps jump by more than this is set anew instead of strung together, seconds.
 _JUMP = 0.1
 
@@ -53,7 +56,7 @@ class Video:
         with _opened(self.path) as container:
             stream = container.streams.video[0]
             stream.thread_type = "AUTO"
-            for frame in _decoded(container, stream):
+            for frame in container.decode(stream):
                 if frame.time is None or frame.time < due:
                     continue
                 due = max(due, frame.time) + 1 / per_second
@@ -97,7 +100,7 @@ class Video:
             stream = container.streams.audio[0]
             resampler = AudioResampler(format="s16", layout="mono", rate=SAMPLE_RATE)
             place, ends = 0, -np.inf
-            for frame in _decoded(container, stream):
+            for frame in container.decode(stream):
                 if frame.time is not None and abs(frame.time - ends) > _JUMP:
                     for block in resampler.resample(None):
                         yield place, block.to_ndarray()[0]
@@ -116,20 +119,16 @@ def _joined(blocks: list[np.ndarray]) -> np.ndarray:
     return np.concatenate([np.zeros(0, np.int16), *blocks])
 
 
-def _opened(path: Path) -> Any:
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
     import av
 
     try:
-        # What a file says of itself in bytes that are no text is not asked for.
-        return av.open(str(path), metadata_errors="ignore")
+        # A file and no name: FFmpeg takes some names for addresses. What a file says of itself is not asked for.
+        with (
+            path.open("rb") as file,
+            av.open(file, "r", container_options={"format_whitelist": FORMATS}, metadata_errors="ignore") as container,
+        ):
+            yield container
     except (av.FFmpegError, OSError, ValueError) as error:
-        raise Unreadable(str(error)) from error
-
-
-def _decoded(container: Any, stream: Any) -> Iterator[Any]:
-    import av
-
-    try:
-        yield from container.decode(stream)
-    except (av.FFmpegError, ValueError) as error:
         raise Unreadable(str(error)) from error

@@ -142,6 +142,8 @@ def test_files_that_give_nothing_are_named_and_stop_no_other(tmp_path):
     film(tmp_path / "mute.mp4", one_face(), sound=False)
     film(tmp_path / "silent.mp4", one_face(), level=0.0)
     (tmp_path / "text.mp4").write_text("no film")
+    # FFmpeg would read the file that the list names.
+    (tmp_path / "list.mp4").write_text(f"#EXTM3U\n#EXT-X-TARGETDURATION:3\n#EXTINF:3,\n{tmp_path / 'good.mp4'}\n")
     (tmp_path / "empty.webm").touch()
     film(tmp_path / "cut.mp4", one_face())
     (tmp_path / "cut.mp4").write_bytes((tmp_path / "cut.mp4").read_bytes()[:3000])
@@ -157,6 +159,7 @@ def test_files_that_give_nothing_are_named_and_stop_no_other(tmp_path):
         "mute.mp4": "no-audio",
         "silent.mp4": "silent",
         "text.mp4": "unreadable",
+        "list.mp4": "unreadable",
         "empty.webm": "unreadable",
         "cut.mp4": "unreadable",
         "sound.mkv": "no-picture",
