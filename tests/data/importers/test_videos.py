@@ -137,13 +137,14 @@ def test_other_containers_are_read_too(tmp_path, ending, picture, sound):
     assert round(pitch(Dataset.open(tmp_path / "out.csv").path("voice", 0)), -1) == 300
 
 
-def test_files_that_give_nothing_are_named_and_stop_no_other(tmp_path):
+def test_files_that_give_nothing_are_named_and_stop_no_other(tmp_path, monkeypatch):
     film(tmp_path / "good.mp4", one_face())
     film(tmp_path / "mute.mp4", one_face(), sound=False)
     film(tmp_path / "silent.mp4", one_face(), level=0.0)
     (tmp_path / "text.mp4").write_text("no film")
     # FFmpeg would read the file that the list names.
-    (tmp_path / "list.mp4").write_text(f"#EXTM3U\n#EXT-X-TARGETDURATION:3\n#EXTINF:3,\n{tmp_path / 'good.mp4'}\n")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "list.mp4").write_text("ffconcat version 1.0\nfile good.mp4\n")
     (tmp_path / "empty.webm").touch()
     film(tmp_path / "cut.mp4", one_face())
     (tmp_path / "cut.mp4").write_bytes((tmp_path / "cut.mp4").read_bytes()[:3000])
