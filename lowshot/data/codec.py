@@ -143,15 +143,18 @@ class _SoundFile:
     def read(self, first: int = 0, count: int | None = None) -> np.ndarray:
         there = max(0, self.frames - first)
         wanted = there if count is None else min(count, there)
-        self.file.seek(min(first, self.file.frames))
         blocks = [np.empty(0, np.float32)]
         missing = wanted
-        while missing:
-            block = self.file.read(min(BLOCK, missing), dtype="float32", always_2d=True)
-            if not len(block):
-                break
-            blocks.append(block.mean(axis=1))
-            missing -= len(block)
+        try:
+            self.file.seek(min(first, self.file.frames))
+            while missing:
+                block = self.file.read(min(BLOCK, missing), dtype="float32", always_2d=True)
+                if not len(block):
+                    break
+                blocks.append(block.mean(axis=1))
+                missing -= len(block)
+        except soundfile.LibsndfileError as error:
+            raise ValueError(f"it is damaged or truncated: {reason(error)}") from error
         if self.exact:
             check_whole(wanted - missing, wanted, self.rate)
         return np.concatenate(blocks)

@@ -1,5 +1,6 @@
 """A face image as a square of bytes."""
 
+import logging
 import warnings
 from functools import cache
 from pathlib import Path
@@ -87,13 +88,14 @@ def _rgb(image: Image.Image) -> Image.Image:
 
 
 def _hush() -> None:
-    """Keep Pillow from printing warnings about files: what matters is an error, and the rest would flood a terminal.
+    """Keep Pillow from warning and logging about files: what matters is an error, the rest would flood a terminal.
 
     `warnings.catch_warnings` would do so for one call, but not where several threads decode.
     """
     if not _hushed or _hushed[0] not in warnings.filters:
         warnings.filterwarnings("ignore", module=r"PIL\.")
         _hushed[:] = warnings.filters[:1]
+        logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 
 @cache

@@ -41,7 +41,7 @@ def _container(path: Path) -> Iterator[av.container.InputContainer]:
     # A file object, and not the path: FFmpeg takes some names for addresses. Tags may be in any encoding.
     with (
         path.open("rb") as file,
-        av.open(file, container_options={"format_whitelist": FORMATS}, metadata_errors="replace") as container,
+        av.open(file, "r", container_options={"format_whitelist": FORMATS}, metadata_errors="replace") as container,
     ):
         yield container
 

@@ -1,12 +1,12 @@
 """A voice clip as a log-mel spectrogram."""
 
-from math import ceil, gcd
+from fractions import Fraction
+from math import ceil, isqrt
 from pathlib import Path
 
 import numpy as np
 import torch
 import torchaudio
-from scipy.signal import resample_poly
 
 from lowshot.data.codec import Sound, open_sound
 from lowshot.errors import RequestError
@@ -17,7 +17,8 @@ SAMPLE_RATE = 16_000
 LOWEST_RATE, HIGHEST_RATE = 2_000, 768_000
 # Samples at 16 kHz, on either side, that a resampled one depends on, and more.
 _NEIGHBOURS = 32
-_LARGEST_KERNEL = 1 << 22
+# Values of a resampling kernel: torchaudio has a filter for each phase, which for odd rates were gigabytes.
+_LARGEST_KERNEL = 1 << 21
 # Power of a mel band below which nothing is told apart: the log-mel of digital silence.
 POWER_FLOOR = 1e-7
 # Typical spread of log power in speech; dividing by it brings samples near unit scale for the tower.
@@ -33,7 +34,7 @@ def read_waveform(path: Path, start_s: float = 0.0, seconds: float | None = None
     """Read a clip, or a part of it and no more, as 16 kHz mono.
 
     Args:
-        path: what `open_sound` takes, any depth and number of channels, 2 to 768 kHz.
+        path: what `open_sound` takes, of any depth and number of channels, at 2 to 768 kHz.
         start_s: where to begin, seconds from the start.
         seconds: how much to read at most; None for all that follows.
 
@@ -80,13 +81,13 @@ def _read_part(path: Path, sound: Sound, start_s: float, seconds: float | None) 
         return _usable(path, sound.read(first, count))
     # So many samples of the file are exactly so many of the result; parts begin and end between such blocks, and those
     # beside them are read too, for a resampled value depends on its neighbours.
-    common = gcd(sound.rate, SAMPLE_RATE)
-    given, made = sound.rate // common, SAMPLE_RATE // common
+    given, made = _ratio(sound.rate)
     beside = ceil(_NEIGHBOURS * max(1.0, sound.rate / SAMPLE_RATE) / given)
     block = max(0, first // made - beside)
     blocks = None if count is None else ceil((first + count) / made) + beside - block
     mono = _usable(path, sound.read(block * given, None if blocks is None else blocks * given))
-    return _usable(path, _resample(mono, given, made)[first - block * made :][:count])
+    resampled = torchaudio.functional.resample(torch.from_numpy(mono), given, made).numpy()
+    return _usable(path, resampled[first - block * made :][:count])
 
 
 def _usable(path: Path, mono: np.ndarray) -> np.ndarray:
@@ -97,12 +98,12 @@ def _usable(path: Path, mono: np.ndarray) -> np.ndarray:
     return mono
 
 
-def _resample(mono: np.ndarray, given: int, made: int) -> np.ndarray:
-    """Samples at made / given times their rate; both without a common divisor."""
-    if given * made > _LARGEST_KERNEL:
-        # torchaudio holds one filter for each of the `made` phases, which for odd rates are gigabytes.
-        return resample_poly(mono, made, given).astype(np.float32)
-    return torchaudio.functional.resample(torch.from_numpy(mono), given, made).numpy()
+def _ratio(rate: int) -> tuple[int, int]:
+    """So many samples at `rate` become so many at 16 kHz; for odd rates, as 44,099 Hz, to 0.03 %."""
+    exact = Fraction(rate, SAMPLE_RATE)
+    if exact.numerator * exact.denominator > _LARGEST_KERNEL:
+        exact = exact.limit_denominator(isqrt(_LARGEST_KERNEL * SAMPLE_RATE // rate))
+    return exact.numerator, exact.denominator
 
 
 class LogMel:
