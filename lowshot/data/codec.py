@@ -12,6 +12,8 @@ from lowshot.errors import RequestError, reason
 
 # By so much may what can be read fall short of what the header promises: encoders round to their frames.
 TOLERANCE_S = 0.25
+# A decoder that starts in the middle starts so much earlier, for some need a few frames to settle.
+PREROLL_S = 0.5
 # Samples of each channel that are decoded at a time, whatever length a header claims.
 BLOCK = 1 << 16
 SUFFIXES = (
@@ -87,10 +89,16 @@ def check_whole(got: int, wanted: float, rate: int) -> None:
         raise ValueError(f"it is truncated: {got / rate:.1f} of {wanted / rate:.1f} s are there")
 
 
+def mean_of(channels: np.ndarray, axis: int) -> np.ndarray:
+    """The mean along the channels, float32; values that are not finite stay so, without a warning."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return channels.astype(np.float32, copy=False).mean(axis=axis)
+
+
 @contextmanager
 def _opened(path: Path) -> Iterator[Sound]:
     try:
-        file = soundfile.SoundFile(path)
+        file = _Straight(path)
     except TypeError as error:
         raise ValueError("samples without a header; convert it to WAV") from error
     except soundfile.LibsndfileError as error:
@@ -122,6 +130,13 @@ def _film(path: Path) -> Iterator[Sound]:
         yield film
 
 
+class _Straight(soundfile.SoundFile):
+    """A file read block after block without the jump that soundfile makes after each: an MP3 is silent after one."""
+
+    def seekable(self) -> bool:
+        return False
+
+
 class _SoundFile:
     """What soundfile reads."""
 
@@ -143,21 +158,22 @@ class _SoundFile:
     def read(self, first: int = 0, count: int | None = None) -> np.ndarray:
         there = max(0, self.frames - first)
         wanted = there if count is None else min(count, there)
+        early = min(first, round(PREROLL_S * self.rate)) if self.file.format == "MP3" else 0
         blocks = [np.empty(0, np.float32)]
-        missing = wanted
+        missing = early + wanted
         try:
-            self.file.seek(min(first, self.file.frames))
+            self.file.seek(min(first - early, self.file.frames))
             while missing:
                 block = self.file.read(min(BLOCK, missing), dtype="float32", always_2d=True)
                 if not len(block):
                     break
-                blocks.append(block.mean(axis=1))
+                blocks.append(mean_of(block, 1))
                 missing -= len(block)
         except soundfile.LibsndfileError as error:
             raise ValueError(f"it is damaged or truncated: {reason(error)}") from error
         if self.exact:
             check_whole(wanted - missing, wanted, self.rate)
-        return np.concatenate(blocks)
+        return np.concatenate(blocks)[early:]
 
 
 def _promised_bytes(path: Path) -> int:

@@ -11,14 +11,12 @@ from pathlib import Path
 import av
 import numpy as np
 
-from lowshot.data.codec import check_whole
+from lowshot.data.codec import PREROLL_S, check_whole, mean_of
 
 # The demuxers in use: none that fetches other files, as playlists do, and none of a format that libsndfile reads.
 FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,aac,ac3,eac3,amr,asf,avi,flv,mpeg,mpegts"
 # Of these the header tells the length of each stream.
 _MOV = "mov,mp4,m4a,3gp,3g2,mj2"
-# Decoding starts so much before the first sample wanted, for decoders need some frames to settle.
-PREROLL_S = 0.5
 
 
 @contextmanager
@@ -136,4 +134,4 @@ def _mono(frame: av.AudioFrame) -> np.ndarray:
         samples = samples.astype(np.float32) / 128 - 1
     elif samples.dtype.kind == "i":
         samples = samples / 2.0 ** (8 * samples.dtype.itemsize - 1)
-    return samples.astype(np.float32).mean(axis=0)
+    return mean_of(samples, 0)
