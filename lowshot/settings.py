@@ -6,6 +6,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 # How media become a tower's input: as lowshot does it, or as the code released with the paper does.
 FrontEnd = Literal["centred", "released"]
+# What lengthens a voice clip that is shorter than a crop.
+Padding = Literal["front-end", "floor"]
 # What fine-tuning trains, and what it minimises.
 Strategy = Literal["full", "head", "last-stage", "lp-ft"]
 Objective = Literal["contrast", "classifier", "margin-classifier", "semi-supervised"]
@@ -26,6 +28,14 @@ class VoiceConfig(Section):
     hop_ms: float = Field(10.0, gt=0, le=100)
     frames: int = Field(128, ge=16, description="Frames of a training crop; the paper uses 500.")
     front_end: FrontEnd = Field("centred", description="Log power about its mean, or decibels as the released code's.")
+    normalise: bool = Field(False, description="Each clip to mean 0 and standard deviation 1; padded at the floor.")
+    padding: Padding = Field(
+        "front-end",
+        description="Of short clips: `floor` is digital silence at the end. The front end `released` adds 0 dB.",
+    )
+    max_seconds: float = Field(
+        60.0, gt=0, description="Of a longer clip its middle is read, so long; at least a crop's length."
+    )
 
 
 class FaceConfig(Section):

@@ -10,7 +10,7 @@ from lowshot.data.dataset import Dataset
 from lowshot.data.reader import MediaReader
 from lowshot.data.voice import pad_to
 from lowshot.errors import RequestError
-from lowshot.settings import AugmentConfig, FaceConfig, VoiceConfig
+from lowshot.settings import AugmentConfig, FaceConfig, FrontEnd, VoiceConfig
 
 # One random stream per purpose, so that a new draw in one never shifts another.
 ORDER_STREAM, SAMPLE_STREAM = 1, 2
@@ -157,7 +157,8 @@ class PairBatches:
         self._part = slice(rank * part, (rank + 1) * part)
         self.seed = seed
         self.frames = voice.frames
-        self.front_end = voice.front_end
+        # A normalised clip has a spread near 1, as a centred one has: a decibel is as large in the one as in the other.
+        self.front_end: FrontEnd = "centred" if voice.normalise else voice.front_end
         self.size = face.size
         self.augment = augment
         # A last, smaller batch would change what a step means; its videos come in another epoch.

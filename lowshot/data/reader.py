@@ -9,7 +9,7 @@ import numpy as np
 
 from lowshot.data.dataset import Dataset
 from lowshot.data.face import read_face
-from lowshot.data.voice import LogMel, read_waveform
+from lowshot.data.voice import LogMel, read_clip
 from lowshot.settings import FaceConfig, VoiceConfig
 
 CACHE_BYTES = 4 << 30
@@ -31,6 +31,7 @@ class MediaReader:
     def __init__(self, dataset: Dataset, voice: VoiceConfig, face: FaceConfig, cache_bytes: int = CACHE_BYTES) -> None:
         self.dataset = dataset
         self.face_config = face
+        self.voice_config = voice
         self.log_mel = LogMel(voice)
         self.cache_bytes = cache_bytes
         self._kept = 0
@@ -43,7 +44,7 @@ class MediaReader:
         """Spectrogram [mel_bands, frames] of voice `index`, and what it is padded with, as `LogMel` gives them."""
         found = self._voices.get(index)
         if found is None:
-            found = self.log_mel(read_waveform(self.dataset.path("voice", index)))
+            found = self.log_mel(read_clip(self.dataset.path("voice", index), self.voice_config))
             self._keep(self._voices, index, found, found[0].nbytes)
         return found
 
