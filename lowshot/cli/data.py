@@ -5,11 +5,15 @@ from pathlib import Path
 import click
 
 from lowshot.cli.options import open_dataset
+from lowshot.cli.packing import check_pack, pack
 
 
 @click.group("data")
 def command() -> None:
     """Make, check and describe datasets."""
+
+
+command.add_command(pack)
 
 
 @command.command("synth")
@@ -58,6 +62,9 @@ def check(source: str) -> None:
     if dataset.has_features:
         shapes = {modality: list(tensor.shape) for modality, tensor in dataset.features.items()}
         click.echo(f"{dataset.name}: features are whole: voice {shapes['voice']}, face {shapes['face']}")
+        return
+    if dataset.has_pack:
+        check_pack(dataset)
         return
     reader = MediaReader(dataset, VoiceConfig(), FaceConfig(), cache_bytes=0)
     faults = []

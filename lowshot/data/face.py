@@ -1,5 +1,6 @@
 """A face image as a square of bytes."""
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -17,13 +18,14 @@ def stored_size(config: FaceConfig) -> int:
     return config.size if config.front_end == "released" else round(config.size * MARGIN)
 
 
-def read_face(path: Path, config: FaceConfig) -> np.ndarray:
+def read_face(path: Path, config: FaceConfig, content: bytes | None = None) -> np.ndarray:
     """Read an image as a square.
 
     Args:
         path: an image file; grey, palette, CMYK and EXIF-rotated images are turned to upright RGB.
         config: side of the square that the tower sees, and the front end. `centred`: the image's largest centred
             square, margin included. `released`: all of the image, squeezed to the square that the tower sees.
+        content: the file's bytes where they are at hand; then the path is a name.
 
     Returns:
         uint8 [3, stored_size(config), stored_size(config)].
@@ -39,7 +41,7 @@ def read_face(path: Path, config: FaceConfig) -> np.ndarray:
     """
     side = stored_size(config)
     try:
-        with Image.open(path) as image:
+        with Image.open(path if content is None else io.BytesIO(content)) as image:
             upright = ImageOps.exif_transpose(image).convert("RGB")
             if config.front_end == "released":
                 fitted = upright.resize((side, side), Image.Resampling.BICUBIC)

@@ -18,6 +18,8 @@ LOG_POWER_SCALE = 4.0
 # The released code's: least power, and how far below a clip's loudest value its others are cut, in dB.
 RELEASED_FLOOR = 1e-10
 RELEASED_RANGE = 80.0
+# Values that torch sums in one thread at most.
+_ONE_THREAD = 2**15
 
 
 def read_waveform(path: Path) -> np.ndarray:
@@ -110,7 +112,7 @@ class LogMel:
     def _centred(self, waveform: np.ndarray) -> tuple[np.ndarray, float]:
         power = self.transform(torch.from_numpy(waveform))
         log_power = power.clamp_min(POWER_FLOOR).log()
-        mean = log_power.mean()
+        mean = _mean(log_power)
         centred = (log_power - mean) / LOG_POWER_SCALE
         silence = (float(np.log(POWER_FLOOR)) - mean) / LOG_POWER_SCALE
         return centred.numpy().astype(np.float16), float(silence)
@@ -122,6 +124,14 @@ class LogMel:
         cut = decibels.clamp_min(decibels.max() - RELEASED_RANGE).numpy()
         each_end = (max(0, self.frames - cut.shape[1]) + 1) // 2
         return np.pad(cut, ((0, 0), (each_end, each_end))), 0.0
+
+
+def _mean(values: torch.Tensor) -> torch.Tensor:
+    """Mean of all values, the same bits whatever number of threads torch computes with."""
+    # From here on torch adds in several threads, and so in another order.
+    if values.numel() < _ONE_THREAD:
+        return values.mean()
+    return torch.from_numpy(values.numpy().mean(dtype=np.float64, keepdims=True)).float()
 
 
 def pad_to(log_mel: np.ndarray, frames: int, silence: float) -> np.ndarray:
