@@ -112,6 +112,8 @@ def pack_dataset(
     _claim(out, record)
     try:
         with FileLock(out / STORE / ".lock", timeout=0):
+            for left in (out / STORE).glob(".*.part"):
+                left.unlink()
             # Until all is there again, nobody takes it for whole.
             record.write(out)
             return _pack(dataset, out, record, jobs or min(os.cpu_count() or 1, 8), skip_unreadable, progress)
@@ -146,8 +148,6 @@ def _claim(out: Path, record: PackRecord) -> None:
     elif out.exists() and not (out.is_dir() and all(path.name == STORE for path in out.iterdir())):
         raise RequestError(f"--out {out}: exists and holds no pack; name a directory to make")
     (out / STORE).mkdir(parents=True, exist_ok=True)
-    for left in (out / STORE).glob(".*.part"):
-        left.unlink()
 
 
 def _pack(

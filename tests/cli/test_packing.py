@@ -5,6 +5,8 @@ import shutil
 import sys
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from lowshot import cli
 
@@ -41,16 +43,16 @@ def test_the_three_commands_work_on_a_pack_as_on_files(lowshot, sets, world):
     assert lowshot("data", "check", "packed")[:2] == (0, "packed: the pack is whole: 76 voices, 152 faces\n")
     shas = [lowshot("data", "describe", data)[1].partition("sha ")[2][:16] for data in (world, "packed")]
     assert shas[0] == shas[1]
-    figures = []
-    for data in (world, "packed"):
-        assert lowshot("pretrain", "--method", "cid", "--set", "train.epochs=1", *sets, "--data", data)[0] == 0
-        assert lowshot("finetune", "--labels", 0.5)[0] == 0
-        common = ("--set", "evaluate.replicates=100", "--protocol", "verification", "--json")
-        rows = json.loads(lowshot("evaluate", *common)[1])
-        figures.append([(row["method"], row["value"]) for row in rows])
+    for data, run in ((world, "files"), ("packed", "pack")):
+        train = ("pretrain", "--method", "cid", "--set", "train.epochs=1", *sets, "--data", data, "--out", run)
+        assert lowshot(*train)[0] == 0
+    files, pack = (load_file(f"{run}/model.safetensors") for run in ("files", "pack"))
+    assert all(torch.equal(files[name], pack[name]) for name in files)
+    assert lowshot("finetune", "--from", "pack", "--labels", 0.5, "--out", "tuned")[0] == 0
+    measured = ("--protocol", "verification", "--set", "evaluate.replicates=100", "--json")
+    rows = json.loads(lowshot("evaluate", "--model", "tuned", *measured)[1])
     # The oracle's among them: the pack brings the world's truth along.
-    assert {method for method, _ in figures[0]} == {"cid", "chance", "oracle"}
-    assert figures[0] == figures[1]
+    assert {row["method"] for row in rows} == {"cid", "chance", "oracle"}
 
 
 def test_every_unreadable_file_is_named_and_skipped_when_told(lowshot, sets, world, tmp_path):

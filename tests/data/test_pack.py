@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from filelock import FileLock
 
 from lowshot.config import Config
 from lowshot.data import packing
@@ -218,6 +219,12 @@ def test_what_is_no_pack_is_not_written_to(world, pack, config, tmp_path):
         packed(world, tmp_path / "precious", config)
     with pytest.raises(RequestError, match="holds a pack; only media files are packed"):
         packed(pack, tmp_path / "again", config)
+    half = pack / STORE / ".voice-0000.bin.x.part"
+    half.touch()
+    with FileLock(pack / STORE / ".lock"), pytest.raises(RequestError, match="another process is packing into it"):
+        packed(world, pack, config)
+    assert half.exists()
+    half.unlink()
     other = shutil.copytree(world, tmp_path / "other")
     with (other / "manifest.csv").open("a") as file:
         file.write("wav/x.wav,voice,x,,,,,\n")
