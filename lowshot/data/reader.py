@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
@@ -16,6 +17,26 @@ from lowshot.settings import FaceConfig, VoiceConfig
 CACHE_BYTES = 4 << 30
 
 T = TypeVar("T")
+
+
+class Decoder:
+    """Media files as readers give them and packs keep them.
+
+    Args:
+        voice, face: how they are decoded.
+    """
+
+    def __init__(self, voice: VoiceConfig, face: FaceConfig) -> None:
+        self.face_config = face
+        self.log_mel = LogMel(voice)
+
+    def voice(self, path: Path) -> tuple[np.ndarray, float]:
+        """Spectrogram [mel_bands, frames] of a file, and what it is padded with, as `LogMel` gives them."""
+        return self.log_mel(read_waveform(path))
+
+    def face(self, path: Path, content: bytes | None = None) -> np.ndarray:
+        """Image of a file, or of its bytes where they are at hand, as `read_face` gives it."""
+        return read_face(path, self.face_config, content)
 
 
 class MediaReader:
@@ -38,7 +59,7 @@ class MediaReader:
         self.voice_config = voice
         self.face_config = face
         self.pack = Pack(dataset.root, dataset.manifest, voice, face) if dataset.has_pack else None
-        self.log_mel = LogMel(voice)
+        self.decoder = Decoder(voice, face)
         self.cache_bytes = cache_bytes
         self._kept = 0
         self._voices: dict[int, tuple[np.ndarray, float]] = {}
@@ -49,9 +70,12 @@ class MediaReader:
     def __reduce__(self) -> tuple[type["MediaReader"], tuple[Dataset, VoiceConfig, FaceConfig, int]]:
         return type(self), (self.dataset, self.voice_config, self.face_config, self.cache_bytes)
 
-    def fresh(self, cache_bytes: int) -> "MediaReader":
-        """Another reader of the same media, as a process of its own needs it, with nothing decoded yet."""
-        return MediaReader(self.dataset, self.voice_config, self.face_config, cache_bytes)
+    def for_worker(self, workers: int) -> "MediaReader":
+        """Another reader of the same media, for one of several worker processes.
+
+        It has threads and locks of its own, nothing decoded yet, and its share of the memory for media.
+        """
+        return MediaReader(self.dataset, self.voice_config, self.face_config, self.cache_bytes // workers)
 
     def voice(self, index: int) -> tuple[np.ndarray, float]:
         """Spectrogram [mel_bands, frames] of voice `index`, and what it is padded with, as `LogMel` gives them."""
@@ -59,7 +83,7 @@ class MediaReader:
             return self.pack.voice(index)
         found = self._voices.get(index)
         if found is None:
-            found = self.log_mel(read_waveform(self.dataset.path("voice", index)))
+            found = self.decoder.voice(self.dataset.path("voice", index))
             self._keep(self._voices, index, found, found[0].nbytes)
         return found
 
@@ -70,7 +94,7 @@ class MediaReader:
         found = self._faces.get(index)
         if found is None:
             content = self.pack.face_file(index) if self.pack else None
-            found = read_face(self.dataset.path("face", index), self.face_config, content)
+            found = self.decoder.face(self.dataset.path("face", index), content)
             self._keep(self._faces, index, found, found.nbytes)
         return found
 

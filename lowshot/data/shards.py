@@ -10,12 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from lowshot.data.face import read_face
 from lowshot.data.pack import PackRecord, file_sha256
-from lowshot.data.voice import LogMel, read_waveform
+from lowshot.data.reader import Decoder
 from lowshot.errors import RequestError
 from lowshot.files import atomic_path, write_text
-from lowshot.settings import VoiceConfig
+from lowshot.settings import FaceConfig, VoiceConfig
 from lowshot.workers import begin_worker
 
 
@@ -107,19 +106,19 @@ def _decoded(task: ShardTask, path: Path) -> tuple[np.ndarray, float]:
     """The items of a row as they are stored, and of a voice what it is padded with."""
     record = task.record
     if task.modality == "voice":
-        log_mel, silence = _log_mel(record.voice)(read_waveform(path))
+        log_mel, silence = _decoder(record.voice, record.face).voice(path)
         return log_mel.astype(record.voice_type, copy=False).ravel(order=record.voice_order), silence
     if record.faces == "pixels":
-        return read_face(path, record.face), 0.0
+        return _decoder(record.voice, record.face).face(path), 0.0
     try:
         content = path.read_bytes()
     except OSError as error:
         raise RequestError(f"{path}: cannot be read ({error.strerror})") from error
     # Only to see that it is an image.
-    read_face(path, record.face, content)
+    _decoder(record.voice, record.face).face(path, content)
     return np.frombuffer(content, np.uint8), 0.0
 
 
 @lru_cache(maxsize=1)
-def _log_mel(voice: VoiceConfig) -> LogMel:
-    return LogMel(voice)
+def _decoder(voice: VoiceConfig, face: FaceConfig) -> Decoder:
+    return Decoder(voice, face)

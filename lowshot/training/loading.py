@@ -82,8 +82,7 @@ _own: list[PairBatches] = []
 
 def _begin(batches: PairBatches, workers: int) -> None:
     begin_worker()
-    # The threads and locks of another process's reader are of no use here; the memory for media is shared out.
-    batches.reader = batches.reader.fresh(batches.reader.cache_bytes // workers)
+    batches.reader = batches.reader.for_worker(workers)
     _own[:] = [batches]
 
 
