@@ -93,6 +93,10 @@ class TrainConfig(Section):
     )
     compile: bool = Field(False, description="torch.compile the towers: a minute at the start, faster steps after.")
     threads: int = Field(0, ge=0, description="CPU threads; 0 leaves it to torch.")
+    workers: int = Field(0, ge=0, description="Processes that make batches; with 0 a thread does.")
+    worker_start: Literal["auto", "fork", "spawn"] = Field(
+        "auto", description="How these processes start; auto is the operating system's usual way."
+    )
 
 
 class CidConfig(Section):

@@ -7,6 +7,7 @@ import click
 from lowshot.cli import data_import
 from lowshot.cli.data_check import check
 from lowshot.cli.options import open_dataset
+from lowshot.cli.packing import pack
 
 
 @click.group("data")
@@ -16,6 +17,7 @@ def command() -> None:
 
 command.add_command(check)
 command.add_command(data_import.command)
+command.add_command(pack)
 
 
 @command.command("synth")

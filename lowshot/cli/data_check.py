@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lowshot.cli.options import open_dataset
+from lowshot.cli.packing import check_pack
 from lowshot.errors import RequestError
 
 if TYPE_CHECKING:
@@ -40,8 +41,14 @@ def check(source: str, out: Path | None, write_clean: Path | None, as_json: bool
 
     from lowshot.data.check import run
     from lowshot.data.check.uses import uses_of
+    from lowshot.data.pack import PACK
 
     manifest = _manifest(source)
+    if (manifest.parent / PACK).is_file():
+        _check_pack(
+            source, [name for name, given in (("--out", out), ("--write-clean", write_clean)) if given], as_json
+        )
+        return
     with tqdm(desc="check", unit="file", disable=None) as bar:
 
         def advance(done: int, total: int) -> None:
@@ -63,6 +70,29 @@ def check(source: str, out: Path | None, write_clean: Path | None, as_json: bool
             f"{manifest}: {total} {'fault stands' if total == 1 else 'faults stand'} in the way ({counts}); "
             "mend them, or leave those rows out with --write-clean"
         )
+
+
+def _check_pack(source: str, not_for_packs: list[str], as_json: bool) -> None:
+    """Compare a pack with its hashes: its media were opened when it was made.
+
+    Raises:
+        RequestError: files are damaged, or an option asks for what only media can give.
+    """
+    from dataclasses import asdict
+
+    from lowshot.data.check.uses import uses_of
+
+    if not_for_packs:
+        raise RequestError(f"{not_for_packs[0]}: {source} is a pack; check the dataset that it was made of")
+    dataset = open_dataset(source)
+    whole = check_pack(dataset)
+    uses = uses_of(dataset.manifest)
+    if as_json:
+        click.echo(
+            json.dumps({"manifest": str(dataset.manifest_path), "faults": {}, "good_for": asdict(uses)}, indent=2)
+        )
+    else:
+        click.echo("\n".join([whole, *_good_for(uses, "")]))
 
 
 def _manifest(source: str) -> Path:

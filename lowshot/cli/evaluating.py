@@ -99,7 +99,7 @@ def _trials(dataset: Dataset, config: Config, asked: Asked) -> TrialSet:
             asked.lists,
             meta=find_meta(asked.meta, dataset),
             skip_missing=asked.skip_missing,
-            on_disk=not dataset.has_features,
+            on_disk=not dataset.has_features and not dataset.has_pack,
             seed=seed,
             replicates=replicates,
         )

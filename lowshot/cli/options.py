@@ -23,6 +23,15 @@ def config_options(command: F) -> F:
             "--data",
             help="A directory, a manifest, or synth:tiny|demo|bench.  [default: the adapted run's, or the preset's]",
         ),
+        settings_options,
+    ):
+        command = option(command)
+    return command
+
+
+def settings_options(command: F) -> F:
+    """--preset, --config, --set: those layers of a configuration that hold any setting."""
+    for option in (
         click.option(
             "--set", "sets", multiple=True, metavar="KEY=VALUE", help="Change one setting, as in train.epochs=20."
         ),

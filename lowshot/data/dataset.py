@@ -10,6 +10,7 @@ import pandas as pd
 
 from lowshot.data.features import FEATURES, map_features, write_blocks
 from lowshot.data.manifest import MODALITIES, read_manifest, write_manifest
+from lowshot.data.pack import PACK, open_record
 from lowshot.data.synthetic.oracle import LATENTS_FILE
 from lowshot.data.synthetic.world import SIZES
 from lowshot.errors import RequestError
@@ -53,6 +54,8 @@ class Dataset:
             return cls._open_world(str(source), progress)
         path = Path(source)
         if path.is_dir():
+            if (path / PACK).is_file():
+                open_record(path)
             return cls(path, path / "manifest.csv", path.resolve().name)
         if path.is_file():
             return cls(path.parent, path, path.stem)
@@ -80,6 +83,11 @@ class Dataset:
     def has_features(self) -> bool:
         """Whether the rows are vectors in features.safetensors rather than media files."""
         return (self.root / FEATURES).is_file()
+
+    @property
+    def has_pack(self) -> bool:
+        """Whether the rows are decoded media in a pack rather than media files."""
+        return (self.root / PACK).is_file()
 
     @cached_property
     def features(self) -> dict[str, np.ndarray]:
@@ -124,6 +132,9 @@ class Dataset:
         itself: its configuration, the version of its renderer, and its truth. It does not cover media files: reading
         or even counting the bytes of millions of them would cost more than most runs. Media that are changed under
         the same names leave it as it is; give such a dataset a manifest of its own.
+
+        A pack of all rows has the hash of the dataset it was made of, for it gives the same batches: a run begun on one
+        goes on with the other. A pack that leaves rows out has another manifest, and so another hash.
         """
         digest = hashlib.sha256(self.manifest_path.read_bytes())
         for name in (FEATURES, *WORLD_FILES):
@@ -149,11 +160,13 @@ class Dataset:
         }
 
     def check_files(self, modality: str, indices: np.ndarray) -> None:
-        """Refuse rows whose files are missing, all at once, before any time is spent.
+        """Refuse rows whose files are missing, all at once, before any time is spent. A pack has all of its rows.
 
         Raises:
             RequestError: names the number of missing files and the first few.
         """
+        if self.has_pack:
+            return
         missing = [path for index in indices if not (path := self.path(modality, int(index))).is_file()]
         if missing:
             shown = ", ".join(str(path) for path in missing[:3])
@@ -164,7 +177,7 @@ class Dataset:
 
     def _rows(self, modality: str) -> pd.DataFrame:
         rows = self.manifest[self.manifest["modality"] == modality]
-        if not self.has_features:
+        if not self.has_features and not self.has_pack:
             for line, path in zip(rows.index, rows["path"], strict=True):
                 if not path or leaves_root(path):
                     raise RequestError(

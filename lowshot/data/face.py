@@ -1,5 +1,6 @@
 """A face image as a square of bytes."""
 
+import io
 import logging
 import warnings
 from functools import cache
@@ -27,7 +28,7 @@ def stored_size(config: FaceConfig) -> int:
     return config.size if config.front_end == "released" else round(config.size * MARGIN)
 
 
-def read_face(path: Path, config: FaceConfig) -> np.ndarray:
+def read_face(path: Path, config: FaceConfig, content: bytes | None = None) -> np.ndarray:
     """Read an image as a square.
 
     Args:
@@ -35,6 +36,7 @@ def read_face(path: Path, config: FaceConfig) -> np.ndarray:
             to upright RGB. What is transparent lies on black. Of several frames it is the first.
         config: side of the square that the tower sees, and the front end. `centred`: the image's largest centred
             square, margin included. `released`: all of the image, squeezed to the square that the tower sees.
+        content: the file's bytes where they are at hand; then the path is a name.
 
     Returns:
         uint8 [3, stored_size(config), stored_size(config)].
@@ -51,11 +53,12 @@ def read_face(path: Path, config: FaceConfig) -> np.ndarray:
     side = stored_size(config)
     _hush()
     try:
-        if not path.is_file():
-            raise ValueError("it is a folder" if path.is_dir() else "no such file")
-        if not path.stat().st_size:
-            raise ValueError("the file is empty")
-        with Image.open(path, formats=_formats()) as image:
+        if content is None:
+            if not path.is_file():
+                raise ValueError("it is a folder" if path.is_dir() else "no such file")
+            if not path.stat().st_size:
+                raise ValueError("the file is empty")
+        with Image.open(path if content is None else io.BytesIO(content), formats=_formats()) as image:
             if image.width * image.height > MOST_PIXELS:
                 raise ValueError(f"{image.width} x {image.height} pixels are more than any face needs; scale it down")
             upright = _rgb(ImageOps.exif_transpose(image))

@@ -28,6 +28,8 @@ RELEASED_FLOOR = 1e-10
 RELEASED_RANGE = 80.0
 # A clip that is nothing but silence has no spread to divide by.
 _LEAST_SPREAD = 1e-3
+# Values that torch sums in one thread at most.
+_ONE_THREAD = 2**15
 
 
 def read_waveform(path: Path, start_s: float = 0.0, seconds: float | None = None) -> np.ndarray:
@@ -174,10 +176,9 @@ class LogMel:
         if self.normalise:
             values, silence = _normalised(log_power.numpy(), floor)
             return values.astype(np.float16), silence
-        mean = log_power.mean()
+        mean = _mean(log_power)
         centred = (log_power - mean) / LOG_POWER_SCALE
-        silence = (floor - mean) / LOG_POWER_SCALE
-        return centred.numpy().astype(np.float16), float(silence)
+        return centred.numpy().astype(np.float16), float((floor - mean) / LOG_POWER_SCALE)
 
     def _released(self, waveform: np.ndarray) -> tuple[np.ndarray, float]:
         # torch mirrors no clip shorter than what it adds; NumPy goes back and forth.
@@ -221,6 +222,14 @@ def slaney_filters(transform: int, bands: int) -> np.ndarray:
     hertz = np.arange(transform // 2 + 1) * SAMPLE_RATE / transform
     triangles = np.minimum((hertz - low) / (peak - low), (high - hertz) / (high - peak))
     return np.maximum(triangles, 0) * 2 / (high - low)
+
+
+def _mean(values: torch.Tensor) -> torch.Tensor:
+    """Mean of all values, the same bits whatever number of threads torch computes with."""
+    # From here on torch adds in several threads, and so in another order.
+    if values.numel() < _ONE_THREAD:
+        return values.mean()
+    return torch.from_numpy(values.numpy().mean(dtype=np.float64, keepdims=True)).float()
 
 
 def pad_to(log_mel: np.ndarray, frames: int, silence: float) -> np.ndarray:

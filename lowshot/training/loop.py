@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from lowshot.training.checkpoint import load_checkpoint, save_checkpoint
 from lowshot.training.choice import CHECKPOINT, changed_settings, choose_run
 from lowshot.training.distributed import ALONE, World
 from lowshot.training.interrupt import stop_on_signal
+from lowshot.training.loading import batches_ahead
 from lowshot.training.metrics_log import MetricsLog
 from lowshot.training.precision import autocast
 from lowshot.training.progress import Progress
@@ -150,15 +150,13 @@ class Pretraining:
             if self.world.leads:
                 log = MetricsLog(run / "metrics.csv", self._log_size)
         saved = time.monotonic()
-        with stop_on_signal() as stop, ThreadPoolExecutor(max_workers=1) as loader:
-            coming: Future[Batch] = loader.submit(self.batches.batch, self.step)
+        steps = range(self.step, self.total_steps)
+        with stop_on_signal() as stop, batches_ahead(self.batches, steps, self.config.train) as coming:
             try:
                 while self.step < self.total_steps:
                     started = time.monotonic()
                     with self.world.together():
-                        batch = coming.result()
-                    if self.step + 1 < self.total_steps:
-                        coming = loader.submit(self.batches.batch, self.step + 1)
+                        batch = next(coming)
                     self._train_step(batch.to(self.device), run, log)
                     self.seconds += time.monotonic() - started
                     if on_step:

@@ -68,7 +68,7 @@ class FrontalFaces:
 
         self.name = f"opencv {_CASCADE}"
         self._cv2 = cv2
-        self._cascade = cv2.CascadeClassifier(str(Path(cv2.data.haarcascades) / _CASCADE))
+        self._cascade = cv2.CascadeClassifier(str(Path(cv2.__file__).parent / "data" / _CASCADE))
 
     def __call__(self, grey: np.ndarray, smallest: int) -> list[Box]:
         scale = min(1.0, _SHOWN_SIDE / smallest)
