@@ -1,5 +1,6 @@
 """The one table: which voice clips and face images belong to which video, whose they are, and how they are split."""
 
+import csv
 from pathlib import Path
 
 import pandas as pd
@@ -69,8 +70,11 @@ def check_manifest(table: pd.DataFrame, name: str | Path = "manifest.csv") -> No
 def write_manifest(table: pd.DataFrame, path: Path) -> None:
     """Check `table` and write it to `path` as CSV, atomically."""
     check_manifest(table, path)
+    # pandas leaves a bare carriage return unquoted, and readers take it for the end of a line.
+    bare = any(table[column].astype(str).str.contains("\r", regex=False).any() for column in table.columns)
     with atomic_path(path) as temporary:
-        table.to_csv(temporary, index=False, lineterminator="\n")
+        quoting = csv.QUOTE_ALL if bare else csv.QUOTE_MINIMAL
+        table.to_csv(temporary, index=False, lineterminator="\n", quoting=quoting)
 
 
 def _row(mask: pd.Series) -> int:
