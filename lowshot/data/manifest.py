@@ -102,7 +102,9 @@ def _check_splits(table: pd.DataFrame, name: str | Path) -> None:
     # Rows without a split may be other clips of a training identity: that is how seen-heard clips are kept. A file is
     # another matter: the one that is trained on is not an unheard clip as well.
     split = table[table["split"] != ""]
-    for column, rows in (("identity", split), ("video", split), ("path", table)):
+    # Of a million paths, hardly any stands twice.
+    repeated = table[table["path"].duplicated(keep=False)]
+    for column, rows in (("identity", split), ("video", split), ("path", repeated)):
         places = rows.loc[rows[column] != "", [column, "split"]].drop_duplicates()
         shared = places[column].duplicated()
         if shared.any():
