@@ -4,8 +4,11 @@ import os
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 from click.testing import CliRunner
+from PIL import Image
 
 from lowshot.cli import app
 from lowshot.data.dataset import Dataset
@@ -142,3 +145,24 @@ def test_trust_is_given_once(tmp_path: Path) -> None:
     path.write_text(path.read_text().replace("../a.wav", ""))
     result = CliRunner().invoke(app, [*describe, "--trust-paths"])
     assert "path '' must name a file" in str(result.exception)
+
+
+def test_a_check_looks_at_media_elsewhere_once_they_are_trusted(tmp_path: Path) -> None:
+    root = grow(tmp_path / "disk/d", [])
+    (root / "ann/one").mkdir(parents=True)
+    soundfile.write(root / "ann/one/a.wav", np.random.default_rng(0).uniform(-0.5, 0.5, 40_000), 16_000)
+    for number in (1, 2):
+        Image.effect_noise((64, 64), 20 * number).save(root / f"ann/one/{number}.png")
+    out = tmp_path / "home/manifest.csv"
+    (tmp_path / "home").mkdir()
+    imported("folder", root, out=out)
+    assert CliRunner().invoke(app, ["data", "check", str(out)]).exit_code == 0
+    (root / "ann/one/2.png").write_text("no image")
+    clean = out.with_name("clean.csv")
+    assert CliRunner().invoke(app, ["data", "check", str(out), "--write-clean", str(clean)]).exit_code == 0
+    assert len(Dataset.open(clean).faces) == 1
+    out.write_text(out.read_text() + "\n")
+    check = CliRunner().invoke(app, ["data", "check", str(out)])
+    assert "3 path" in str(check.exception)
+    check = CliRunner().invoke(app, ["data", "check", str(out), "--trust-paths"])
+    assert "1 unreadable" in str(check.exception)
