@@ -17,7 +17,7 @@ VERBS = {
     "evaluate": "Score a model by verification, matching and retrieval.",
     "compare": "Hold methods against each other at several shares of labels, over seeds.",
     "report": "Make plots and one page from results.",
-    "data": "Make, check and describe datasets.",
+    "data": "Make, import, check and describe datasets.",
     "protocols": "List and show protocols; write and audit trial lists.",
     "models": "Show what a weights file holds; convert released checkpoints.",
     "doctor": "Say what this machine has, and what would stop a run.",

@@ -6,13 +6,13 @@ import click
 
 from lowshot.cli import data_import
 from lowshot.cli.data_check import check
-from lowshot.cli.options import open_dataset
+from lowshot.cli.options import open_dataset, trust_option
 from lowshot.cli.packing import pack
 
 
 @click.group("data")
 def command() -> None:
-    """Make, check and describe datasets."""
+    """Make, import, check and describe datasets."""
 
 
 command.add_command(check)
@@ -53,6 +53,7 @@ def synth(size: str, seed: int, out: Path | None) -> None:
 
 @command.command("describe")
 @click.argument("source")
+@trust_option
 def describe(source: str) -> None:
     """Count videos, identities, voices and faces of the dataset SOURCE by split."""
     dataset = open_dataset(source)

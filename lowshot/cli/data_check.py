@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lowshot.cli.options import open_dataset
+from lowshot.cli.options import note_trust, open_dataset, trust_option
 from lowshot.cli.packing import check_pack
 from lowshot.errors import RequestError
 
@@ -23,6 +23,7 @@ _STRATA = {"gender": "G", "nationality": "N", "age": "A"}
 
 @click.command("check")
 @click.argument("source")
+@trust_option
 @click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="CSV to write with every problem found.")
 @click.option(
     "--write-clean",
@@ -99,6 +100,7 @@ def _manifest(source: str) -> Path:
     """The table of a dataset, which may break every rule: an embedded world's is rendered where it is not yet."""
     if source.startswith("synth:"):
         return open_dataset(source).manifest_path
+    note_trust(source)
     return Path(source) / "manifest.csv" if Path(source).is_dir() else Path(source)
 
 

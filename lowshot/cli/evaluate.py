@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lowshot.cli.options import open_dataset, resolve_config
+from lowshot.cli.options import open_dataset, resolve_config, trust_option
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,6 +28,7 @@ PROTOCOLS = ("verification", "matching", "retrieval")
     metavar="FILE|DIR",
     help="Measure score tables alone, without dataset or model; may be repeated.",
 )
+@trust_option
 @click.option("--data", help="The dataset to measure on.  [default: the one of the model's run]")
 @click.option("--split", type=click.Choice(["test", "val"]), default="test", show_default=True)
 @click.option(

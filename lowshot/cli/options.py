@@ -15,6 +15,24 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 
+_TRUST = "lowshot.trust_paths"
+
+
+def _keep_trust(context: click.Context, _: click.Parameter, given: bool) -> None:
+    if given:
+        context.meta[_TRUST] = True
+
+
+# The value goes by the context to `open_dataset`, past commands that have no use for it.
+trust_option = click.option(
+    "--trust-paths",
+    is_flag=True,
+    expose_value=False,
+    callback=_keep_trust,
+    help="Let the manifest name files outside its folder, from now on, as long as it stays as it is.",
+)
+
+
 def config_options(command: F) -> F:
     """--preset, --config, --set, --data, --seed: the layers of a configuration."""
     for option in (
@@ -23,6 +41,7 @@ def config_options(command: F) -> F:
             "--data",
             help="A directory, a manifest, or synth:tiny|demo|bench.  [default: the adapted run's, or the preset's]",
         ),
+        trust_option,
         settings_options,
     ):
         command = option(command)
@@ -109,6 +128,7 @@ def open_dataset(source: str) -> "Dataset":
     """Open a dataset, with a progress bar while an embedded world is rendered."""
     from lowshot.data.dataset import Dataset
 
+    note_trust(source)
     bar: tqdm | None = None
 
     def advance(done: int, total: int) -> None:
@@ -121,3 +141,14 @@ def open_dataset(source: str) -> "Dataset":
     finally:
         if bar is not None:
             bar.close()
+
+
+def note_trust(source: str) -> None:
+    """Trust the manifest of a dataset if --trust-paths was given."""
+    from lowshot.data.trust import trust
+
+    context = click.get_current_context(silent=True)
+    manifest = Path(source) / "manifest.csv" if Path(source).is_dir() else Path(source)
+    # Where there is none, opening the dataset says so.
+    if context is not None and context.meta.get(_TRUST) and manifest.is_file():
+        trust(manifest)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lowshot.cli.options import open_dataset, resolve_config, settings_options
+from lowshot.cli.options import open_dataset, resolve_config, settings_options, trust_option
 
 if TYPE_CHECKING:
     from lowshot.data.dataset import Dataset
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 @click.command("pack")
 @click.argument("source")
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR", required=True, help="Directory to make.")
+@trust_option
 @settings_options
 @click.option(
     "--faces",

@@ -13,6 +13,7 @@ from lowshot.data.manifest import MODALITIES, read_manifest, write_manifest
 from lowshot.data.pack import PACK, open_record
 from lowshot.data.synthetic.oracle import LATENTS_FILE
 from lowshot.data.synthetic.world import SIZES
+from lowshot.data.trust import is_trusted
 from lowshot.errors import RequestError
 
 _CHECKED_ROWS = 2**14
@@ -167,7 +168,8 @@ class Dataset:
         """
         if self.has_pack:
             return
-        missing = [path for index in indices if not (path := self.path(modality, int(index))).is_file()]
+        paths = self.rows(modality)["path"].to_numpy()[indices]
+        missing = [path for path in (self.root / relative for relative in paths) if not path.is_file()]
         if missing:
             shown = ", ".join(str(path) for path in missing[:3])
             raise RequestError(
@@ -178,13 +180,23 @@ class Dataset:
     def _rows(self, modality: str) -> pd.DataFrame:
         rows = self.manifest[self.manifest["modality"] == modality]
         if not self.has_features and not self.has_pack:
-            for line, path in zip(rows.index, rows["path"], strict=True):
-                if not path or leaves_root(path):
-                    raise RequestError(
-                        f"{self.manifest_path}, row {line + 2}: path '{path}' "
-                        "must name a file below the manifest's folder"
-                    )
+            self._refuse_paths(rows["path"])
         return rows.reset_index(drop=True)
+
+    def _refuse_paths(self, paths: "pd.Series[str]") -> None:
+        # What a manifest names is read; one that somebody else made should not reach into other folders.
+        trusted: bool | None = None
+        for line, path in zip(paths.index, paths.tolist(), strict=True):
+            if path and not leaves_root(path):
+                continue
+            if path and trusted is None:
+                trusted = is_trusted(self.manifest_path)
+            if not path or not trusted:
+                hint = "; if you trust whoever made this manifest, add --trust-paths once" if path else ""
+                raise RequestError(
+                    f"{self.manifest_path}, row {line + 2}: path '{path}' "
+                    f"must name a file below the manifest's folder{hint}"
+                )
 
 
 def leaves_root(path: str) -> bool:

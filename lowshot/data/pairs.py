@@ -65,7 +65,8 @@ def videos_of(dataset: Dataset, split: str) -> Videos:
         )
     voices = [rows["voice"][grouped["voice"][name]] for name in names]
     faces = [rows["face"][grouped["face"][name]] for name in names]
-    identities = [str(dataset.voices["identity"].iloc[indices[0]]) for indices in voices]
+    known = dataset.voices["identity"].to_numpy()
+    identities = [str(known[indices[0]]) for indices in voices]
     return Videos([str(name) for name in names], identities, voices, faces)
 
 

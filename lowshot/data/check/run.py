@@ -18,6 +18,7 @@ from lowshot.data.check.table import check_rows, names_no_file, read_table
 from lowshot.data.check.vectors import check_vectors
 from lowshot.data.features import FEATURES, map_features, write_blocks
 from lowshot.data.manifest import MODALITIES, write_manifest
+from lowshot.data.trust import is_trusted, trust
 from lowshot.errors import RequestError
 
 Progress = Callable[[int, int], None]
@@ -90,21 +91,24 @@ def check_dataset(manifest: Path, progress: Progress = lambda done, total: None)
     table, problems = read_table(manifest)
     root = manifest.parent
     has_features = (root / FEATURES).is_file()
+    trusted = is_trusted(manifest)
     if not any(problem.kind == "column" for problem in problems):
-        problems += check_rows(table, with_paths=not has_features)
+        problems += check_rows(table, with_paths=not has_features, trusted=trusted)
     if has_features:
         found, digests = check_vectors(root, table, progress)
         looked_at = int(table["modality"].isin(MODALITIES).sum())
     else:
-        found, digests, looked_at = _check_files(root, table, progress)
+        found, digests, looked_at = _check_files(root, table, trusted, progress)
     problems += found + check_duplicates(table, digests)
     return Checked(manifest, table, problems, looked_at, has_features)
 
 
-def _check_files(root: Path, table: pd.DataFrame, progress: Progress) -> tuple[list[Problem], dict[int, bytes], int]:
+def _check_files(
+    root: Path, table: pd.DataFrame, trusted: bool, progress: Progress
+) -> tuple[list[Problem], dict[int, bytes], int]:
     """Open each file once, however many rows name it; gives problems, the rows' hashes, and how many files."""
     inside = table["modality"].isin(MODALITIES).to_numpy() & np.array(
-        [not names_no_file(path) for path in table["path"]], dtype=bool
+        [not names_no_file(path, trusted) for path in table["path"]], dtype=bool
     )
     rows = table.loc[inside, ["path", "modality"]]
     files = rows.drop_duplicates()
@@ -148,6 +152,8 @@ def write_clean(checked: Checked, out: Path) -> None:
                 f"--write-clean {out}: paths are relative to the manifest; name a file in {checked.manifest.parent}"
             )
         write_manifest(left, out)
+        if is_trusted(checked.manifest):
+            trust(out)
         return
     unfit = [problem for problem in checked.problems if problem.path == FEATURES]
     if unfit:

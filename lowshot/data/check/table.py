@@ -80,12 +80,13 @@ def _readable(cell: str) -> str:
     return cell.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
-def check_rows(table: pd.DataFrame, with_paths: bool) -> list[Problem]:
+def check_rows(table: pd.DataFrame, with_paths: bool, trusted: bool = False) -> list[Problem]:
     """Everything in a table that breaks a rule of manifests, and what of it is worth knowing.
 
     Args:
         table: as `read_table` gives it.
         with_paths: whether each row must name a file; features need none.
+        trusted: whether files may lie outside the manifest's folder.
     """
     if table.empty:
         return [Problem("no-rows", "a manifest has one row per voice clip or face image")]
@@ -101,7 +102,7 @@ def check_rows(table: pd.DataFrame, with_paths: bool) -> list[Problem]:
         problems += [
             Problem("path", "must name a file below the manifest's folder", (row,), path)
             for row, path in zip(table.index.tolist(), table["path"], strict=True)
-            if names_no_file(path)
+            if names_no_file(path, trusted)
         ]
     known = table[table["split"].isin(SPLITS)]
     problems += _several_identities(table)
@@ -116,9 +117,9 @@ def check_rows(table: pd.DataFrame, with_paths: bool) -> list[Problem]:
     return problems
 
 
-def names_no_file(path: str) -> bool:
-    """Whether a path of a manifest is empty or leads out of the manifest's folder."""
-    return not path or leaves_root(path)
+def names_no_file(path: str, trusted: bool = False) -> bool:
+    """Whether a path of a manifest is empty or, of one that is not trusted, leads out of the manifest's folder."""
+    return not path or (not trusted and leaves_root(path))
 
 
 def held_out_part(rows: pd.DataFrame) -> str:

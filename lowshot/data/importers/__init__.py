@@ -1,1 +1,1 @@
-"""Manifests made of data as they lie on disk."""
+"""Manifests from media as they lie on disk: one file per layout."""
