@@ -9,6 +9,7 @@ import numpy as np
 
 from lowshot.data.dataset import Dataset
 from lowshot.data.face import read_face
+from lowshot.data.media_inputs import MediaInputs
 from lowshot.data.voice import LogMel, read_waveform
 from lowshot.settings import FaceConfig, VoiceConfig
 
@@ -17,7 +18,7 @@ CACHE_BYTES = 4 << 30
 T = TypeVar("T")
 
 
-class MediaReader:
+class MediaReader(MediaInputs):
     """Reads and decodes the media of a dataset; what was decoded stays in memory up to a limit.
 
     What comes back for a number never depends on the cache. Safe to use from several threads.

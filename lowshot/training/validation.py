@@ -3,18 +3,18 @@
 import numpy as np
 
 from lowshot.data.pairs import Videos
-from lowshot.data.reader import MediaReader
+from lowshot.data.reading import Reader
 from lowshot.evaluation.embed import embed
 from lowshot.metrics.verification import auc
 from lowshot.models.two_tower import TwoTower
 
 
-def validation_auc(model: TwoTower, reader: MediaReader, videos: Videos) -> float:
+def validation_auc(model: TwoTower, reader: Reader, videos: Videos) -> float:
     """AUC over all voice-face pairs of different videos, one voice and one face a video.
 
     Args:
         model: left as it is.
-        reader: decoded media.
+        reader: of the dataset.
         videos: validation videos with known identities; those without one are left out.
 
     Returns:
