@@ -20,8 +20,8 @@ FEATURES = "features.safetensors"
 
 # Numbers that are looked at at once.
 _BLOCK_ELEMENTS = 2**22
-# A spread below this share of the mean is what rounding leaves of a constant column; float32 has a part in 2**24.
-_CONSTANT = 1e-6
+# A spread below this share of the mean is what rounding to float32 leaves of a constant column.
+_CONSTANT = 1e-7
 # Its inverse is a number in float32.
 _LEAST_STD = 1e-30
 
