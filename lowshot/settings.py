@@ -56,7 +56,7 @@ class AugmentConfig(Section):
 
 
 class MlpConfig(Section):
-    """Towers of vectors: hidden layers between standardisation and a linear map."""
+    """The hidden layers of towers that take vectors."""
 
     layers: int = Field(1, ge=0, le=16, description="Hidden layers; 0 leaves the linear map.")
     width: int = Field(512, ge=1, description="Units of each.")
@@ -73,7 +73,9 @@ class ModelConfig(Section):
     dim: int = Field(128, ge=2, description="Size of the embedding; the ResNets give 512 without a projection.")
 
     linear_heads: bool = Field(False, description="A linear map after each tower: what a probe trains.")
-    mlp: MlpConfig = MlpConfig()
+    mlp: MlpConfig = Field(
+        MlpConfig(), description="Towers `mlp`: hidden layers between standardisation and a linear map."
+    )
 
     @model_validator(mode="after")
     def _resnet_dim(self) -> "ModelConfig":
