@@ -48,7 +48,7 @@ def auc_of_embeddings(voice: np.ndarray, face: np.ndarray, identities: np.ndarra
 
 
 def _some_identities(identities: np.ndarray) -> np.ndarray:
-    """Which videos count, bool [n]: those of all known identities, or of as many as `MOST_VIDEOS` allows, two at least."""
+    """Which videos count, [n]: those of all known identities, or of as many as `MOST_VIDEOS` allows, two at least."""
     known = identities != ""
     if known.sum() <= MOST_VIDEOS:
         return known
