@@ -31,16 +31,16 @@ from lowshot.training.loop import pretrain
 SETTINGS = (
     "train.epochs=30",
     "train.epochs=60",
-    "augment.feature_noise=0:augment.feature_dropout=0",
-    "augment.feature_noise=0.5:augment.feature_dropout=0.3",
-    "augment.feature_noise=1:augment.feature_dropout=0.5",
-    "train.learning_rate=3e-3",
-    "train.learning_rate=3e-4",
+    "train.learning_rate=1e-3",
+    "model.mlp.dropout=0",
+    "model.mlp.dropout=0.3",
     "model.mlp.layers=0",
     "model.mlp.layers=2",
     "model.mlp.width=128",
     "model.mlp.width=1024",
-    "model.mlp.dropout=0.3",
+    "augment.feature_noise=0:augment.feature_dropout=0",
+    "augment.feature_noise=0.5:augment.feature_dropout=0.3",
+    "method.name=cid",
 )
 SPLITS = {"train": 150, "val": 40, "test": 60}
 SHARED, PRIVATE, VIDEO, MIXED = 16, 24, 32, 128

@@ -1,6 +1,7 @@
 """The whole job on a directory of vectors, as a person types it."""
 
 import json
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -8,11 +9,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from lowshot import cli
 from lowshot.data.dataset import Dataset
 from lowshot.runs import read_config
 
+PAGE = Path(__file__).parents[2] / "docs" / "features.md"
 QUICK = ("--set", "train.epochs=25", "--set", "model.mlp.width=64", "--set", "model.dim=16")
 FEW = ("--set", "evaluate.replicates=100")
 
@@ -92,6 +95,24 @@ def test_vectors_as_they_are_and_vectors_through_towers_are_two_things(lowshot, 
         lowshot("evaluate", "--model", "second", "--data", "twice"), "the embeddings that second made", "--embeddings"
     )
     assert lowshot("evaluate", "--model", "second", "--data", "made", *FEW)[0] == 0
+
+
+@pytest.mark.parametrize("block", ["numpy", "torch"])
+def test_the_page_says_how_to_make_such_a_directory(lowshot, vectors, block):
+    source = Dataset.open(vectors)
+    columns = ["video", "identity", "split"]
+    given = {f"{m}_rows": source.rows(m)[columns].itertuples(index=False) for m in ("voice", "face")}
+    given |= {modality: np.asarray(tensor, np.float64) for modality, tensor in source.features.items()}
+    first, torchs, _ = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), flags=re.DOTALL)
+    exec(first, given)
+    if block == "torch":
+        Path("vectors/features.safetensors").unlink()
+        exec(torchs, given | {m: torch.from_numpy(given[m]) for m in ("voice", "face")})
+    made = Dataset.open("vectors")
+    for modality, tensor in source.features.items():
+        np.testing.assert_array_equal(made.features[modality], tensor)
+    assert (made.manifest[columns].to_numpy() == source.manifest[columns].to_numpy()).all()
+    assert lowshot("data", "check", "vectors")[0] == 0
 
 
 def test_methods_are_compared_on_vectors(lowshot, vectors):
