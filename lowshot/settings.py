@@ -59,19 +59,37 @@ class AugmentConfig(Section):
     brightness: float = Field(0.2, ge=0, lt=1)
     contrast: float = Field(0.2, ge=0, lt=1)
     flip: bool = Field(True, description="Mirror one face in two.")
+    feature_noise: float = Field(
+        0.0, ge=0, description="Gaussian noise of vectors, in standard deviations of each column."
+    )
+    feature_dropout: float = Field(0.0, ge=0, lt=1, description="Share of a vector's columns put to their mean.")
+
+
+class MlpConfig(Section):
+    """The hidden layers of towers that take vectors."""
+
+    layers: int = Field(1, ge=0, le=16, description="Hidden layers; 0 leaves the linear map.")
+    width: int = Field(512, ge=1, description="Units of each.")
+    dropout: float = Field(0.0, ge=0, lt=1, description="Share of the units dropped in training.")
 
 
 class ModelConfig(Section):
     """The two towers."""
 
-    tower: Literal["compact", "resnet18", "resnet34"] = "compact"
+    tower: Literal["compact", "resnet18", "resnet34", "mlp"] = Field(
+        "compact",
+        description="mlp takes vectors, and is what such data get by themselves; the others take media.",
+    )
     dim: int = Field(128, ge=2, description="Size of the embedding; the ResNets give 512 without a projection.")
 
     linear_heads: bool = Field(False, description="A linear map after each tower: what a probe trains.")
+    mlp: MlpConfig = Field(
+        MlpConfig(), description="Towers `mlp`: hidden layers between standardisation and a linear map."
+    )
 
     @model_validator(mode="after")
     def _resnet_dim(self) -> "ModelConfig":
-        if self.tower != "compact" and self.dim != 512:
+        if self.tower.startswith("resnet") and self.dim != 512:
             raise ValueError(f"{self.tower} has no projection: its dim is 512, not {self.dim}")
         return self
 

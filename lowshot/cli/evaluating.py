@@ -13,7 +13,6 @@ from lowshot.adapt.start import find_start
 from lowshot.cli.options import open_dataset, resolve_config
 from lowshot.config import Config
 from lowshot.data.dataset import Dataset
-from lowshot.data.reader import MediaReader
 from lowshot.errors import RequestError
 from lowshot.evaluation.evaluate import EvaluationResult, score
 from lowshot.evaluation.list_set import read_trial_set
@@ -61,9 +60,9 @@ def evaluate_model(
     start = find_start(source, ("pretrain", "finetune", "probe"))
     config = resolve_config(None, None, sets, {"data": data}, base=start.config)
     dataset = open_dataset(config.data)
+    reader = start.open_reader(dataset)
     trials = _trials(dataset, config, asked)
     check_trial_files(trials)
-    reader = MediaReader(dataset, start.model.voice_config, start.model.face_config)
     model = start.model.to(default_device())
     facts = {"init": start.name, **start.facts}
 

@@ -1,8 +1,12 @@
 """`lowshot models`."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from lowshot.models.two_tower import TwoTower
 
 
 @click.group("models")
@@ -42,7 +46,6 @@ def show(source: str, as_json: bool) -> None:
 
     start = find_start(source, ())
     model = start.model
-    voice, face = model.voice_config, model.face_config
     parameters = {
         part: sum(weight.numel() for weight in getattr(model, part).parameters())
         for part in ("voice", "face", "voice_head", "face_head")
@@ -52,12 +55,7 @@ def show(source: str, as_json: bool) -> None:
         "tower": model.model_config.tower,
         "dim": model.model_config.dim,
         "linear_heads": model.model_config.linear_heads,
-        "voice_input": [1, voice.mel_bands, voice.frames],
-        "window_ms": voice.window_ms,
-        "hop_ms": voice.hop_ms,
-        "voice_front_end": voice.front_end,
-        "face_input": [3, face.size, face.size],
-        "face_front_end": face.front_end,
+        **_inputs(model),
         "voice_parameters": parameters["voice"],
         "face_parameters": parameters["face"],
         "parameters": sum(parameters.values()),
@@ -68,3 +66,18 @@ def show(source: str, as_json: bool) -> None:
         return
     for key, value in {**shown, **{f"facts.{key}": value for key, value in start.facts.items()}}.items():
         click.echo(f"{key:18}{f'{value:,}' if key.endswith('parameters') else value}")
+
+
+def _inputs(model: "TwoTower") -> dict[str, object]:
+    """What the towers take: the shape of a sample of either modality, and how media become it."""
+    if model.widths is not None:
+        return {"voice_input": [model.widths["voice"]], "face_input": [model.widths["face"]]}
+    voice, face = model.voice_config, model.face_config
+    return {
+        "voice_input": [1, voice.mel_bands, voice.frames],
+        "window_ms": voice.window_ms,
+        "hop_ms": voice.hop_ms,
+        "voice_front_end": voice.front_end,
+        "face_input": [3, face.size, face.size],
+        "face_front_end": face.front_end,
+    }

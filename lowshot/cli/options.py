@@ -12,6 +12,8 @@ from lowshot.config import Config, build_config, parse_set, preset_names, read_p
 if TYPE_CHECKING:
     from lowshot.data.dataset import Dataset
 
+FEATURES_PRESET = "features"
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -108,8 +110,10 @@ def resolve_config(
     Args:
         preset, config_file, sets: as `config_options` gives them.
         flags: nested settings from named flags; those that are None were not given.
-        base: what to start from; the defaults when not given.
+        base: what to start from; when not given, the defaults, and for data that are vectors the preset `features`.
     """
+    from lowshot.data.features import holds_features
+
     layers: list[Mapping[str, Any]] = [base.model_dump(mode="json")] if base else []
     if preset:
         layers.append(read_preset(preset))
@@ -118,6 +122,9 @@ def resolve_config(
     layers += [parse_set(item) for item in sets]
     layers.append({key: value for key, value in flags.items() if value is not None})
     config = build_config(layers)
+    if base is None and holds_features(config.data):
+        # Below all that a person asked for: settings of media make no sense for vectors.
+        config = build_config([read_preset(FEATURES_PRESET), *layers])
     if config.data.startswith("synth:"):
         return config
     # A run is adapted and evaluated later, perhaps from another folder.

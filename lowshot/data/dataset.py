@@ -80,6 +80,10 @@ class Dataset:
         """Where the medium `index` of `modality` lies."""
         return self.root / self.rows(modality)["path"].iloc[index]
 
+    def __getstate__(self) -> dict[str, object]:
+        """All but the vectors: a memory map would travel to another process as a copy."""
+        return {name: value for name, value in self.__dict__.items() if name != "features"}
+
     @property
     def has_features(self) -> bool:
         """Whether the rows are vectors in features.safetensors rather than media files."""
@@ -96,7 +100,7 @@ class Dataset:
 
         Raises:
             RequestError: the file is unreadable, lacks a modality, has another number of rows than the manifest, or
-                holds values that are not finite.
+                holds values that are not finite in float32.
         """
         path = self.root / FEATURES
         tensors = map_features(path)
@@ -111,7 +115,9 @@ class Dataset:
                 )
             # In parts: all rows together may be more than the memory holds.
             for start in range(0, count, _CHECKED_ROWS):
-                finite = np.isfinite(tensor[start : start + _CHECKED_ROWS]).all(axis=1)
+                block = tensor[start : start + _CHECKED_ROWS]
+                with np.errstate(over="ignore"):
+                    finite = np.isfinite(block.astype(np.float32, copy=False)).all(axis=1)
                 if not finite.all():
                     row = start + int(np.flatnonzero(~finite)[0])
                     raise RequestError(f"{path}: {modality} row {row} holds values that are not finite")
@@ -163,10 +169,12 @@ class Dataset:
     def check_files(self, modality: str, indices: np.ndarray) -> None:
         """Refuse rows whose files are missing, all at once, before any time is spent. A pack has all of its rows.
 
+        Rows of vectors have no files; all vectors are checked when they are opened.
+
         Raises:
             RequestError: names the number of missing files and the first few.
         """
-        if self.has_pack:
+        if self.has_features or self.has_pack:
             return
         paths = self.rows(modality)["path"].to_numpy()[indices]
         missing = [path for path in (self.root / relative for relative in paths) if not path.is_file()]

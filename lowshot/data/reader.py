@@ -10,6 +10,7 @@ import numpy as np
 
 from lowshot.data.dataset import Dataset
 from lowshot.data.face import read_face
+from lowshot.data.media_inputs import MediaInputs
 from lowshot.data.pack import Pack
 from lowshot.data.voice import LogMel, read_clip
 from lowshot.settings import FaceConfig, VoiceConfig
@@ -40,7 +41,7 @@ class Decoder:
         return read_face(path, self.face_config, content)
 
 
-class MediaReader:
+class MediaReader(MediaInputs):
     """Reads and decodes the media of a dataset; what was decoded stays in memory up to a limit.
 
     What comes back for a number never depends on the cache, nor on whether the media were packed. Safe to use from

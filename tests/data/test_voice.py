@@ -9,10 +9,9 @@ import soundfile
 import torch
 
 from lowshot.data.augment import VOICE_DRAWS, augment_voices
-from lowshot.data.pairs import crop_voice
+from lowshot.data.media_inputs import crop_voice, even_crops
 from lowshot.data.voice import SAMPLE_RATE, LogMel, pad_to, read_waveform
 from lowshot.errors import RequestError
-from lowshot.evaluation.embed import even_crops
 from lowshot.settings import AugmentConfig, VoiceConfig
 
 RELEASED = VoiceConfig(window_ms=100, frames=500, front_end="released")
