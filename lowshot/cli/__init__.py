@@ -19,7 +19,7 @@ VERBS = {
     "report": "Make plots and one page from results.",
     "data": "Make, check and describe datasets.",
     "protocols": "List and show protocols; write and audit trial lists.",
-    "models": "Show what a weights file holds; convert released checkpoints.",
+    "models": "List and show models; convert, calibrate and export them.",
     "doctor": "Say what this machine has, and what would stop a run.",
 }
 
