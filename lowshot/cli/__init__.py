@@ -15,6 +15,7 @@ VERBS = {
     "probe": "Adapt a model with a few labelled identities: one linear map per tower.",
     "embed": "Turn a dataset into embeddings.",
     "evaluate": "Score a model by verification, matching and retrieval.",
+    "match": "Rank faces by similarity to a voice, or voices to a face.",
     "compare": "Hold methods against each other at several shares of labels, over seeds.",
     "report": "Make plots and one page from results.",
     "data": "Make, check and describe datasets.",

@@ -5,6 +5,8 @@ import torchvision
 from torch import nn
 
 COMPACT_WIDTHS = (16, 32, 64, 128)
+# The towers that take spectrograms and images.
+MEDIA_TOWERS = ("compact", "resnet18", "resnet34")
 
 
 class CompactTower(nn.Module):

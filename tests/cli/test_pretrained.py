@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from lowshot import cli
+from lowshot.data.dataset import Dataset
 
 MODEL = "pretrained:cmpc-compact"
 
@@ -75,3 +76,20 @@ def test_what_is_not_there_is_one_line(lowshot):
         assert "there are pretrained:cid-compact, pretrained:cmpc-compact" in err
         assert len(err.splitlines()) == 1
     assert not list(Path.cwd().iterdir())
+
+
+def test_files_are_matched(lowshot, world):
+    dataset = Dataset.open(world)
+    voice, faces = dataset.path("voice", 0), [dataset.path("face", row) for row in (0, 5, 9)]
+    code, out, err = lowshot("match", voice, *faces, "--model", MODEL)
+    assert code == 0, err
+    header, *lines = out.splitlines()
+    assert header.split() == ["rank", "similarity", "probability", "face"]
+    assert sorted(line.split(maxsplit=3)[3] for line in lines) == sorted(map(str, faces))
+    assert all(line.split()[2].endswith("%") for line in lines)
+    assert "note: pretrained:cmpc-compact learned from invented people" in err
+    found = json.loads(lowshot("match", faces[0], voice, "--model", MODEL, "--json")[1])
+    assert (found["model"], found["face"], found["ranking"][0]["file"]) == (MODEL, str(faces[0]), str(voice))
+    assert 0 < found["ranking"][0]["probability"] < 1
+    code, _, err = lowshot("match", voice, *faces)
+    assert (code, "no finished pretrain or finetune or probe run" in err) == (2, True)
