@@ -12,6 +12,7 @@ from lowshot.data.kinds import open_reader
 from lowshot.data.reader import CACHE_BYTES
 from lowshot.data.reading import Reader
 from lowshot.errors import RequestError
+from lowshot.models.pretrained import PREFIX, checked_weights, find_entry
 from lowshot.models.two_tower import TwoTower
 from lowshot.models.weights import load_model
 from lowshot.runs import CONFIG, MODEL, newest_run, read_config
@@ -26,9 +27,9 @@ class Start:
 
     Attributes:
         model: in evaluation mode.
-        name: of the run or file it came from, or `scratch`.
+        name: of the run or file it came from, `pretrained:NAME`, or `scratch`.
         facts: what was written with the weights; `method`, `adaptation`, `fraction`, `train_seed` and others.
-        config: settings of the run it came from; None for a bare weights file.
+        config: settings it was trained with; None for a bare weights file.
         path: of that run or file; None for fresh weights.
     """
 
@@ -79,12 +80,15 @@ def find_start(source: str | None, kinds: tuple[str, ...]) -> Start:
     """Load the model that a person named, or the newest one.
 
     Args:
-        source: a run directory, a weights file, or None for the newest finished run of one of `kinds`.
+        source: a run directory, a weights file, `pretrained:NAME`, or None for the newest finished run of one of
+            `kinds`.
         kinds: verbs whose runs count when nothing was named.
 
     Raises:
-        RequestError: nothing is there, or it is no model.
+        RequestError: nothing is there, it is no model, or it is not the one that the registry speaks of.
     """
+    if source is not None and source.startswith(PREFIX):
+        return _pretrained(source)
     path = newest_run(kinds) if source is None else Path(source)
     if path.is_dir():
         weights, name = path / MODEL, path.resolve().name
@@ -97,6 +101,13 @@ def find_start(source: str | None, kinds: tuple[str, ...]) -> Start:
     model, facts = load_model(weights)
     config = read_config(path) if path.is_dir() and (path / CONFIG).is_file() else None
     return Start(model, name, {"method": "unknown", "adaptation": "none", **facts}, config, path)
+
+
+def _pretrained(source: str) -> Start:
+    entry = find_entry(source)
+    path = checked_weights(entry)
+    model, facts = load_model(path)
+    return Start(model, source, facts, entry.config(), path)
 
 
 def fresh_start(config: Config, statistics: Mapping[str, ColumnStatistics] | None = None) -> Start:

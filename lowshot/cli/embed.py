@@ -5,13 +5,11 @@ from pathlib import Path
 
 import click
 
-from lowshot.cli.options import open_dataset, resolve_config, trust_option
+from lowshot.cli.options import model_option, open_dataset, resolve_config, trust_option
 
 
 @click.command("embed")
-@click.option(
-    "--model", metavar="RUN|WEIGHTS", help="A run directory or .safetensors file.  [default: the newest model]"
-)
+@model_option
 @trust_option
 @click.option("--data", help="The dataset to embed.  [default: the one of the model's run]")
 @click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="As in evaluate.mirror=true.")

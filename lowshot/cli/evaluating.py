@@ -42,6 +42,13 @@ class Asked:
     meta: Path | None = None
     skip_missing: bool = False
 
+    @property
+    def splits(self) -> tuple[str, ...] | None:
+        """Which rows take part: those of the split, and beside the test split unheard clips; None: any."""
+        if self.lists:
+            return None
+        return ("test", "") if self.split == "test" else (self.split,)
+
     def record(self) -> dict[str, Any]:
         """The same for provenance.json; lists with their hashes, for names say little."""
         if not self.lists:
@@ -59,7 +66,7 @@ def evaluate_model(
     """Evaluate a run or a weights file; see `lowshot evaluate`."""
     start = find_start(source, ("pretrain", "finetune", "probe"))
     config = resolve_config(None, None, sets, {"data": data}, base=start.config)
-    dataset = open_dataset(config.data)
+    dataset = open_dataset(config.data, asked.splits)
     reader = start.open_reader(dataset)
     trials = _trials(dataset, config, asked)
     check_trial_files(trials)

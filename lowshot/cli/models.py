@@ -5,13 +5,19 @@ from typing import TYPE_CHECKING
 
 import click
 
+from lowshot.cli.models_bundled import calibrate_model, list_models
+
 if TYPE_CHECKING:
     from lowshot.models.two_tower import TwoTower
 
 
 @click.group("models")
 def command() -> None:
-    """Show what a weights file holds; convert released checkpoints."""
+    """List and show models; convert, calibrate and export them."""
+
+
+command.add_command(list_models)
+command.add_command(calibrate_model)
 
 
 @command.command("convert")
@@ -36,10 +42,10 @@ def convert(file: Path, out: Path | None) -> None:
 
 
 @command.command("show")
-@click.argument("source", metavar="RUN|WEIGHTS")
+@click.argument("source", metavar="RUN|WEIGHTS|pretrained:NAME")
 @click.option("--json", "as_json", is_flag=True, help="Print the facts as JSON.")
 def show(source: str, as_json: bool) -> None:
-    """Print what a model is: a run directory or .safetensors file."""
+    """Print what a model is: a run directory, a .safetensors file, or a model that comes with lowshot."""
     import json
 
     from lowshot.adapt.start import find_start
@@ -60,6 +66,7 @@ def show(source: str, as_json: bool) -> None:
         "face_parameters": parameters["face"],
         "parameters": sum(parameters.values()),
         "weights_sha": start.sha,
+        **_registered(source),
     }
     if as_json:
         click.echo(json.dumps({**shown, "facts": start.facts}))
@@ -80,4 +87,22 @@ def _inputs(model: "TwoTower") -> dict[str, object]:
         "voice_front_end": voice.front_end,
         "face_input": [3, face.size, face.size],
         "face_front_end": face.front_end,
+    }
+
+
+def _registered(source: str) -> dict[str, object]:
+    """What the registry says of a model, if it comes with lowshot."""
+    from lowshot.models.pretrained import PREFIX, find_entry, pretrained_folder
+
+    if not source.startswith(PREFIX):
+        return {}
+    entry = find_entry(source)
+    return {
+        "summary": entry.summary,
+        "file": str(entry.path),
+        "sha256": entry.sha256,
+        "licence": entry.licence,
+        "data": entry.data.name,
+        "made_by": entry.commands[0],
+        "card": str(pretrained_folder() / entry.card),
     }

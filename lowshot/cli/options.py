@@ -1,6 +1,6 @@
 """Options that several verbs share, and what they build."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -77,8 +77,9 @@ def adaptation_options(command: F) -> F:
         click.option(
             "--from",
             "source",
-            metavar="RUN|WEIGHTS|scratch",
-            help="A run directory, a .safetensors file, or scratch.  [default: the newest pretrained run]",
+            metavar="RUN|WEIGHTS|pretrained:NAME|scratch",
+            help="A run directory, a .safetensors file, a model that comes with lowshot, or scratch.  "
+            "[default: the newest pretrained run]",
         ),
         click.option(
             "--subset",
@@ -96,6 +97,15 @@ def adaptation_options(command: F) -> F:
     ):
         command = option(command)
     return command
+
+
+def model_option(command: F) -> F:
+    """--model: which model is asked."""
+    return click.option(
+        "--model",
+        metavar="RUN|WEIGHTS|pretrained:NAME",
+        help="A run directory, a .safetensors file, or a model that comes with lowshot.  [default: the newest model]",
+    )(command)
 
 
 def resolve_config(
@@ -131,8 +141,12 @@ def resolve_config(
     return config.model_copy(update={"data": Path(config.data).resolve().as_posix()})
 
 
-def open_dataset(source: str) -> "Dataset":
-    """Open a dataset, with a progress bar while an embedded world is rendered."""
+def open_dataset(source: str, splits: Sequence[str] | None = None) -> "Dataset":
+    """Open a dataset, with a progress bar while an embedded world is rendered.
+
+    Args:
+        source, splits: as `Dataset.open` takes them.
+    """
     from lowshot.data.dataset import Dataset
 
     note_trust(source)
@@ -144,7 +158,7 @@ def open_dataset(source: str) -> "Dataset":
         bar.update(done - bar.n)
 
     try:
-        return Dataset.open(source, progress=advance)
+        return Dataset.open(source, progress=advance, splits=splits)
     finally:
         if bar is not None:
             bar.close()

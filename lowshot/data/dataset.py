@@ -1,7 +1,7 @@
 """A dataset: a manifest plus the place where its voices and faces live."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
@@ -40,19 +40,25 @@ class Dataset:
         self.faces = self._rows("face")
 
     @classmethod
-    def open(cls, source: str | Path, progress: Callable[[int, int], None] | None = None) -> "Dataset":
+    def open(
+        cls,
+        source: str | Path,
+        progress: Callable[[int, int], None] | None = None,
+        splits: Sequence[str] | None = None,
+    ) -> "Dataset":
         """Open a dataset.
 
         Args:
             source: a directory with manifest.csv, a manifest itself, or `synth:tiny|demo|bench` for the embedded
                 world, which is rendered to the cache on first use.
             progress: called with (videos done, videos in all) while a world is rendered.
+            splits: of which rows the media are needed, so that no others of a world are rendered; of all when None.
 
         Raises:
             RequestError: nothing is there, or the manifest breaks a rule.
         """
         if str(source).startswith("synth:"):
-            return cls._open_world(str(source), progress)
+            return cls._open_world(str(source), progress, splits)
         path = Path(source)
         if path.is_dir():
             if (path / PACK).is_file():
@@ -63,13 +69,15 @@ class Dataset:
         raise RequestError(f"{path}: no such dataset; give a directory, a manifest, or synth:{'|'.join(SIZES)}")
 
     @classmethod
-    def _open_world(cls, source: str, progress: Callable[[int, int], None] | None) -> "Dataset":
+    def _open_world(
+        cls, source: str, progress: Callable[[int, int], None] | None, splits: Sequence[str] | None
+    ) -> "Dataset":
         from lowshot.data.synthetic.render import ensure_world
 
         size = source.removeprefix("synth:")
         if size not in SIZES:
             raise RequestError(f"--data {source}: no such embedded world; there are synth:{', synth:'.join(SIZES)}")
-        root = ensure_world(size, progress=progress)
+        root = ensure_world(size, progress=progress, splits=splits)
         return cls(root, root / "manifest.csv", source)
 
     def rows(self, modality: str) -> pd.DataFrame:

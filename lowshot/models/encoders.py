@@ -7,6 +7,8 @@ from torch import nn
 COMPACT_WIDTHS = (16, 32, 64, 128)
 # Of a block of the compact tower: convolution, batch normalisation, rectifier.
 _LAYERS_PER_BLOCK = 3
+# The towers that take spectrograms and images.
+MEDIA_TOWERS = ("compact", "resnet18", "resnet34")
 
 
 class CompactTower(nn.Module):
