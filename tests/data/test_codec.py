@@ -252,7 +252,7 @@ class TestFilms:
         path = tmp_path / f"a.{kind}"
         write_film(path, np.stack([1.5 * clip, 0.5 * clip]))
         found = read_waveform(path)
-        # Encoders fill their last frame. A bare AAC, and an MKV of an older FFmpeg, do not say that 1024 samples at first
+        # Encoders fill their last frame. A bare AAC, and an MKV of an older FFmpeg, do not say that 1024 samples
         # are the encoder's.
         late = round(1024 * SAMPLE_RATE / rate) if kind == "aac" or len(found) > 3 * SAMPLE_RATE + 600 else 0
         assert 0 <= len(found) - late - 3 * SAMPLE_RATE < 600
