@@ -252,11 +252,11 @@ class TestFilms:
         path = tmp_path / f"a.{kind}"
         write_film(path, np.stack([1.5 * clip, 0.5 * clip]))
         found = read_waveform(path)
-        # Encoders fill their last frame, and a bare AAC does not say that its first 1024 samples are silence.
-        late = round(1024 * SAMPLE_RATE / rate) if kind == "aac" else 0
-        assert 0 <= len(found) - late - 3 * SAMPLE_RATE < 1024
-        expected = sweep(3.0, SAMPLE_RATE)[2000:40_000]
-        sounds = found[late + 2000 : late + 40_000]
+        # Encoders fill their last frame. A bare AAC, and an MKV of an older FFmpeg, do not say that 1024 samples
+        # are the encoder's.
+        late = round(1024 * SAMPLE_RATE / rate) if kind == "aac" or len(found) > 3 * SAMPLE_RATE + 600 else 0
+        assert 0 <= len(found) - late - 3 * SAMPLE_RATE < 600
+        sounds, expected = found[late + 2000 : late + 40_000], sweep(3.0, SAMPLE_RATE)[2000:40_000]
         # The codecs change the wave a little; a shift of one sample would lower this to 0.98.
         assert np.corrcoef(sounds, expected)[0, 1] > 0.99
         assert sounds.std() == pytest.approx(expected.std(), rel=0.03)
