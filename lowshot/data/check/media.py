@@ -17,12 +17,15 @@ from lowshot.data.check.kinds import (
     LEAST_SIDE,
     SILENT_PEAK,
 )
+from lowshot.data.codec import open_sound
 from lowshot.data.face import read_face
 from lowshot.data.voice import SAMPLE_RATE, read_waveform
 from lowshot.errors import RequestError
 from lowshot.settings import FaceConfig, VoiceConfig
 
 _BLOCK = 1 << 14
+# Seconds of a film's sound that are held at a time, or twice that at its end.
+_PART_S = 60
 # What writers that cannot seek back put where the length of the samples belongs: nothing, or about all that fits.
 _UNKNOWN_LENGTH = 0x7FFFF000
 # Chunks of a WAV that are looked through for its samples.
@@ -89,7 +92,7 @@ def _voice(path: Path) -> list[tuple[str, str]]:
         file = soundfile.SoundFile(path)
     except soundfile.LibsndfileError:
         # Formats beyond libsndfile's, or an error that names the file.
-        heard.hear(read_waveform(path)[:, None])
+        _hear_film(path, heard)
         rate, promised = SAMPLE_RATE, heard.samples
     else:
         with file:
@@ -103,6 +106,15 @@ def _voice(path: Path) -> list[tuple[str, str]]:
     if heard.samples < promised:
         return [("truncated", f"{heard.samples} of {promised} samples can be read")]
     return _of_sound(heard, rate) if heard.samples else [("unreadable", "holds no samples")]
+
+
+def _hear_film(path: Path, heard: _Heard) -> None:
+    """Decode all of a film's sound in parts, for it may last hours; the last takes what remains, however little."""
+    with open_sound(path) as sound:
+        parts = max(1, int(sound.seconds / _PART_S))
+    for part in range(parts):
+        rest = part == parts - 1
+        heard.hear(read_waveform(path, part * _PART_S, None if rest else _PART_S)[:, None])
 
 
 def _of_sound(heard: _Heard, rate: int) -> list[tuple[str, str]]:

@@ -15,6 +15,8 @@ from lowshot.data.dataset import Dataset, write_features
 from lowshot.data.manifest import REQUIRED, read_manifest
 from lowshot.errors import RequestError
 
+from ..films import write_film
+
 RATE = 16_000
 
 
@@ -103,6 +105,27 @@ def test_every_broken_file_is_named_by_its_kind(tmp_path):
     assert result.counts == {kind: len(several) for kind, several in expected.items()}
     # Faulty rows go; what is a note stays.
     assert set(result.clean["path"]) == {"a.wav", "a.png", "b.wav", "b.png", "short.wav", "clipped.wav"}
+
+
+def test_a_long_film_is_heard_to_its_end_and_never_held_whole(tmp_path, monkeypatch):
+    pytest.importorskip("av")
+    from lowshot.data.check import media
+
+    # Silent but for its last second: whoever hears only a part of it takes it for silent.
+    samples = np.zeros((1, 250 * RATE), np.float32)
+    samples[0, -RATE:] = noise(1, 0, level=0.3)
+    write_film(tmp_path / "long.mkv", samples, RATE)
+    heard = []
+    read = media.read_waveform
+
+    def counting(*arguments):
+        heard.append(len(part := read(*arguments)))
+        return part
+
+    monkeypatch.setattr(media, "read_waveform", counting)
+    assert media.look_at(tmp_path / "long.mkv", "voice").found == []
+    assert max(heard) < 120 * RATE
+    assert sum(heard) == pytest.approx(250 * RATE, abs=RATE / 4)
 
 
 def test_a_header_without_a_length_is_no_cut_off_clip(tmp_path):
