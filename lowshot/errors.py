@@ -15,3 +15,9 @@ class RequestError(LowshotError):
 
 class RunError(LowshotError):
     """The request was right, but the run failed: a full disk, a loss that is not a number. Exit code 1."""
+
+
+def reason(error: Exception) -> str:
+    """What a library's or the system's error says, on one line and without the path that some of them repeat."""
+    said = getattr(error, "error_string", None) or getattr(error, "strerror", None) or str(error)
+    return " ".join(str(said).split()).rstrip(".") or type(error).__name__

@@ -146,7 +146,10 @@ def newest_run(kinds: tuple[str, ...], runs: Path = RUNS) -> Path:
     for path in _newest_first(runs):
         if read_provenance(path).get("kind") in kinds and is_finished(path):
             return path
-    raise RequestError(f"no finished {' or '.join(kinds)} run in {runs.resolve()}; run `lowshot pretrain` first")
+    raise RequestError(
+        f"no finished {' or '.join(kinds)} run in {runs.resolve()}; run `lowshot pretrain` first, "
+        "or name a model (`lowshot models list` shows those that come with lowshot)"
+    )
 
 
 def unfinished_run(kind: str, same: Callable[[Path], bool], runs: Path = RUNS) -> Path | None:

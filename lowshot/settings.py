@@ -6,6 +6,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 # How media become a tower's input: as lowshot does it, or as the code released with the paper does.
 FrontEnd = Literal["centred", "released"]
+# What lengthens a voice clip that is shorter than a crop.
+Padding = Literal["front-end", "floor"]
 # What fine-tuning trains, and what it minimises.
 Strategy = Literal["full", "head", "last-stage", "lp-ft"]
 Objective = Literal["contrast", "classifier", "margin-classifier", "semi-supervised"]
@@ -26,6 +28,14 @@ class VoiceConfig(Section):
     hop_ms: float = Field(10.0, gt=0, le=100)
     frames: int = Field(128, ge=16, description="Frames of a training crop; the paper uses 500.")
     front_end: FrontEnd = Field("centred", description="Log power about its mean, or decibels as the released code's.")
+    normalise: bool = Field(False, description="Each clip to mean 0 and standard deviation 1; padded at the floor.")
+    padding: Padding = Field(
+        "front-end",
+        description="Of short clips: `floor` is digital silence at the end. The front end `released` adds 0 dB.",
+    )
+    max_seconds: float = Field(
+        60.0, gt=0, description="Of a longer clip its middle is read, so long; at least a crop's length."
+    )
 
 
 class FaceConfig(Section):
@@ -49,19 +59,37 @@ class AugmentConfig(Section):
     brightness: float = Field(0.2, ge=0, lt=1)
     contrast: float = Field(0.2, ge=0, lt=1)
     flip: bool = Field(True, description="Mirror one face in two.")
+    feature_noise: float = Field(
+        0.0, ge=0, description="Gaussian noise of vectors, in standard deviations of each column."
+    )
+    feature_dropout: float = Field(0.0, ge=0, lt=1, description="Share of a vector's columns put to their mean.")
+
+
+class MlpConfig(Section):
+    """The hidden layers of towers that take vectors."""
+
+    layers: int = Field(1, ge=0, le=16, description="Hidden layers; 0 leaves the linear map.")
+    width: int = Field(512, ge=1, description="Units of each.")
+    dropout: float = Field(0.0, ge=0, lt=1, description="Share of the units dropped in training.")
 
 
 class ModelConfig(Section):
     """The two towers."""
 
-    tower: Literal["compact", "resnet18", "resnet34"] = "compact"
+    tower: Literal["compact", "resnet18", "resnet34", "mlp"] = Field(
+        "compact",
+        description="mlp takes vectors, and is what such data get by themselves; the others take media.",
+    )
     dim: int = Field(128, ge=2, description="Size of the embedding; the ResNets give 512 without a projection.")
 
     linear_heads: bool = Field(False, description="A linear map after each tower: what a probe trains.")
+    mlp: MlpConfig = Field(
+        MlpConfig(), description="Towers `mlp`: hidden layers between standardisation and a linear map."
+    )
 
     @model_validator(mode="after")
     def _resnet_dim(self) -> "ModelConfig":
-        if self.tower != "compact" and self.dim != 512:
+        if self.tower.startswith("resnet") and self.dim != 512:
             raise ValueError(f"{self.tower} has no projection: its dim is 512, not {self.dim}")
         return self
 
@@ -83,6 +111,10 @@ class TrainConfig(Section):
     )
     compile: bool = Field(False, description="torch.compile the towers: a minute at the start, faster steps after.")
     threads: int = Field(0, ge=0, description="CPU threads; 0 leaves it to torch.")
+    workers: int = Field(0, ge=0, description="Processes that make batches; with 0 a thread does.")
+    worker_start: Literal["auto", "fork", "spawn"] = Field(
+        "auto", description="How these processes start; auto is the operating system's usual way."
+    )
 
 
 class CidConfig(Section):

@@ -2,10 +2,14 @@
 
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from lowshot.config import Config, build_config
 from lowshot.data.dataset import Dataset
+from lowshot.data.features import FEATURES, write_blocks
+from lowshot.data.manifest import write_manifest
 from lowshot.data.reader import MediaReader
 from lowshot.data.synthetic.render import render_world
 from lowshot.data.synthetic.world import WorldConfig
@@ -50,6 +54,37 @@ def config(world: Path) -> Config:
 def reader(world: Path, config: Config) -> MediaReader:
     """The micro world's media, decoded once."""
     return MediaReader(Dataset.open(world), config.voice, config.face)
+
+
+@pytest.fixture(scope="session")
+def vectors(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Directory of 200 vectors whose identities have something in common in both modalities. Copy it to change it."""
+    root = tmp_path_factory.mktemp("features") / "vectors"
+    rng = np.random.default_rng(0)
+    identities = np.repeat(np.arange(25), 4)
+    shared = rng.standard_normal((25, 4))[identities]
+    tensors = {}
+    for modality, width in (("voice", 12), ("face", 20)):
+        noise = rng.standard_normal((100, width))
+        tensors[modality] = 5 + 3 * (shared @ rng.standard_normal((4, width)) + 0.3 * noise)
+    splits = ["train"] * 14 + ["val"] * 4 + ["test"] * 7
+    rows = [
+        ("", modality, f"video{video}", f"person{identity}", splits[identity], "mf"[identity % 2])
+        for modality in tensors
+        for video, identity in enumerate(identities)
+    ]
+    write_blocks(root / FEATURES, tensors, {})
+    columns = ["path", "modality", "video", "identity", "split", "gender"]
+    write_manifest(pd.DataFrame(rows, columns=columns), root / "manifest.csv")
+    return root
+
+
+@pytest.fixture(scope="session")
+def vector_config(vectors: Path) -> Config:
+    """Settings for towers of vectors under which everything takes a second."""
+    tower = {"model": {"tower": "mlp", "mlp": {"width": 32, "dropout": 0.1}}}
+    noise = {"augment": {"feature_noise": 0.2, "feature_dropout": 0.1}}
+    return build_config([SETTINGS, tower, noise, {"data": str(vectors)}])
 
 
 @pytest.fixture(autouse=True)

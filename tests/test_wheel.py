@@ -43,6 +43,9 @@ def test_protocols_and_presets_come_along(installed):
     assert "strata" in lowshot(installed, "protocols", "show", "verification")
     assert str(Path("_protocols", "synth-demo")) in lowshot(installed, "protocols", "list")
     assert (installed / "lowshot" / "_protocols" / "synth-demo" / "per01-seed0.csv").is_file()
+    assert str(Path("_pretrained", "cmpc-compact.md")) in lowshot(
+        installed, "models", "show", "pretrained:cmpc-compact"
+    )
     assert "tiny" in lowshot(installed, "demo", "--help")
     assert (installed / "lowshot" / "py.typed").is_file()
     assert list((installed / "lowshot" / "reporting" / "templates").glob("*.j2"))

@@ -1,10 +1,9 @@
 """Towers on a step's batch of training videos."""
 
-import torch
 from torch import Tensor
 
 from lowshot.data.pairs import PairBatches
-from lowshot.models.two_tower import TwoTower
+from lowshot.models.two_tower import TwoTower, tower_layout
 from lowshot.training.precision import autocast
 
 
@@ -24,8 +23,5 @@ def embed_step(towers: TwoTower, batches: PairBatches, step: int, precision: str
     batch = batches.batch(step)
     index, batch = batch.index, batch.to(device)
     with autocast(device, precision):
-        voice, face = towers(
-            batch.voice.contiguous(memory_format=torch.channels_last),
-            batch.face.contiguous(memory_format=torch.channels_last),
-        )
+        voice, face = towers(tower_layout(batch.voice), tower_layout(batch.face))
     return index, voice, face

@@ -15,7 +15,7 @@ from lowshot.adapt.semi_supervised import (
 )
 from lowshot.config import Config
 from lowshot.data.pairs import PairBatches, Videos, videos_of
-from lowshot.data.reader import MediaReader
+from lowshot.data.reading import Reader
 from lowshot.models.two_tower import TwoTower
 
 
@@ -23,7 +23,7 @@ def objective_maker(
     model: TwoTower,
     labelled: Videos,
     batches: PairBatches,
-    reader: MediaReader,
+    reader: Reader,
     config: Config,
     seed: int,
     *,
@@ -35,7 +35,7 @@ def objective_maker(
         model: the towers before the first step.
         labelled: videos of the labelled training identities.
         batches: of these.
-        reader: decoded media.
+        reader: of the dataset.
         config: `config.adapt` names the objective.
         seed: of whatever it draws.
         scratch: whether the weights are fresh. CMPC clusters what a pretrained model makes of the training videos

@@ -14,7 +14,7 @@ from lowshot.adapt.selection import Selected, select
 from lowshot.adapt.strategies import freeze_the_rest, learning_rates, settle_statistics, training_mode, with_a_head
 from lowshot.config import Config
 from lowshot.data.pairs import PairBatches, Videos
-from lowshot.data.reader import MediaReader
+from lowshot.data.reading import Reader
 from lowshot.models.two_tower import TwoTower
 from lowshot.training.validation import validation_auc
 
@@ -23,7 +23,7 @@ def finetune(
     model: TwoTower,
     labelled: Videos,
     validation: Videos,
-    reader: MediaReader,
+    reader: Reader,
     config: Config,
     seed: int,
     *,
@@ -35,7 +35,7 @@ def finetune(
         model: where to start; left as it is.
         labelled: videos of the labelled training identities.
         validation: videos of validation identities, by which learning rate and stopping step are chosen.
-        reader: decoded media.
+        reader: of the dataset.
         config: `config.adapt` says what is trained, by what, how long and how fast.
         seed: of the samples.
         scratch: whether the weights are fresh, and the statistics of batch normalisation with them; see

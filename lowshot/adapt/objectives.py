@@ -11,7 +11,7 @@ from lowshot.adapt.batches import embed_step
 from lowshot.adapt.probe import embed_videos
 from lowshot.config import Config
 from lowshot.data.pairs import PairBatches, Videos
-from lowshot.data.reader import MediaReader
+from lowshot.data.reading import Reader
 from lowshot.losses.classifier import identity_classifier, margin_classifier
 from lowshot.losses.supervised import cross_modal_supervised_contrast
 from lowshot.models.two_tower import TwoTower
@@ -82,14 +82,14 @@ class Classifier(Objective):
         return identity_classifier(z, self.weights, labels, settings.temperature)
 
 
-def mean_directions(model: TwoTower, labelled: Videos, identity: Tensor, reader: MediaReader) -> Tensor:
+def mean_directions(model: TwoTower, labelled: Videos, identity: Tensor, reader: Reader) -> Tensor:
     """The mean of each identity's embeddings, voices and faces together.
 
     Args:
         model: the towers before the first step.
         labelled: videos of the labelled identities.
         identity: code of each video's identity, int64 [n], 0..K-1.
-        reader: decoded media.
+        reader: of the dataset.
 
     Returns:
         Unit vectors, float32 [K, dim], on the model's device.

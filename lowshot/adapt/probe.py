@@ -11,7 +11,7 @@ from torch import nn
 from lowshot.adapt.selection import Selected, select
 from lowshot.config import Config
 from lowshot.data.pairs import Videos, choose, epoch_order, sample_draws
-from lowshot.data.reader import MediaReader
+from lowshot.data.reading import Reader
 from lowshot.evaluation.embed import Embeddings, embed
 from lowshot.losses.supervised import cross_modal_supervised_contrast
 from lowshot.models.two_tower import TwoTower, with_linear_heads
@@ -26,7 +26,7 @@ class Frozen:
     face: torch.Tensor
 
 
-def embed_videos(model: TwoTower, videos: Sequence[Videos], reader: MediaReader) -> Embeddings:
+def embed_videos(model: TwoTower, videos: Sequence[Videos], reader: Reader) -> Embeddings:
     """Embed all media of some videos, each once."""
     voices = np.concatenate([rows for part in videos for rows in part.voices])
     faces = np.concatenate([rows for part in videos for rows in part.faces])
@@ -48,7 +48,7 @@ def probe(
     model: TwoTower,
     labelled: Videos,
     validation: Videos,
-    reader: MediaReader,
+    reader: Reader,
     config: Config,
     seed: int,
     vectors: Embeddings | None = None,
@@ -59,7 +59,7 @@ def probe(
         model: the frozen towers; left as they are.
         labelled: videos of the labelled training identities.
         validation: videos of validation identities, by which learning rate and stopping step are chosen.
-        reader: decoded media.
+        reader: of the dataset.
         config: `config.adapt` says how long and how fast.
         seed: of the order of samples.
         vectors: embeddings by `model` of at least the media of both; made here when not given.

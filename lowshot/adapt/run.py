@@ -17,7 +17,7 @@ from lowshot.adapt.subsets import Subset, draw_subset
 from lowshot.config import Config
 from lowshot.data.dataset import Dataset
 from lowshot.data.pairs import Videos, videos_of
-from lowshot.data.reader import MediaReader
+from lowshot.data.reading import Reader
 from lowshot.errors import RequestError
 from lowshot.evaluation.embed import Embeddings
 from lowshot.files import atomic_path
@@ -94,7 +94,7 @@ def adapt(
     adaptation: Adaptation,
     fraction: float,
     subset_seed: int,
-    reader: MediaReader,
+    reader: Reader,
     config: Config,
     out: Path | None = None,
     vectors: Embeddings | None = None,
@@ -128,7 +128,7 @@ def adapt_to(
     start: Start,
     adaptation: Adaptation,
     subset: Subset,
-    reader: MediaReader,
+    reader: Reader,
     config: Config,
     out: Path | None = None,
     vectors: Embeddings | None = None,
@@ -139,7 +139,7 @@ def adapt_to(
         start: the model to adapt, which learned from no labels yet.
         adaptation: `finetune` or `probe`.
         subset: what is labelled, as `draw_subset` draws it or as `read_subset` reads it.
-        reader: decoded media of the dataset.
+        reader: of the dataset.
         config: `config.adapt` and `config.seed` decide the training.
         out: the run directory; the next one in `runs/` when not given.
         vectors: what a probe learns from, as of `probe`.

@@ -8,7 +8,7 @@ from lowshot.adapt.batches import embed_step
 from lowshot.adapt.objectives import Objective
 from lowshot.config import Config
 from lowshot.data.pairs import PairBatches, Videos
-from lowshot.data.reader import MediaReader
+from lowshot.data.reading import Reader
 from lowshot.evaluation.embed import embed
 from lowshot.methods.base import RunShape
 from lowshot.methods.cmpc import Cmpc
@@ -82,7 +82,7 @@ class SemiSupervised(Objective):
         return known + self.config.adapt.unlabelled_weight * ongoing
 
 
-def batches_of_all(training: Videos, reader: MediaReader, config: Config, seed: int) -> PairBatches:
+def batches_of_all(training: Videos, reader: Reader, config: Config, seed: int) -> PairBatches:
     """Batches of all training videos, drawn independently of those of the labelled ones."""
     own_seed = int(np.random.SeedSequence([seed, _STREAM]).generate_state(1, np.uint32)[0])
     return PairBatches(training, reader, config.adapt.batch_size, own_seed, config.voice, config.face, config.augment)
@@ -118,7 +118,7 @@ def ongoing_cmpc(model: TwoTower, identity: Tensor, batches: PairBatches, config
     return OngoingCmpc(terms, shape, identity, config.adapt.cluster_every)
 
 
-def first_embeddings(model: TwoTower, training: Videos, reader: MediaReader) -> tuple[Tensor, Tensor]:
+def first_embeddings(model: TwoTower, training: Videos, reader: Reader) -> tuple[Tensor, Tensor]:
     """Embeddings of each video's first voice and first face, float32 [N, dim] each."""
     voices, faces = (np.array([rows[0] for rows in column]) for column in (training.voices, training.faces))
     vectors = embed(model, reader, voices, faces)

@@ -1,14 +1,24 @@
 """Where an adaptation or an evaluation takes its weights from: `--from` and `--model`."""
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from lowshot.config import Config
+from lowshot.data.dataset import Dataset
+from lowshot.data.features import ColumnStatistics
+from lowshot.data.kinds import open_reader
+from lowshot.data.reader import CACHE_BYTES
+from lowshot.data.reading import Reader
 from lowshot.errors import RequestError
+from lowshot.models.pretrained import PREFIX, checked_weights, find_entry
 from lowshot.models.two_tower import TwoTower
 from lowshot.models.weights import load_model
 from lowshot.runs import CONFIG, MODEL, newest_run, read_config
+
+# Facts written with weights, and by `lowshot embed` with what they made, that together name a model.
+_SAME_MODEL = ("method", "adaptation", "fraction", "train_seed", "data_sha", "config_sha")
 
 
 @dataclass(frozen=True)
@@ -17,9 +27,9 @@ class Start:
 
     Attributes:
         model: in evaluation mode.
-        name: of the run or file it came from, or `scratch`.
+        name: of the run or file it came from, `pretrained:NAME`, or `scratch`.
         facts: what was written with the weights; `method`, `adaptation`, `fraction`, `train_seed` and others.
-        config: settings of the run it came from; None for a bare weights file.
+        config: settings it was trained with; None for a bare weights file.
         path: of that run or file; None for fresh weights.
     """
 
@@ -43,17 +53,42 @@ class Start:
             digest.update(value.detach().cpu().contiguous().numpy().tobytes())
         return digest.hexdigest()[:16]
 
+    def open_reader(self, dataset: Dataset, cache_bytes: int = CACHE_BYTES) -> Reader:
+        """What reads a dataset for this model.
+
+        Args:
+            dataset: what the model is to see.
+            cache_bytes: how much decoded media to keep.
+
+        Raises:
+            RequestError: the model takes something else, or the dataset holds what this very model made.
+        """
+        model = self.model
+        if dataset.has_features and all(
+            self.facts.get(key) and dataset.feature_facts.get(key) == self.facts[key] for key in _SAME_MODEL
+        ):
+            raise RequestError(
+                f"{dataset.root}: holds the embeddings that {self.name} made; score them with "
+                "`lowshot evaluate --embeddings`, or name the data they were made of"
+            )
+        return open_reader(
+            dataset, model.model_config, model.voice_config, model.face_config, model.widths, cache_bytes
+        )
+
 
 def find_start(source: str | None, kinds: tuple[str, ...]) -> Start:
     """Load the model that a person named, or the newest one.
 
     Args:
-        source: a run directory, a weights file, or None for the newest finished run of one of `kinds`.
+        source: a run directory, a weights file, `pretrained:NAME`, or None for the newest finished run of one of
+            `kinds`.
         kinds: verbs whose runs count when nothing was named.
 
     Raises:
-        RequestError: nothing is there, or it is no model.
+        RequestError: nothing is there, it is no model, or it is not the one that the registry speaks of.
     """
+    if source is not None and source.startswith(PREFIX):
+        return _pretrained(source)
     path = newest_run(kinds) if source is None else Path(source)
     if path.is_dir():
         weights, name = path / MODEL, path.resolve().name
@@ -68,7 +103,18 @@ def find_start(source: str | None, kinds: tuple[str, ...]) -> Start:
     return Start(model, name, {"method": "unknown", "adaptation": "none", **facts}, config, path)
 
 
-def fresh_start(config: Config) -> Start:
-    """Towers with fresh weights: what learning from the labels alone starts from."""
+def _pretrained(source: str) -> Start:
+    entry = find_entry(source)
+    path = checked_weights(entry)
+    model, facts = load_model(path)
+    return Start(model, source, facts, entry.config(), path)
+
+
+def fresh_start(config: Config, statistics: Mapping[str, ColumnStatistics] | None = None) -> Start:
+    """Towers with fresh weights: what learning from the labels alone starts from.
+
+    Args:
+        config, statistics: as of `TwoTower.from_config`.
+    """
     facts = {"method": "scratch", "adaptation": "none", "fraction": "0", "train_seed": str(config.seed)}
-    return Start(TwoTower.from_config(config).eval(), "scratch", facts, config)
+    return Start(TwoTower.from_config(config, statistics).eval(), "scratch", facts, config)

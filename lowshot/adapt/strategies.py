@@ -8,10 +8,8 @@ from lowshot.adapt.batches import embed_step
 from lowshot.data.pairs import PairBatches
 from lowshot.models.encoders import CompactTower
 from lowshot.models.two_tower import TwoTower, with_linear_heads
+from lowshot.models.vector_tower import VectorTower
 from lowshot.settings import AdaptConfig, Strategy
-
-# Of a block of the compact tower: convolution, batch normalisation, rectifier.
-_LAYERS_PER_BLOCK = 3
 
 
 def learning_rates(settings: AdaptConfig) -> tuple[float, ...]:
@@ -29,9 +27,10 @@ def trained_parts(towers: TwoTower, strategy: Strategy) -> list[nn.Module]:
 
     Args:
         towers: the model.
-        strategy: `full` and `lp-ft` name all of it; `head` what follows the backbones, that is, the compact tower's
-            projection and linear maps where there are any (a ResNet has neither by itself); `last-stage` these and
-            each tower's last stage: a ResNet's fourth, the compact tower's fourth block.
+        strategy: `full` and `lp-ft` name all of it; `head` what follows the backbones, that is, the projection of a
+            compact tower or one of vectors, and linear maps where there are any (a ResNet has neither by itself);
+            `last-stage` these and each tower's last stage: a ResNet's fourth, the compact tower's fourth block, the
+            last hidden layer of a tower of vectors.
 
     Returns:
         Modules of `towers`, none inside another.
@@ -40,10 +39,10 @@ def trained_parts(towers: TwoTower, strategy: Strategy) -> list[nn.Module]:
         return [towers]
     parts = [towers.voice_head, towers.face_head]
     for tower in (towers.voice, towers.face):
-        if isinstance(tower, CompactTower):
+        if isinstance(tower, CompactTower | VectorTower):
             parts.append(tower.project)
             if strategy == "last-stage":
-                parts.append(tower.trunk[-_LAYERS_PER_BLOCK:])
+                parts.append(tower.last_stage)
         elif isinstance(tower, ResNet) and strategy == "last-stage":
             parts.append(tower.layer4)
     return parts

@@ -14,7 +14,7 @@ from lowshot.adapt.within_figures import chance_figures, probe_figures, rows_of_
 from lowshot.adapt.within_probe import UNTRIED, FittedProbe, fit_probe, fits_of
 from lowshot.adapt.within_tasks import TARGETS, Clips, Task, clips_of, task_of
 from lowshot.config import Config
-from lowshot.data.reader import MediaReader
+from lowshot.data.reading import Reader
 from lowshot.errors import RequestError
 from lowshot.evaluation.embed import embed_rows, embedding_bar
 from lowshot.evaluation.protocols import verification_protocol
@@ -33,7 +33,7 @@ def probe_within(
     modalities: Sequence[str],
     targets: Sequence[str],
     subset: Subset,
-    reader: MediaReader,
+    reader: Reader,
     config: Config,
     out: Path | None = None,
     say: Callable[[str], None] = lambda note: None,
@@ -45,7 +45,7 @@ def probe_within(
         modalities: `voice`, `face` or both.
         targets: what to tell, some of `TARGETS`; none for all that the data allow, the others being noted.
         subset: what is labelled.
-        reader: decoded media of the dataset.
+        reader: of the dataset.
         config: `config.evaluate` says how often each medium is looked at, and how intervals are made.
         out: the run directory; the next one in `runs/` when not given.
         say: called with each note.
@@ -135,7 +135,7 @@ def _tasks(clips: dict[str, Clips], targets: Sequence[str], seed: int) -> tuple[
     return tasks, list(dict.fromkeys([*(f"left out: {error}" for error in refused), *notes]))
 
 
-def _embedded(start: Start, modality: str, clips: Clips, reader: MediaReader, config: Config) -> FloatArray:
+def _embedded(start: Start, modality: str, clips: Clips, reader: Reader, config: Config) -> FloatArray:
     """[n, d] of the videos, each medium embedded once."""
     model = start.model.to(default_device())
     with embedding_bar(len(clips.rows)) as bar:

@@ -15,11 +15,12 @@ VERBS = {
     "probe": "Adapt a model with a few labelled identities: one linear map per tower.",
     "embed": "Turn a dataset into embeddings.",
     "evaluate": "Score a model by verification, matching and retrieval.",
+    "match": "Rank faces by similarity to a voice, or voices to a face.",
     "compare": "Hold methods against each other at several shares of labels, over seeds.",
     "report": "Make plots and one page from results.",
-    "data": "Make, check and describe datasets.",
+    "data": "Make, import, check and describe datasets.",
     "protocols": "List and show protocols; write and audit trial lists.",
-    "models": "Show what a weights file holds; convert released checkpoints.",
+    "models": "List and show models; convert, calibrate and export them.",
     "doctor": "Say what this machine has, and what would stop a run.",
 }
 

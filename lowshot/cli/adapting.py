@@ -16,7 +16,8 @@ from lowshot.cli.listing import listing
 from lowshot.cli.options import open_dataset, resolve_config
 from lowshot.config import Config
 from lowshot.data.dataset import Dataset
-from lowshot.data.reader import MediaReader
+from lowshot.data.kinds import open_reader
+from lowshot.data.reading import Reader
 from lowshot.runs import RESULTS
 
 
@@ -37,10 +38,8 @@ def run_adaptation(
     """Resolve the request, adapt, and say where the outcome lies and what it was chosen by."""
     check_labels(subset)
     flags = {"data": data, "seed": seed, "adapt": {"strategy": strategy} if strategy else None}
-    start, config = resolve_start(source, preset, config_file, sets, flags)
-    dataset = open_dataset(config.data)
-    reader = MediaReader(dataset, config.voice, config.face)
-    asked = labelled_subset(dataset, labels, subset, subset_seed)
+    start, config, reader = resolve_start(source, preset, config_file, sets, flags)
+    asked = labelled_subset(reader.dataset, labels, subset, subset_seed)
     name = adaptation_name(adaptation, config.adapt)
     click.echo(f"{name} of {start.name} with {asked} labelled ...", err=True)
     run, chosen = adapt_to(start, adaptation, asked, reader, config, out)
@@ -67,10 +66,8 @@ def run_within(
     from lowshot.adapt.within_run import probe_within
 
     check_labels(subset)
-    start, config = resolve_start(source, preset, config_file, sets, {"data": data, "seed": seed})
-    dataset = open_dataset(config.data)
-    reader = MediaReader(dataset, config.voice, config.face)
-    asked = labelled_subset(dataset, labels, subset, subset_seed)
+    start, config, reader = resolve_start(source, preset, config_file, sets, {"data": data, "seed": seed})
+    asked = labelled_subset(reader.dataset, labels, subset, subset_seed)
     click.echo(f"probe {' and '.join(modalities)} of {start.name} with {asked} labelled ...", err=True)
 
     def note(line: str) -> None:
@@ -87,19 +84,20 @@ def resolve_start(
     config_file: Path | None,
     sets: tuple[str, ...],
     flags: Mapping[str, Any],
-) -> tuple[Start, Config]:
-    """The model that labels are to be added to, and the settings for it.
+) -> tuple[Start, Config, Reader]:
+    """The model that labels are to be added to, the settings for it, and what reads its data.
 
     Args:
         source: `--from`.
         preset, config_file, sets, flags: as `resolve_config` takes them.
 
     Raises:
-        RequestError: see `find_start` and `resolve_config`.
+        RequestError: see `find_start` and `resolve_config`; or the model takes something else than the data.
     """
     if source == "scratch":
         config = resolve_config(preset, config_file, sets, flags)
-        start = fresh_start(config)
+        reader = open_reader(open_dataset(config.data), config.model, config.voice, config.face)
+        start = fresh_start(config, reader.statistics)
     else:
         start = find_start(source, ("pretrain",))
         # A run's own settings come first: its data, its crops, its seed.
@@ -109,7 +107,8 @@ def resolve_start(
         config = config.model_copy(
             update={"voice": model.voice_config, "face": model.face_config, "model": model.model_config}
         )
-    return start, config
+        reader = start.open_reader(open_dataset(config.data))
+    return start, config, reader
 
 
 def check_labels(listed: Path | None) -> None:

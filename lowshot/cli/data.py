@@ -4,12 +4,20 @@ from pathlib import Path
 
 import click
 
-from lowshot.cli.options import open_dataset
+from lowshot.cli import data_import
+from lowshot.cli.data_check import check
+from lowshot.cli.options import open_dataset, trust_option
+from lowshot.cli.packing import pack
 
 
 @click.group("data")
 def command() -> None:
-    """Make, check and describe datasets."""
+    """Make, import, check and describe datasets."""
+
+
+command.add_command(check)
+command.add_command(data_import.command)
+command.add_command(pack)
 
 
 @command.command("synth")
@@ -43,42 +51,9 @@ def synth(size: str, seed: int, out: Path | None) -> None:
     click.echo(str(out))
 
 
-@command.command("check")
-@click.argument("source")
-def check(source: str) -> None:
-    """Open every file of the dataset SOURCE and name those that cannot be read."""
-    import numpy as np
-    from tqdm import tqdm
-
-    from lowshot.data.reader import MediaReader
-    from lowshot.errors import RequestError
-    from lowshot.settings import FaceConfig, VoiceConfig
-
-    dataset = open_dataset(source)
-    if dataset.has_features:
-        shapes = {modality: list(tensor.shape) for modality, tensor in dataset.features.items()}
-        click.echo(f"{dataset.name}: features are whole: voice {shapes['voice']}, face {shapes['face']}")
-        return
-    reader = MediaReader(dataset, VoiceConfig(), FaceConfig(), cache_bytes=0)
-    faults = []
-    total = len(dataset.voices) + len(dataset.faces)
-    with tqdm(desc="check", total=total, unit="file", disable=None) as bar:
-        for read, count in ((reader.voice, len(dataset.voices)), (reader.face, len(dataset.faces))):
-            for index in np.arange(count):
-                try:
-                    read(int(index))
-                except RequestError as error:
-                    faults.append(str(error))
-                bar.update()
-    for fault in faults:
-        click.echo(fault)
-    if faults:
-        raise RequestError(f"{dataset.name}: {len(faults)} of {total} files cannot be used; they are listed above")
-    click.echo(f"{dataset.name}: all {total} files can be read")
-
-
 @command.command("describe")
 @click.argument("source")
+@trust_option
 def describe(source: str) -> None:
     """Count videos, identities, voices and faces of the dataset SOURCE by split."""
     dataset = open_dataset(source)

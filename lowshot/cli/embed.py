@@ -5,13 +5,12 @@ from pathlib import Path
 
 import click
 
-from lowshot.cli.options import open_dataset, resolve_config
+from lowshot.cli.options import model_option, open_dataset, resolve_config, trust_option
 
 
 @click.command("embed")
-@click.option(
-    "--model", metavar="RUN|WEIGHTS", help="A run directory or .safetensors file.  [default: the newest model]"
-)
+@model_option
+@trust_option
 @click.option("--data", help="The dataset to embed.  [default: the one of the model's run]")
 @click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="As in evaluate.mirror=true.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, metavar="DIR", help="Directory to make.")
@@ -25,7 +24,6 @@ def command(model: str | None, data: str | None, sets: tuple[str, ...], out: Pat
 
     from lowshot.adapt.start import find_start
     from lowshot.data.dataset import write_features
-    from lowshot.data.reader import MediaReader
     from lowshot.errors import RequestError
     from lowshot.evaluation.embed import USUAL, embed_blocks, embedding_bar
     from lowshot.training.loop import default_device
@@ -35,17 +33,16 @@ def command(model: str | None, data: str | None, sets: tuple[str, ...], out: Pat
     start = find_start(model, ("pretrain", "finetune", "probe"))
     config = resolve_config(None, None, sets, {"data": data}, base=start.config)
     dataset = open_dataset(config.data)
-    if dataset.has_features:
-        raise RequestError(f"{dataset.root}: holds feature vectors already, not voice and face files")
+    # Every medium is looked at once: nothing is gained by keeping it.
+    reader = start.open_reader(dataset, cache_bytes=0)
     rows = {modality: np.arange(len(dataset.rows(modality))) for modality in ("voice", "face")}
     for modality, indices in rows.items():
         dataset.check_files(modality, indices)
     click.echo(f"embed {dataset.name} with {start.name}", err=True)
-    # Every medium is looked at once: nothing is gained by keeping it.
-    reader = MediaReader(dataset, start.model.voice_config, start.model.face_config, cache_bytes=0)
     towers = start.model.to(default_device())
     facts = {"init": start.name, **start.facts}
-    for name in ("voice_crops", "mirror"):
+    # Vectors have neither crops nor mirror images.
+    for name in () if dataset.has_features else ("voice_crops", "mirror"):
         if (value := getattr(config.evaluate, name)) != getattr(USUAL, name):
             facts[name] = str(value)
     with embedding_bar(sum(len(indices) for indices in rows.values())) as bar:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lowshot.cli.options import open_dataset, resolve_config
+from lowshot.cli.options import model_option, open_dataset, resolve_config, trust_option
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -15,9 +15,7 @@ PROTOCOLS = ("verification", "matching", "retrieval")
 
 @click.command("evaluate")
 @click.option("--protocol", type=click.Choice([*PROTOCOLS, "all"]), default="all", show_default=True)
-@click.option(
-    "--model", metavar="RUN|WEIGHTS", help="A run directory or .safetensors file.  [default: the newest model]"
-)
+@model_option
 @click.option(
     "--embeddings", type=click.Path(path_type=Path), metavar="DIR", help="Score embeddings instead of a model's."
 )
@@ -28,6 +26,7 @@ PROTOCOLS = ("verification", "matching", "retrieval")
     metavar="FILE|DIR",
     help="Measure score tables alone, without dataset or model; may be repeated.",
 )
+@trust_option
 @click.option("--data", help="The dataset to measure on.  [default: the one of the model's run]")
 @click.option("--split", type=click.Choice(["test", "val"]), default="test", show_default=True)
 @click.option(

@@ -13,7 +13,6 @@ from lowshot.adapt.start import find_start
 from lowshot.cli.options import open_dataset, resolve_config
 from lowshot.config import Config
 from lowshot.data.dataset import Dataset
-from lowshot.data.reader import MediaReader
 from lowshot.errors import RequestError
 from lowshot.evaluation.evaluate import score
 from lowshot.evaluation.exhibits import write_exhibits
@@ -44,6 +43,13 @@ class Asked:
     meta: Path | None = None
     skip_missing: bool = False
 
+    @property
+    def splits(self) -> tuple[str, ...] | None:
+        """Which rows take part: those of the split, and beside the test split unheard clips; None: any."""
+        if self.lists:
+            return None
+        return ("test", "") if self.split == "test" else (self.split,)
+
     def record(self) -> dict[str, Any]:
         """The same for provenance.json; lists with their hashes, for names say little."""
         if not self.lists:
@@ -61,10 +67,10 @@ def evaluate_model(
     """Evaluate a run or a weights file; see `lowshot evaluate`."""
     start = find_start(source, ("pretrain", "finetune", "probe"))
     config = resolve_config(None, None, sets, {"data": data}, base=start.config)
-    dataset = open_dataset(config.data)
+    dataset = open_dataset(config.data, asked.splits)
+    reader = start.open_reader(dataset)
     trials = _trials(dataset, config, asked)
     check_trial_files(trials)
-    reader = MediaReader(dataset, start.model.voice_config, start.model.face_config)
     model = start.model.to(default_device())
     facts = {"init": start.name, **start.facts}
 
@@ -96,7 +102,7 @@ def _trials(dataset: Dataset, config: Config, asked: Asked) -> TrialSet:
             asked.lists,
             meta=find_meta(asked.meta, dataset),
             skip_missing=asked.skip_missing,
-            on_disk=not dataset.has_features,
+            on_disk=not dataset.has_features and not dataset.has_pack,
             seed=seed,
             replicates=replicates,
         )

@@ -1,13 +1,23 @@
 """`lowshot models`."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+from lowshot.cli.models_bundled import calibrate_model, list_models
+
+if TYPE_CHECKING:
+    from lowshot.models.two_tower import TwoTower
 
 
 @click.group("models")
 def command() -> None:
-    """Show what a weights file holds; convert released checkpoints."""
+    """List and show models; convert, calibrate and export them."""
+
+
+command.add_command(list_models)
+command.add_command(calibrate_model)
 
 
 @command.command("convert")
@@ -32,17 +42,16 @@ def convert(file: Path, out: Path | None) -> None:
 
 
 @command.command("show")
-@click.argument("source", metavar="RUN|WEIGHTS")
+@click.argument("source", metavar="RUN|WEIGHTS|pretrained:NAME")
 @click.option("--json", "as_json", is_flag=True, help="Print the facts as JSON.")
 def show(source: str, as_json: bool) -> None:
-    """Print what a model is: a run directory or .safetensors file."""
+    """Print what a model is: a run directory, a .safetensors file, or a model that comes with lowshot."""
     import json
 
     from lowshot.adapt.start import find_start
 
     start = find_start(source, ())
     model = start.model
-    voice, face = model.voice_config, model.face_config
     parameters = {
         part: sum(weight.numel() for weight in getattr(model, part).parameters())
         for part in ("voice", "face", "voice_head", "face_head")
@@ -52,19 +61,48 @@ def show(source: str, as_json: bool) -> None:
         "tower": model.model_config.tower,
         "dim": model.model_config.dim,
         "linear_heads": model.model_config.linear_heads,
-        "voice_input": [1, voice.mel_bands, voice.frames],
-        "window_ms": voice.window_ms,
-        "hop_ms": voice.hop_ms,
-        "voice_front_end": voice.front_end,
-        "face_input": [3, face.size, face.size],
-        "face_front_end": face.front_end,
+        **_inputs(model),
         "voice_parameters": parameters["voice"],
         "face_parameters": parameters["face"],
         "parameters": sum(parameters.values()),
         "weights_sha": start.sha,
+        **_registered(source),
     }
     if as_json:
         click.echo(json.dumps({**shown, "facts": start.facts}))
         return
     for key, value in {**shown, **{f"facts.{key}": value for key, value in start.facts.items()}}.items():
         click.echo(f"{key:18}{f'{value:,}' if key.endswith('parameters') else value}")
+
+
+def _inputs(model: "TwoTower") -> dict[str, object]:
+    """What the towers take: the shape of a sample of either modality, and how media become it."""
+    if model.widths is not None:
+        return {"voice_input": [model.widths["voice"]], "face_input": [model.widths["face"]]}
+    voice, face = model.voice_config, model.face_config
+    return {
+        "voice_input": [1, voice.mel_bands, voice.frames],
+        "window_ms": voice.window_ms,
+        "hop_ms": voice.hop_ms,
+        "voice_front_end": voice.front_end,
+        "face_input": [3, face.size, face.size],
+        "face_front_end": face.front_end,
+    }
+
+
+def _registered(source: str) -> dict[str, object]:
+    """What the registry says of a model, if it comes with lowshot."""
+    from lowshot.models.pretrained import PREFIX, find_entry, pretrained_folder
+
+    if not source.startswith(PREFIX):
+        return {}
+    entry = find_entry(source)
+    return {
+        "summary": entry.summary,
+        "file": str(entry.path),
+        "sha256": entry.sha256,
+        "licence": entry.licence,
+        "data": entry.data.name,
+        "made_by": entry.commands[0],
+        "card": str(pretrained_folder() / entry.card),
+    }

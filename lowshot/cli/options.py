@@ -1,6 +1,6 @@
 """Options that several verbs share, and what they build."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -12,7 +12,27 @@ from lowshot.config import Config, build_config, parse_set, preset_names, read_p
 if TYPE_CHECKING:
     from lowshot.data.dataset import Dataset
 
+FEATURES_PRESET = "features"
+
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+_TRUST = "lowshot.trust_paths"
+
+
+def _keep_trust(context: click.Context, _: click.Parameter, given: bool) -> None:
+    if given:
+        context.meta[_TRUST] = True
+
+
+# The value goes by the context to `open_dataset`, past commands that have no use for it.
+trust_option = click.option(
+    "--trust-paths",
+    is_flag=True,
+    expose_value=False,
+    callback=_keep_trust,
+    help="Let the manifest name files outside its folder, from now on, as long as it stays as it is.",
+)
 
 
 def config_options(command: F) -> F:
@@ -23,6 +43,16 @@ def config_options(command: F) -> F:
             "--data",
             help="A directory, a manifest, or synth:tiny|demo|bench.  [default: the adapted run's, or the preset's]",
         ),
+        trust_option,
+        settings_options,
+    ):
+        command = option(command)
+    return command
+
+
+def settings_options(command: F) -> F:
+    """--preset, --config, --set: those layers of a configuration that hold any setting."""
+    for option in (
         click.option(
             "--set", "sets", multiple=True, metavar="KEY=VALUE", help="Change one setting, as in train.epochs=20."
         ),
@@ -47,8 +77,9 @@ def adaptation_options(command: F) -> F:
         click.option(
             "--from",
             "source",
-            metavar="RUN|WEIGHTS|scratch",
-            help="A run directory, a .safetensors file, or scratch.  [default: the newest pretrained run]",
+            metavar="RUN|WEIGHTS|pretrained:NAME|scratch",
+            help="A run directory, a .safetensors file, a model that comes with lowshot, or scratch.  "
+            "[default: the newest pretrained run]",
         ),
         click.option(
             "--subset",
@@ -68,6 +99,15 @@ def adaptation_options(command: F) -> F:
     return command
 
 
+def model_option(command: F) -> F:
+    """--model: which model is asked."""
+    return click.option(
+        "--model",
+        metavar="RUN|WEIGHTS|pretrained:NAME",
+        help="A run directory, a .safetensors file, or a model that comes with lowshot.  [default: the newest model]",
+    )(command)
+
+
 def resolve_config(
     preset: str | None,
     config_file: Path | None,
@@ -80,8 +120,10 @@ def resolve_config(
     Args:
         preset, config_file, sets: as `config_options` gives them.
         flags: nested settings from named flags; those that are None were not given.
-        base: what to start from; the defaults when not given.
+        base: what to start from; when not given, the defaults, and for data that are vectors the preset `features`.
     """
+    from lowshot.data.features import holds_features
+
     layers: list[Mapping[str, Any]] = [base.model_dump(mode="json")] if base else []
     if preset:
         layers.append(read_preset(preset))
@@ -90,16 +132,24 @@ def resolve_config(
     layers += [parse_set(item) for item in sets]
     layers.append({key: value for key, value in flags.items() if value is not None})
     config = build_config(layers)
+    if base is None and holds_features(config.data):
+        # Below all that a person asked for: settings of media make no sense for vectors.
+        config = build_config([read_preset(FEATURES_PRESET), *layers])
     if config.data.startswith("synth:"):
         return config
     # A run is adapted and evaluated later, perhaps from another folder.
     return config.model_copy(update={"data": Path(config.data).resolve().as_posix()})
 
 
-def open_dataset(source: str) -> "Dataset":
-    """Open a dataset, with a progress bar while an embedded world is rendered."""
+def open_dataset(source: str, splits: Sequence[str] | None = None) -> "Dataset":
+    """Open a dataset, with a progress bar while an embedded world is rendered.
+
+    Args:
+        source, splits: as `Dataset.open` takes them.
+    """
     from lowshot.data.dataset import Dataset
 
+    note_trust(source)
     bar: tqdm | None = None
 
     def advance(done: int, total: int) -> None:
@@ -108,7 +158,18 @@ def open_dataset(source: str) -> "Dataset":
         bar.update(done - bar.n)
 
     try:
-        return Dataset.open(source, progress=advance)
+        return Dataset.open(source, progress=advance, splits=splits)
     finally:
         if bar is not None:
             bar.close()
+
+
+def note_trust(source: str) -> None:
+    """Trust the manifest of a dataset if --trust-paths was given."""
+    from lowshot.data.trust import trust
+
+    context = click.get_current_context(silent=True)
+    manifest = Path(source) / "manifest.csv" if Path(source).is_dir() else Path(source)
+    # Where there is none, opening the dataset says so.
+    if context is not None and context.meta.get(_TRUST) and manifest.is_file():
+        trust(manifest)

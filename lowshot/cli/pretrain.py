@@ -60,12 +60,12 @@ def command(
 
 
 def _pretrain(config: "Config", out: Path | None, resume: str, world: "World") -> Path:
-    from lowshot.data.reader import MediaReader
+    from lowshot.data.kinds import open_reader
     from lowshot.training.loop import pretrain
 
     # The first process before the others: an embedded world is rendered once.
     for turn in (world.leads, not world.leads):
         with world.together():
             if turn:
-                reader = MediaReader(open_dataset(config.data), config.voice, config.face)
+                reader = open_reader(open_dataset(config.data), config.model, config.voice, config.face)
     return pretrain(config, reader, out, resume, world=world)

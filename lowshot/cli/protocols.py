@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lowshot.cli.options import open_dataset
+from lowshot.cli.options import open_dataset, trust_option
 
 if TYPE_CHECKING:
     from lowshot.adapt.subsets import Unit, Variant
@@ -39,6 +39,7 @@ def show(name: str) -> None:
 
 
 @command.command("build")
+@trust_option
 @click.option("--data", required=True, help="A directory, a manifest, or synth:tiny|demo|bench.")
 @click.option("--split", type=click.Choice(["test", "val"]), default="test", show_default=True)
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
@@ -75,6 +76,7 @@ def build(data: str, split: str, seed: int, strata: tuple[str, ...], exclude_sam
 
 @command.command("audit")
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE...")
+@trust_option
 @click.option("--data", help="The dataset that the lists name: a directory, a manifest, or synth:tiny|demo|bench.")
 @click.option(
     "--meta",
@@ -108,6 +110,7 @@ def audit(files: tuple[Path, ...], data: str | None, meta: Path | None, as_json:
 
 
 @command.command("subsets")
+@trust_option
 @click.option("--data", required=True, help="A directory, a manifest, or synth:tiny|demo|bench.")
 @click.option("--labels", type=float, help="Share to label; prints what that labels, one a line.")
 @click.option("--subset-seed", type=click.IntRange(min=0), default=0, show_default=True, help="Which of its subsets.")

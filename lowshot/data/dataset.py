@@ -1,7 +1,7 @@
 """A dataset: a manifest plus the place where its voices and faces live."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
@@ -10,8 +10,10 @@ import pandas as pd
 
 from lowshot.data.features import FEATURES, map_features, write_blocks
 from lowshot.data.manifest import MODALITIES, read_manifest, write_manifest
+from lowshot.data.pack import PACK, open_record
 from lowshot.data.synthetic.oracle import LATENTS_FILE
 from lowshot.data.synthetic.world import SIZES
+from lowshot.data.trust import is_trusted
 from lowshot.errors import RequestError
 
 _CHECKED_ROWS = 2**14
@@ -38,34 +40,44 @@ class Dataset:
         self.faces = self._rows("face")
 
     @classmethod
-    def open(cls, source: str | Path, progress: Callable[[int, int], None] | None = None) -> "Dataset":
+    def open(
+        cls,
+        source: str | Path,
+        progress: Callable[[int, int], None] | None = None,
+        splits: Sequence[str] | None = None,
+    ) -> "Dataset":
         """Open a dataset.
 
         Args:
             source: a directory with manifest.csv, a manifest itself, or `synth:tiny|demo|bench` for the embedded
                 world, which is rendered to the cache on first use.
             progress: called with (videos done, videos in all) while a world is rendered.
+            splits: of which rows the media are needed, so that no others of a world are rendered; of all when None.
 
         Raises:
             RequestError: nothing is there, or the manifest breaks a rule.
         """
         if str(source).startswith("synth:"):
-            return cls._open_world(str(source), progress)
+            return cls._open_world(str(source), progress, splits)
         path = Path(source)
         if path.is_dir():
+            if (path / PACK).is_file():
+                open_record(path)
             return cls(path, path / "manifest.csv", path.resolve().name)
         if path.is_file():
             return cls(path.parent, path, path.stem)
         raise RequestError(f"{path}: no such dataset; give a directory, a manifest, or synth:{'|'.join(SIZES)}")
 
     @classmethod
-    def _open_world(cls, source: str, progress: Callable[[int, int], None] | None) -> "Dataset":
+    def _open_world(
+        cls, source: str, progress: Callable[[int, int], None] | None, splits: Sequence[str] | None
+    ) -> "Dataset":
         from lowshot.data.synthetic.render import ensure_world
 
         size = source.removeprefix("synth:")
         if size not in SIZES:
             raise RequestError(f"--data {source}: no such embedded world; there are synth:{', synth:'.join(SIZES)}")
-        root = ensure_world(size, progress=progress)
+        root = ensure_world(size, progress=progress, splits=splits)
         return cls(root, root / "manifest.csv", source)
 
     def rows(self, modality: str) -> pd.DataFrame:
@@ -76,10 +88,19 @@ class Dataset:
         """Where the medium `index` of `modality` lies."""
         return self.root / self.rows(modality)["path"].iloc[index]
 
+    def __getstate__(self) -> dict[str, object]:
+        """All but the vectors: a memory map would travel to another process as a copy."""
+        return {name: value for name, value in self.__dict__.items() if name != "features"}
+
     @property
     def has_features(self) -> bool:
         """Whether the rows are vectors in features.safetensors rather than media files."""
         return (self.root / FEATURES).is_file()
+
+    @property
+    def has_pack(self) -> bool:
+        """Whether the rows are decoded media in a pack rather than media files."""
+        return (self.root / PACK).is_file()
 
     @cached_property
     def features(self) -> dict[str, np.ndarray]:
@@ -87,7 +108,7 @@ class Dataset:
 
         Raises:
             RequestError: the file is unreadable, lacks a modality, has another number of rows than the manifest, or
-                holds values that are not finite.
+                holds values that are not finite in float32.
         """
         path = self.root / FEATURES
         tensors = map_features(path)
@@ -102,7 +123,9 @@ class Dataset:
                 )
             # In parts: all rows together may be more than the memory holds.
             for start in range(0, count, _CHECKED_ROWS):
-                finite = np.isfinite(tensor[start : start + _CHECKED_ROWS]).all(axis=1)
+                block = tensor[start : start + _CHECKED_ROWS]
+                with np.errstate(over="ignore"):
+                    finite = np.isfinite(block.astype(np.float32, copy=False)).all(axis=1)
                 if not finite.all():
                     row = start + int(np.flatnonzero(~finite)[0])
                     raise RequestError(f"{path}: {modality} row {row} holds values that are not finite")
@@ -124,6 +147,9 @@ class Dataset:
         itself: its configuration, the version of its renderer, and its truth. It does not cover media files: reading
         or even counting the bytes of millions of them would cost more than most runs. Media that are changed under
         the same names leave it as it is; give such a dataset a manifest of its own.
+
+        A pack of all rows has the hash of the dataset it was made of, for it gives the same batches: a run begun on one
+        goes on with the other. A pack that leaves rows out has another manifest, and so another hash.
         """
         digest = hashlib.sha256(self.manifest_path.read_bytes())
         for name in (FEATURES, *WORLD_FILES):
@@ -149,12 +175,17 @@ class Dataset:
         }
 
     def check_files(self, modality: str, indices: np.ndarray) -> None:
-        """Refuse rows whose files are missing, all at once, before any time is spent.
+        """Refuse rows whose files are missing, all at once, before any time is spent. A pack has all of its rows.
+
+        Rows of vectors have no files; all vectors are checked when they are opened.
 
         Raises:
             RequestError: names the number of missing files and the first few.
         """
-        missing = [path for index in indices if not (path := self.path(modality, int(index))).is_file()]
+        if self.has_features or self.has_pack:
+            return
+        paths = self.rows(modality)["path"].to_numpy()[indices]
+        missing = [path for path in (self.root / relative for relative in paths) if not path.is_file()]
         if missing:
             shown = ", ".join(str(path) for path in missing[:3])
             raise RequestError(
@@ -164,18 +195,31 @@ class Dataset:
 
     def _rows(self, modality: str) -> pd.DataFrame:
         rows = self.manifest[self.manifest["modality"] == modality]
-        if not self.has_features:
-            for line, path in zip(rows.index, rows["path"], strict=True):
-                if not path or _leaves_root(path):
-                    raise RequestError(
-                        f"{self.manifest_path}, row {line + 2}: path '{path}' "
-                        "must name a file below the manifest's folder"
-                    )
+        if not self.has_features and not self.has_pack:
+            self._refuse_paths(rows["path"])
         return rows.reset_index(drop=True)
 
+    def _refuse_paths(self, paths: "pd.Series[str]") -> None:
+        # What a manifest names is read; one that somebody else made should not reach into other folders.
+        trusted: bool | None = None
+        for line, path in zip(paths.index, paths.tolist(), strict=True):
+            if path and not leaves_root(path):
+                continue
+            if path and trusted is None:
+                trusted = is_trusted(self.manifest_path)
+            if not path or not trusted:
+                hint = "; if you trust whoever made this manifest, add --trust-paths once" if path else ""
+                raise RequestError(
+                    f"{self.manifest_path}, row {line + 2}: path '{path}' "
+                    f"must name a file below the manifest's folder{hint}"
+                )
 
-def _leaves_root(path: str) -> bool:
+
+def leaves_root(path: str) -> bool:
     """Whether a path of a manifest is absolute or climbs out of the dataset, on any operating system."""
+    # Millions of paths have none of what it takes; parsing each would cost minutes.
+    if path[:1] not in "/\\" and ":" not in path and ".." not in path:
+        return False
     posix, windows = PurePosixPath(path), PureWindowsPath(path)
     return posix.is_absolute() or bool(windows.drive or windows.root) or ".." in windows.parts
 

@@ -1,15 +1,26 @@
 """A face image as a square of bytes."""
 
+import io
+import logging
+import warnings
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from lowshot.errors import RequestError
+from lowshot.errors import RequestError, reason
 from lowshot.settings import FaceConfig
 
 # Pixels beyond the tower's square that are kept, so that augmentation can shift without black borders.
 MARGIN = 1.125
+# What is opened, whatever a file's name ends in. Pillow knows more formats, and starts another program for some.
+FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "BMP", "GIF", "TIFF", "PPM", "JPEG2000")
+# More are refused, for a small file may unpack to more than the memory holds. From here on Pillow would warn.
+MOST_PIXELS = 89_478_485
+_GREY_16 = frozenset({"I", "I;16", "I;16B", "I;16L", "I;16N"})
+# The filter that `_hush` adds.
+_hushed: list[object] = []
 
 
 def stored_size(config: FaceConfig) -> int:
@@ -17,19 +28,21 @@ def stored_size(config: FaceConfig) -> int:
     return config.size if config.front_end == "released" else round(config.size * MARGIN)
 
 
-def read_face(path: Path, config: FaceConfig) -> np.ndarray:
+def read_face(path: Path, config: FaceConfig, content: bytes | None = None) -> np.ndarray:
     """Read an image as a square.
 
     Args:
-        path: an image file; grey, palette, CMYK and EXIF-rotated images are turned to upright RGB.
+        path: an image file of at least one pixel; grey (8 or 16 bits), palette, CMYK and EXIF-rotated images are turned
+            to upright RGB. What is transparent lies on black. Of several frames it is the first.
         config: side of the square that the tower sees, and the front end. `centred`: the image's largest centred
             square, margin included. `released`: all of the image, squeezed to the square that the tower sees.
+        content: the file's bytes where they are at hand; then the path is a name.
 
     Returns:
         uint8 [3, stored_size(config), stored_size(config)].
 
     Raises:
-        RequestError: the file is missing or is no image that can be decoded.
+        RequestError: the file is missing, empty, truncated, no image of `FORMATS`, or has more than `MOST_PIXELS`.
 
     Source:
         `released`: the released code (commit 760b65f), which takes Pillow 9.0.1, whose default is bicubic.
@@ -38,13 +51,58 @@ def read_face(path: Path, config: FaceConfig) -> np.ndarray:
         `released`: the released code does not turn EXIF-rotated images upright.
     """
     side = stored_size(config)
+    _hush()
     try:
-        with Image.open(path) as image:
-            upright = ImageOps.exif_transpose(image).convert("RGB")
+        if content is None:
+            if not path.is_file():
+                raise ValueError("it is a folder" if path.is_dir() else "no such file")
+            if not path.stat().st_size:
+                raise ValueError("the file is empty")
+        with Image.open(path if content is None else io.BytesIO(content), formats=_formats()) as image:
+            if image.width * image.height > MOST_PIXELS:
+                raise ValueError(f"{image.width} x {image.height} pixels are more than any face needs; scale it down")
+            upright = _rgb(ImageOps.exif_transpose(image))
             if config.front_end == "released":
                 fitted = upright.resize((side, side), Image.Resampling.BICUBIC)
             else:
                 fitted = ImageOps.fit(upright, (side, side), Image.Resampling.BILINEAR)
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise RequestError(f"{path}: cannot be read as an image ({error})") from error
+    except UnidentifiedImageError as error:
+        raise RequestError(f"{path}: cannot be read as an image (its format is none that is read)") from error
+    # A decoder that trips over the bytes of a file raises whatever it happens to run into.
+    except Exception as error:
+        raise RequestError(f"{path}: cannot be read as an image ({reason(error)})") from error
     return np.ascontiguousarray(np.asarray(fitted).transpose(2, 0, 1))
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    """An image of any mode as RGB."""
+    if image.mode in _GREY_16:
+        values = np.asarray(image).astype(np.int64)
+        if values.min() < 0 or values.max() > 65535:
+            raise ValueError("its pixels have 32 bits; save it with 8 or 16")
+        # Pillow would cut off all that is above 255.
+        return Image.fromarray(((values * 255 + 32767) // 65535).astype(np.uint8)).convert("RGB")
+    if image.mode == "F":
+        raise ValueError("its pixels are fractions, of no range that is known; save it with 8 or 16 bits")
+    if image.has_transparency_data:
+        opaque = Image.new("RGBA", image.size, (0, 0, 0, 255))
+        return Image.alpha_composite(opaque, image.convert("RGBA")).convert("RGB")
+    return image.convert("RGB")
+
+
+def _hush() -> None:
+    """Keep Pillow from warning and logging about files: what matters is an error, the rest would flood a terminal.
+
+    `warnings.catch_warnings` would do so for one call, but not where several threads decode.
+    """
+    if not _hushed or _hushed[0] not in warnings.filters:
+        warnings.filterwarnings("ignore", module=r"PIL\.")
+        _hushed[:] = warnings.filters[:1]
+        logging.getLogger("PIL").addHandler(logging.NullHandler())
+
+
+@cache
+def _formats() -> tuple[str, ...]:
+    """Those of `FORMATS` that this Pillow has."""
+    Image.init()
+    return tuple(name for name in FORMATS if name in Image.OPEN)

@@ -5,6 +5,7 @@ Neither needs the vectors in memory: millions of rows may be more than there is.
 
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,13 @@ from lowshot.files import atomic_path
 
 FEATURES = "features.safetensors"
 """Name of the file in a dataset's folder."""
+
+# Numbers that are looked at at once.
+_BLOCK_ELEMENTS = 2**22
+# A spread below this share of the mean is what rounding to float32 leaves of a constant column.
+_CONSTANT = 1e-7
+# Its inverse is a number in float32.
+_LEAST_STD = 1e-30
 
 _TYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "i1", "U8": "u1"}
 # Room for the sizes of tensors, which are known only when all of them are written.
@@ -92,3 +100,46 @@ def map_features(path: Path) -> dict[str, npt.NDArray[Any]]:
         else:
             tensors[name] = np.memmap(path, kind, mode="r", offset=start + entry["data_offsets"][0], shape=shape)
     return tensors
+
+
+def holds_features(source: str) -> bool:
+    """Whether a dataset, given as `--data` takes it, is one of vectors; no where nothing is there."""
+    if source.startswith("synth:"):
+        return False
+    path = Path(source)
+    return ((path if path.is_dir() else path.parent) / FEATURES).is_file()
+
+
+@dataclass(frozen=True)
+class ColumnStatistics:
+    """How the columns of vectors lie.
+
+    Attributes:
+        mean: float32 [d].
+        std: standard deviation, float32 [d]; exactly 0 for a column that is constant but for rounding.
+    """
+
+    mean: npt.NDArray[np.float32]
+    std: npt.NDArray[np.float32]
+
+
+def column_statistics(vectors: npt.NDArray[Any], rows: npt.NDArray[Any]) -> ColumnStatistics:
+    """Mean and standard deviation of each column over some rows, in float64 and block by block.
+
+    Args:
+        vectors: [n, d], of any floating type, all finite; may be memory-mapped.
+        rows: which of them, rising, at least one.
+    """
+    # About the first row: of columns far from 0 no digits are lost, and constant ones have a spread of exactly 0.
+    origin = vectors[rows[0]].astype(np.float64)
+    total, squares = np.zeros_like(origin), np.zeros_like(origin)
+    size = max(1, _BLOCK_ELEMENTS // max(1, len(origin)))
+    for start in range(0, len(rows), size):
+        block = vectors[rows[start : start + size]] - origin
+        total += block.sum(axis=0)
+        squares += np.square(block).sum(axis=0)
+    shift = total / len(rows)
+    mean = origin + shift
+    std = np.sqrt(np.maximum(squares / len(rows) - np.square(shift), 0))
+    std[std <= np.maximum(_CONSTANT * np.abs(mean), _LEAST_STD)] = 0
+    return ColumnStatistics(mean.astype(np.float32), std.astype(np.float32))

@@ -1,6 +1,8 @@
 """The one table: which voice clips and face images belong to which video, whose they are, and how they are split."""
 
+import csv
 from pathlib import Path
+from typing import Literal
 
 import pandas as pd
 
@@ -69,8 +71,11 @@ def check_manifest(table: pd.DataFrame, name: str | Path = "manifest.csv") -> No
 def write_manifest(table: pd.DataFrame, path: Path) -> None:
     """Check `table` and write it to `path` as CSV, atomically."""
     check_manifest(table, path)
+    # pandas leaves a bare carriage return unquoted, and readers take it for the end of a line.
+    bare = any(table[column].astype(str).str.contains("\r", regex=False).any() for column in table.columns)
     with atomic_path(path) as temporary:
-        table.to_csv(temporary, index=False, lineterminator="\n")
+        quoting: Literal[0, 1] = csv.QUOTE_ALL if bare else csv.QUOTE_MINIMAL
+        table.to_csv(temporary, index=False, lineterminator="\n", quoting=quoting)
 
 
 def _row(mask: pd.Series) -> int:
@@ -98,7 +103,9 @@ def _check_splits(table: pd.DataFrame, name: str | Path) -> None:
     # Rows without a split may be other clips of a training identity: that is how seen-heard clips are kept. A file is
     # another matter: the one that is trained on is not an unheard clip as well.
     split = table[table["split"] != ""]
-    for column, rows in (("identity", split), ("video", split), ("path", table)):
+    # Of a million paths, hardly any stands twice.
+    repeated = table[table["path"].duplicated(keep=False)]
+    for column, rows in (("identity", split), ("video", split), ("path", repeated)):
         places = rows.loc[rows[column] != "", [column, "split"]].drop_duplicates()
         shared = places[column].duplicated()
         if shared.any():

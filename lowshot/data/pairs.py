@@ -5,10 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from lowshot.data.augment import DRAWS, augment_faces, augment_voices
+from lowshot.data.augment import DRAWS
 from lowshot.data.dataset import Dataset
-from lowshot.data.reader import MediaReader
-from lowshot.data.voice import pad_to
+from lowshot.data.reading import Reader, Sampling
 from lowshot.errors import RequestError
 from lowshot.settings import AugmentConfig, FaceConfig, VoiceConfig
 
@@ -65,7 +64,8 @@ def videos_of(dataset: Dataset, split: str) -> Videos:
         )
     voices = [rows["voice"][grouped["voice"][name]] for name in names]
     faces = [rows["face"][grouped["face"][name]] for name in names]
-    identities = [str(dataset.voices["identity"].iloc[indices[0]]) for indices in voices]
+    known = dataset.voices["identity"].to_numpy()
+    identities = [str(known[indices[0]]) for indices in voices]
     return Videos([str(name) for name in names], identities, voices, faces)
 
 
@@ -75,8 +75,8 @@ class Batch:
 
     Attributes:
         index: which videos, int64 [B].
-        voice: log-mel crops, float32 [B, 1, mel_bands, frames].
-        face: images in [-1, 1], float32 [B, 3, size, size].
+        voice: log-mel crops, float32 [B, 1, mel_bands, frames], or vectors [B, d_v].
+        face: images in [-1, 1], float32 [B, 3, size, size], or vectors [B, d_f].
     """
 
     index: torch.Tensor
@@ -122,7 +122,7 @@ class PairBatches:
 
     Args:
         videos: what to train on.
-        reader: where the media come from.
+        reader: where the samples come from.
         batch_size: videos per step, over all processes; lowered to the number of videos when there are fewer.
         seed: of the run.
         voice, face, augment: how samples are made.
@@ -136,7 +136,7 @@ class PairBatches:
     def __init__(
         self,
         videos: Videos,
-        reader: MediaReader,
+        reader: Reader,
         batch_size: int,
         seed: int,
         voice: VoiceConfig,
@@ -156,10 +156,7 @@ class PairBatches:
             )
         self._part = slice(rank * part, (rank + 1) * part)
         self.seed = seed
-        self.frames = voice.frames
-        self.front_end = voice.front_end
-        self.size = face.size
-        self.augment = augment
+        self.sampling = Sampling(voice, face, augment)
         # A last, smaller batch would change what a step means; its videos come in another epoch.
         self.steps_per_epoch = len(videos) // self.batch_size
 
@@ -171,35 +168,11 @@ class PairBatches:
         draws = sample_draws(self.batch_size, self.seed, step)[self._part]
         voices = [self.videos.voices[video] for video in index]
         faces = [self.videos.faces[video] for video in index]
-        crops = [
-            crop_voice(log_mel, silence, self.frames, draw)
-            for (log_mel, silence), draw in zip(
-                self.reader.voices(choose(voices, draws[:, 0])), draws[:, 1], strict=True
-            )
-        ]
-        images = self.reader.faces(choose(faces, draws[:, 2]))
-        rest = torch.from_numpy(draws[:, 3:]).float()
-        return Batch(
-            index=torch.from_numpy(index.astype(np.int64)),
-            voice=augment_voices(torch.from_numpy(np.stack(crops)).float(), rest, self.augment, self.front_end),
-            face=augment_faces(torch.from_numpy(np.stack(images)), rest, self.size, self.augment),
-        )
+        chosen = choose(voices, draws[:, 0]), choose(faces, draws[:, 2])
+        voice, face = self.reader.samples(*chosen, draws, self.sampling)
+        return Batch(torch.from_numpy(index.astype(np.int64)), voice, face)
 
 
 def choose(options: list[np.ndarray], draws: np.ndarray) -> list[int]:
     """One of each sample's row numbers, each equally likely, by uniform draws in [0, 1)."""
     return [int(rows[int(draw * len(rows))]) for rows, draw in zip(options, draws, strict=True)]
-
-
-def crop_voice(log_mel: np.ndarray, silence: float, frames: int, draw: float) -> np.ndarray:
-    """A crop of `frames` frames from a spectrogram, padded with silence where it is shorter.
-
-    Args:
-        log_mel: [mel_bands, n].
-        silence: value of digital silence in it.
-        frames: length of the crop.
-        draw: uniform in [0, 1), decides where it starts.
-    """
-    padded = pad_to(log_mel, frames, silence)
-    start = int(draw * (padded.shape[1] - frames + 1))
-    return padded[:, start : start + frames]

@@ -1,16 +1,24 @@
 """A voice clip as a log-mel spectrogram."""
 
+from fractions import Fraction
+from math import ceil, isqrt
 from pathlib import Path
 
 import numpy as np
-import soundfile
 import torch
 import torchaudio
 
+from lowshot.data.codec import Sound, open_sound
 from lowshot.errors import RequestError
 from lowshot.settings import VoiceConfig
 
 SAMPLE_RATE = 16_000
+# Hz; beyond them a header is wrong, or the file is no recording of a voice.
+LOWEST_RATE, HIGHEST_RATE = 2_000, 768_000
+# Samples at 16 kHz, on either side, that a resampled one depends on, and more.
+_NEIGHBOURS = 32
+# Values of a resampling kernel: torchaudio has a filter for each phase, which for odd rates were gigabytes.
+_LARGEST_KERNEL = 1 << 21
 # Power of a mel band below which nothing is told apart: the log-mel of digital silence.
 POWER_FLOOR = 1e-7
 # Typical spread of log power in speech; dividing by it brings samples near unit scale for the tower.
@@ -18,32 +26,86 @@ LOG_POWER_SCALE = 4.0
 # The released code's: least power, and how far below a clip's loudest value its others are cut, in dB.
 RELEASED_FLOOR = 1e-10
 RELEASED_RANGE = 80.0
+# A clip that is nothing but silence has no spread to divide by.
+_LEAST_SPREAD = 1e-3
+# Values that torch sums in one thread at most.
+_ONE_THREAD = 2**15
 
 
-def read_waveform(path: Path) -> np.ndarray:
-    """Read a clip as 16 kHz mono.
+def read_waveform(path: Path, start_s: float = 0.0, seconds: float | None = None) -> np.ndarray:
+    """Read a clip, or a part of it and no more, as 16 kHz mono.
 
     Args:
-        path: WAV, FLAC, OGG or MP3, any rate and number of channels.
+        path: what `open_sound` takes, of any depth and number of channels, at 2 to 768 kHz.
+        start_s: where to begin, seconds from the start.
+        seconds: how much to read at most; None for all that follows.
 
     Returns:
-        Samples in [-1, 1], float32 [n], n >= 1.
+        Samples, float32 [n], n >= 1: in [-1, 1] unless a file of floats holds more. A part equals that part of the
+        whole clip, up to the rounding of float32 and of the milliseconds that WebM and MKV count in.
 
     Raises:
-        RequestError: the file is missing, unreadable, empty, or holds values that are not finite.
+        RequestError: the file is missing, unreadable, truncated or empty, or holds values that are not finite.
     """
-    try:
-        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
-    except (soundfile.LibsndfileError, OSError) as error:
-        raise RequestError(f"{path}: cannot be read as audio ({error})") from error
-    mono = samples.mean(axis=1)
+    with open_sound(path) as sound:
+        return _read_part(path, sound, start_s, seconds)
+
+
+def read_clip(path: Path, config: VoiceConfig) -> np.ndarray:
+    """Read what counts of a clip: all of it, or the middle of a clip that is longer than the settings allow.
+
+    An hour's spectrogram takes seconds to make and 50 MB to keep. The middle is one stretch, and the same one whoever
+    asks, so that nothing depends on when or by which process a clip is read.
+
+    Args:
+        path: as of `read_waveform`.
+        config: `max_seconds`, and the length of a crop, which is read in any case.
+
+    Returns:
+        As `read_waveform`.
+
+    Raises:
+        RequestError: as `read_waveform`.
+    """
+    longest = max(config.max_seconds, config.frames * config.hop_ms / 1000)
+    with open_sound(path) as sound:
+        if sound.seconds <= longest:
+            return _read_part(path, sound, 0.0, None)
+        return _read_part(path, sound, (sound.seconds - longest) / 2, longest)
+
+
+def _read_part(path: Path, sound: Sound, start_s: float, seconds: float | None) -> np.ndarray:
+    if not LOWEST_RATE <= sound.rate <= HIGHEST_RATE:
+        raise RequestError(f"{path}: its sampling rate, {sound.rate} Hz, is none that voices are recorded at")
+    first = round(start_s * SAMPLE_RATE)
+    count = None if seconds is None else max(1, round(seconds * SAMPLE_RATE))
+    if sound.rate == SAMPLE_RATE:
+        return _usable(path, sound.read(first, count))
+    # So many samples of the file are exactly so many of the result; parts begin and end between such blocks, and those
+    # beside them are read too, for a resampled value depends on its neighbours.
+    given, made = _ratio(sound.rate)
+    beside = ceil(_NEIGHBOURS * max(1.0, sound.rate / SAMPLE_RATE) / given)
+    block = max(0, first // made - beside)
+    blocks = None if count is None else ceil((first + count) / made) + beside - block
+    mono = _usable(path, sound.read(block * given, None if blocks is None else blocks * given))
+    resampled = torchaudio.functional.resample(torch.from_numpy(mono), given, made).numpy()
+    return _usable(path, resampled[first - block * made :][:count])
+
+
+def _usable(path: Path, mono: np.ndarray) -> np.ndarray:
     if not len(mono):
         raise RequestError(f"{path}: holds no samples")
     if not np.isfinite(mono).all():
         raise RequestError(f"{path}: holds samples that are not finite")
-    if rate != SAMPLE_RATE:
-        mono = torchaudio.functional.resample(torch.from_numpy(mono), rate, SAMPLE_RATE).numpy()
     return mono
+
+
+def _ratio(rate: int) -> tuple[int, int]:
+    """So many samples at `rate` become so many at 16 kHz; for odd rates, as 44,099 Hz, to 0.03 %."""
+    exact = Fraction(rate, SAMPLE_RATE)
+    if exact.numerator * exact.denominator > _LARGEST_KERNEL:
+        exact = exact.limit_denominator(isqrt(_LARGEST_KERNEL * SAMPLE_RATE // rate))
+    return exact.numerator, exact.denominator
 
 
 class LogMel:
@@ -53,10 +115,13 @@ class LogMel:
     of the spectrum, which tells speakers apart.
 
     `released`: what the towers of the released checkpoints were trained on: decibels that nothing normalises. A clip
-    shorter than a crop has zeros at both ends, one more than needed where an odd number of frames is missing.
+    shorter than a crop has zeros at both ends, one more than needed where an odd number of frames is missing. It is
+    computed in float64, for librosa's bands are told to 1e-5 dB.
+
+    `normalise`, in either front end: each clip's own mean and standard deviation become 0 and 1.
 
     Args:
-        config: front end, bands, window and hop; the released front end pads to its frames.
+        config: front end, bands, window and hop, normalisation and padding; the released front end pads to its frames.
 
     Source:
         `released`: the released code (commit 760b65f), which takes librosa 0.6.2: Slaney's mel scale with filters of
@@ -71,17 +136,14 @@ class LogMel:
         hop = round(SAMPLE_RATE * config.hop_ms / 1000)
         self.window = window
         self.frames = config.frames
+        self.normalise = config.normalise
+        self.zeros_beside = not config.normalise and config.padding == "front-end"
         self.released = config.front_end == "released"
         if self.released:
-            self.transform = torchaudio.transforms.MelSpectrogram(
-                sample_rate=SAMPLE_RATE,
-                n_fft=window,
-                hop_length=hop,
-                n_mels=config.mel_bands,
-                center=False,
-                norm="slaney",
-                mel_scale="slaney",
+            self.transform = torchaudio.transforms.Spectrogram(
+                n_fft=window, hop_length=hop, center=False, wkwargs={"dtype": torch.float64}
             )
+            self.filters = torch.from_numpy(slaney_filters(window, config.mel_bands))
         else:
             self.transform = torchaudio.transforms.MelSpectrogram(
                 sample_rate=SAMPLE_RATE,
@@ -100,9 +162,9 @@ class LogMel:
             waveform: float32 [n] at 16 kHz in [-1, 1].
 
         Returns:
-            The spectrogram, [mel_bands, frames], and what a clip shorter than a crop is padded with (`pad_to`).
-            `centred`: float16, and the value that digital silence has in it. `released`: float32, for float16 would
-            round loud decibels to steps of 0.06; never shorter than a crop; and 0.
+            The spectrogram, [mel_bands, frames], and what a clip shorter than a crop is padded with (`pad_to`): the
+            value that digital silence has in it. `centred`: float16. `released`: float32, for float16 would round loud
+            decibels to steps of 0.06; unless the settings ask for the floor, never shorter than a crop, and 0.
         """
         with torch.inference_mode():
             return self._released(waveform) if self.released else self._centred(waveform)
@@ -110,18 +172,64 @@ class LogMel:
     def _centred(self, waveform: np.ndarray) -> tuple[np.ndarray, float]:
         power = self.transform(torch.from_numpy(waveform))
         log_power = power.clamp_min(POWER_FLOOR).log()
-        mean = log_power.mean()
+        floor = float(np.log(POWER_FLOOR))
+        if self.normalise:
+            values, silence = _normalised(log_power.numpy(), floor)
+            return values.astype(np.float16), silence
+        mean = _mean(log_power)
         centred = (log_power - mean) / LOG_POWER_SCALE
-        silence = (float(np.log(POWER_FLOOR)) - mean) / LOG_POWER_SCALE
-        return centred.numpy().astype(np.float16), float(silence)
+        return centred.numpy().astype(np.float16), float((floor - mean) / LOG_POWER_SCALE)
 
     def _released(self, waveform: np.ndarray) -> tuple[np.ndarray, float]:
         # torch mirrors no clip shorter than what it adds; NumPy goes back and forth.
-        mirrored = np.pad(waveform, self.window // 2, mode="reflect")
-        decibels = 10 * self.transform(torch.from_numpy(mirrored)).clamp_min(RELEASED_FLOOR).log10()
-        cut = decibels.clamp_min(decibels.max() - RELEASED_RANGE).numpy()
+        mirrored = np.pad(waveform.astype(np.float64), self.window // 2, mode="reflect")
+        power = self.filters @ self.transform(torch.from_numpy(mirrored))
+        decibels = 10 * power.clamp_min(RELEASED_FLOOR).log10().numpy()
+        floor = max(10 * np.log10(RELEASED_FLOOR), float(decibels.max()) - RELEASED_RANGE)
+        cut = np.maximum(decibels, floor)
+        if self.normalise:
+            cut, floor = _normalised(cut, floor)
+        if not self.zeros_beside:
+            return cut.astype(np.float32), floor
         each_end = (max(0, self.frames - cut.shape[1]) + 1) // 2
-        return np.pad(cut, ((0, 0), (each_end, each_end))), 0.0
+        return np.pad(cut.astype(np.float32), ((0, 0), (each_end, each_end))), 0.0
+
+
+def _normalised(values: np.ndarray, floor: float) -> tuple[np.ndarray, float]:
+    """Values, and the floor among them, with the values' mean taken off and by their standard deviation."""
+    mean, spread = values.mean(dtype=np.float64), max(values.std(dtype=np.float64), _LEAST_SPREAD)
+    return (values - mean) / spread, float((floor - mean) / spread)
+
+
+def slaney_filters(transform: int, bands: int) -> np.ndarray:
+    """Triangular filters, evenly spaced on Slaney's mel scale from 0 to 8 kHz, each of area 1 in hertz.
+
+    Args:
+        transform: samples of the Fourier transform.
+        bands: how many filters.
+
+    Returns:
+        float64 [bands, transform // 2 + 1]; torchaudio has them to one part in 5,000.
+
+    Source:
+        librosa.filters.mel with its defaults: 3 mel in 200 Hz up to 1 kHz, from there on 27 mel for a factor of 6.4.
+    """
+    per_mel, first_log = np.log(6.4) / 27, 15.0
+    highest = first_log + np.log(SAMPLE_RATE / 2000) / per_mel
+    mel = np.linspace(0, highest, bands + 2)
+    corners = np.where(mel < first_log, mel * 200 / 3, 1000 * np.exp((mel - first_log) * per_mel))
+    low, peak, high = (corners[i : i + bands, None] for i in range(3))
+    hertz = np.arange(transform // 2 + 1) * SAMPLE_RATE / transform
+    triangles = np.minimum((hertz - low) / (peak - low), (high - hertz) / (high - peak))
+    return np.maximum(triangles, 0) * 2 / (high - low)
+
+
+def _mean(values: torch.Tensor) -> torch.Tensor:
+    """Mean of all values, the same bits whatever number of threads torch computes with."""
+    # From here on torch adds in several threads, and so in another order.
+    if values.numel() < _ONE_THREAD:
+        return values.mean()
+    return torch.from_numpy(values.numpy().mean(dtype=np.float64, keepdims=True)).float()
 
 
 def pad_to(log_mel: np.ndarray, frames: int, silence: float) -> np.ndarray:
@@ -129,8 +237,7 @@ def pad_to(log_mel: np.ndarray, frames: int, silence: float) -> np.ndarray:
 
     Args:
         log_mel: [mel_bands, n].
-        frames: wanted length; a longer spectrogram is returned as it is, and so is one of the released front end, which
-            `LogMel` pads.
+        frames: wanted length; a longer spectrogram is returned as it is, and so is one that `LogMel` padded.
         silence: what digital silence is in this spectrogram (`LogMel.__call__`). The released code pads with 0, which
             in its un-normalised log-mel is louder than speech.
     """

@@ -1,4 +1,4 @@
-"""Media to embeddings: every file once, without augmentation, in batches that fit the memory."""
+"""A dataset's rows to embeddings: each once, without augmentation, in batches that fit the memory."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -7,17 +7,14 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from lowshot.data.augment import centre_crop
-from lowshot.data.reader import MediaReader
-from lowshot.data.voice import pad_to
+from lowshot.data.reading import Reader
 from lowshot.errors import RunError
-from lowshot.models.two_tower import TwoTower
+from lowshot.models.two_tower import TwoTower, tower_layout
 from lowshot.settings import EvaluateConfig
 
 BATCH = 128
 USUAL = EvaluateConfig()
 """How media are looked at unless a person asks for something else."""
-MOST_CROPS = USUAL.voice_crops
 
 
 @dataclass(frozen=True)
@@ -33,7 +30,7 @@ class Embeddings:
 
 
 def embed(
-    model: TwoTower, reader: MediaReader, voices: np.ndarray, faces: np.ndarray, settings: EvaluateConfig = USUAL
+    model: TwoTower, reader: Reader, voices: np.ndarray, faces: np.ndarray, settings: EvaluateConfig = USUAL
 ) -> Embeddings:
     """Embed rows of a dataset.
 
@@ -55,7 +52,7 @@ def embed(
 
 def embed_rows(
     model: TwoTower,
-    reader: MediaReader,
+    reader: Reader,
     modality: str,
     rows: np.ndarray,
     settings: EvaluateConfig = USUAL,
@@ -83,7 +80,7 @@ def embed_rows(
 
 
 def embed_blocks(
-    model: TwoTower, reader: MediaReader, modality: str, rows: np.ndarray, settings: EvaluateConfig = USUAL
+    model: TwoTower, reader: Reader, modality: str, rows: np.ndarray, settings: EvaluateConfig = USUAL
 ) -> Iterator[np.ndarray]:
     """Embed rows of one modality, some at a time, so that no more than those need be in memory.
 
@@ -98,12 +95,15 @@ def embed_blocks(
         RunError: not even one medium at a time fits into the memory.
     """
     encoder = _Encoder(model)
+    encode = model.encode_voice if modality == "voice" else model.encode_face
     for start in range(0, len(rows), BATCH):
         part = rows[start : start + BATCH]
-        if modality == "voice":
-            yield _voices(encoder, reader, part, settings.voice_crops)
-        else:
-            yield _faces(encoder, reader, part, settings.mirror)
+        looks = reader.looks(modality, part, model.voice_config, model.face_config, settings)
+        vectors = encoder(encode, looks.count, looks.make)
+        if looks.owner is not None:
+            total = torch.zeros(len(part), vectors.shape[1]).index_add_(0, looks.owner, vectors)
+            vectors = torch.nn.functional.normalize(total, dim=1)
+        yield vectors.numpy()
 
 
 def embedding_bar(total: int) -> tqdm:
@@ -140,7 +140,7 @@ class _Encoder:
         try:
             with torch.inference_mode():
                 device = next(self.model.parameters()).device
-                return encode(inputs.to(device).contiguous(memory_format=torch.channels_last)).cpu()
+                return encode(tower_layout(inputs.to(device))).cpu()
         except (RuntimeError, MemoryError) as error:
             if not _out_of_memory(error):
                 raise
@@ -159,42 +159,3 @@ def _out_of_memory(error: Exception) -> bool:
     # On a CPU torch raises a plain RuntimeError, which its allocator words.
     worded = "can't allocate memory" in str(error) or "not enough memory" in str(error)
     return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or worded
-
-
-def _voices(encoder: _Encoder, reader: MediaReader, rows: np.ndarray, most_crops: int) -> np.ndarray:
-    """Unit embeddings of voices, each the mean over evenly spaced crops that cover the clip, float32 [n, d]."""
-    frames = encoder.model.voice_config.frames
-    crops: list[np.ndarray] = []
-    owner: list[int] = []
-    for place, (log_mel, silence) in enumerate(reader.voices(rows)):
-        found = even_crops(pad_to(log_mel, frames, silence), frames, most_crops)
-        crops += found
-        owner += [place] * len(found)
-
-    def inputs(part: slice) -> torch.Tensor:
-        return torch.from_numpy(np.stack(crops[part])).float().unsqueeze(1)
-
-    vectors = encoder(encoder.model.encode_voice, len(crops), inputs)
-    total = torch.zeros(len(rows), vectors.shape[1]).index_add_(0, torch.tensor(owner), vectors)
-    return torch.nn.functional.normalize(total, dim=1).numpy()
-
-
-def _faces(encoder: _Encoder, reader: MediaReader, rows: np.ndarray, mirror: bool) -> np.ndarray:
-    """Unit embeddings of faces, each image as `centre_crop` leaves it, and its mirror image if asked for: [n, d]."""
-    images = centre_crop(torch.from_numpy(np.stack(reader.faces(rows))), encoder.model.face_config.size)
-    vectors = encoder(encoder.model.encode_face, len(images), lambda part: images[part])
-    if mirror:
-        vectors = vectors + encoder(encoder.model.encode_face, len(images), lambda part: images[part].flip(-1))
-        vectors = torch.nn.functional.normalize(vectors, dim=1)
-    return vectors.numpy()
-
-
-def even_crops(log_mel: np.ndarray, frames: int, most: int = MOST_CROPS) -> list[np.ndarray]:
-    """Crops of `frames` frames that cover a spectrogram [mel_bands, n >= frames], evenly spaced, at most `most`.
-
-    A single crop is that of the middle.
-    """
-    rest = log_mel.shape[1] - frames
-    count = min(most, -(-log_mel.shape[1] // frames))
-    starts = np.linspace(0, rest, count).round().astype(int) if count > 1 else [rest // 2]
-    return [log_mel[:, start : start + frames] for start in starts]

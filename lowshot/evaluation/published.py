@@ -16,8 +16,8 @@ from pathlib import PurePosixPath
 
 import numpy as np
 
+from lowshot.data.table_text import Rows
 from lowshot.errors import RequestError
-from lowshot.evaluation.list_text import Rows
 from lowshot.evaluation.listed import (
     GalleryList,
     HiddenList,

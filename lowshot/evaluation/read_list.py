@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from lowshot.data.table_text import read_rows
 from lowshot.errors import RequestError
-from lowshot.evaluation.list_text import read_rows
 from lowshot.evaluation.listed import TrialList
 from lowshot.evaluation.published import parse_published
 from lowshot.evaluation.trial_files import parse_own

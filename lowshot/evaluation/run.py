@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from lowshot.data.reader import MediaReader
-from lowshot.errors import RequestError
+from lowshot.data.reading import Reader
 from lowshot.evaluation.embed import USUAL, embed_rows, embedding_bar
 from lowshot.evaluation.evaluate import EvaluationResult, chance, oracle, score
 from lowshot.evaluation.results import RESULT_COLUMNS, write_results, write_scores
@@ -20,7 +19,7 @@ from lowshot.settings import EvaluateConfig
 def score_model(
     trials: TrialSet,
     model: TwoTower,
-    reader: MediaReader,
+    reader: Reader,
     labels: Mapping[str, object],
     settings: EvaluateConfig = USUAL,
     show: Callable[[EmbeddingScorer], object] | None = None,
@@ -30,7 +29,7 @@ def score_model(
     Args:
         trials: of the dataset that `reader` reads.
         model: the towers.
-        reader: decoded media.
+        reader: of the dataset.
         labels: what the model is, for the columns of results.csv.
         settings: how often each medium is looked at.
         show: called with the embeddings.
@@ -100,10 +99,5 @@ def check_trial_files(trials: TrialSet) -> None:
     Raises:
         RequestError: names the missing files.
     """
-    if trials.dataset.has_features:
-        raise RequestError(
-            f"{trials.dataset.root}: holds feature vectors, which no tower of this model takes; "
-            "score them as they are with --embeddings"
-        )
     trials.dataset.check_files("voice", trials.voices)
     trials.dataset.check_files("face", trials.faces)

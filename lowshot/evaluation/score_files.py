@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from lowshot.data.table_text import Rows, read_rows
 from lowshot.errors import RequestError
 from lowshot.evaluation.joined import MIXED
-from lowshot.evaluation.list_text import Rows, read_rows
 from lowshot.evaluation.protocols import DIRECTIONS, retrieval_protocol
 from lowshot.evaluation.published import seen_of, stratum_of
 from lowshot.evaluation.trials import SEEN, UNSEEN, VALIDATION

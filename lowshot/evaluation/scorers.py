@@ -82,7 +82,8 @@ class EmbeddingScorer:
         if self._voice.width != self._face.width:
             raise RequestError(
                 f"voice embeddings have {self._voice.width} dimensions, but face embeddings {self._face.width}; "
-                "both must come from one model"
+                "both must come from one model; `lowshot evaluate --model RUN --data DIR` passes vectors of several "
+                "encoders through one that was trained on them"
             )
 
     def pairs(self, voice: IntArray, face: IntArray) -> ScoreArray:

@@ -10,8 +10,8 @@ import pandas as pd
 
 from lowshot.data.dataset import Dataset
 from lowshot.data.manifest import MODALITIES
+from lowshot.data.table_text import Rows
 from lowshot.errors import RequestError
-from lowshot.evaluation.list_text import Rows
 from lowshot.evaluation.listed import GalleryList, MatchingList, Names, TrialList, VerificationList, check_labels
 from lowshot.evaluation.protocols import DIRECTIONS
 from lowshot.evaluation.published import seen_of, stratum_of

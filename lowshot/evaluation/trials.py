@@ -1,5 +1,6 @@
 """Trials: which voices are held against which faces. Built from the manifest alone; no model takes part."""
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -255,6 +256,12 @@ class _Rows:
         )
 
 
+@functools.lru_cache(maxsize=1)
+def _rows_of(dataset: Dataset) -> _Rows:
+    """Names hashed once for all lists of a dataset: of a million rows, that takes seconds."""
+    return _Rows(dataset)
+
+
 def _draw(
     dataset: Dataset,
     population: Population,
@@ -267,7 +274,7 @@ def _draw(
 ) -> tuple[IntArray, IntArray, BoolArray, IntArray]:
     """Draw a positive and impostors for every probe: probes, positives, same video or not, impostors [P, count]."""
     other = "face" if probe_modality == "voice" else "voice"
-    rows = _Rows(dataset)
+    rows = _rows_of(dataset)
     groups = attribute_groups(dataset, attributes, age_bounds)
     probes = population.rows(probe_modality)
     pool = rows.pool(other, population.rows(other))

@@ -7,12 +7,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lowshot.data.dataset import Dataset
-from lowshot.errors import RequestError
-from lowshot.evaluation.list_text import read_rows
+from lowshot.data.importers.people import VOXCELEB1, read_people, read_split_codes
 
 META_FILE = "vox1_meta.csv"
 SPLITS_FILE = "identity_splits.txt"
-_ID, _NAME, _GENDER, _NATIONALITY = "VoxCeleb1 ID", "VGGFace1 ID", "Gender", "Nationality"
 _TRAIN = "1"
 
 # `<identity>/<video of 11 characters>_00<clip of 5 digits>.wav`, the older naming of voices. A video's own name may
@@ -79,26 +77,14 @@ def read_meta(path: Path) -> VoxMeta:
     Raises:
         RequestError: the file is unreadable, lacks a column, or names a person twice.
     """
-    if not path.is_file():
-        raise RequestError(f"--meta {path}: no such file; VoxCeleb1 comes with {META_FILE}")
-    rows = read_rows(path)
-    header = rows.fields[0]
-    for column in (_ID, _NAME, _GENDER, _NATIONALITY):
-        if column not in header:
-            raise RequestError(f"{path}: column '{column}' is missing; {META_FILE} has {_ID}, {_NAME}, {_GENDER}, ...")
-    place = {column: header.index(column) for column in (_ID, _NAME, _GENDER, _NATIONALITY)}
-    identity: dict[str, str] = {}
-    gender, nationality = {}, {}
-    for row, line in zip(rows.fields[1:], rows.line[1:], strict=True):
-        own = row[place[_ID]]
-        for name in {own, row[place[_NAME]]}:
-            if name in identity:
-                raise RequestError(f"{path}, row {line}: '{name}' stands twice; a person has one row")
-            identity[name] = own
-        gender[own], nationality[own] = row[place[_GENDER]], row[place[_NATIONALITY]]
+    people = read_people(path, VOXCELEB1)
+    gender, nationality = ({own: of[i] for own, of in people.attributes.items()} for i in (0, 1))
     splits = path.with_name(SPLITS_FILE)
-    trained = _read_splits(splits, identity) if splits.is_file() else None
-    return VoxMeta(path, identity, gender, nationality, trained)
+    trained = None
+    if splits.is_file():
+        codes = read_split_codes(splits, people.identity)
+        trained = frozenset(own for own, code in codes.items() if code == _TRAIN)
+    return VoxMeta(path, people.identity, gender, nationality, trained)
 
 
 def find_meta(path: Path | None, dataset: Dataset | None) -> VoxMeta | None:
@@ -107,12 +93,3 @@ def find_meta(path: Path | None, dataset: Dataset | None) -> VoxMeta | None:
         return read_meta(path)
     beside = None if dataset is None else dataset.manifest_path.with_name(META_FILE)
     return read_meta(beside) if beside is not None and beside.is_file() else None
-
-
-def _read_splits(path: Path, identity: Mapping[str, str]) -> frozenset[str]:
-    """Read `<person> <k>` lines: k is 1 for training, 2 for validation, 3 and 4 for tests."""
-    rows = read_rows(path)
-    for row, line in zip(rows.fields, rows.line, strict=True):
-        if len(row) != 2 or not row[1].isdigit():
-            raise RequestError(f"{path}, row {line}: '{' '.join(row)}' is not a person and the number of a split")
-    return frozenset(identity.get(name, name) for name, split in rows.fields if split == _TRAIN)

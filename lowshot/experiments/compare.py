@@ -11,7 +11,7 @@ from lowshot.adapt.run import labelled_videos, training_videos, validation_video
 from lowshot.adapt.subsets import labelled_count, labelled_identities, training_people
 from lowshot.config import Config
 from lowshot.data.dataset import Dataset
-from lowshot.data.reader import MediaReader
+from lowshot.data.kinds import check_towers, open_reader
 from lowshot.errors import RequestError
 from lowshot.evaluation.evaluate import EvaluationResult
 from lowshot.evaluation.results import read_results
@@ -73,10 +73,12 @@ def run_comparison(
         RunError: a pretraining failed or was stopped.
     """
     started = time.monotonic()
+    for arm in plan.arms:
+        check_towers(dataset, arm.config.model)
+    reader = open_reader(dataset, config.model, config.voice, config.face)
     _check_labels(plan, config, dataset)
     trials = build_trial_set(dataset, seed=config.evaluate.seed, replicates=config.evaluate.replicates)
     check_trial_files(trials)
-    reader = MediaReader(dataset, config.voice, config.face)
     title = f"{plan.title} on {dataset.name}"
     directory = _directory(plan, config, dataset, out)
     with lock_run(directory):

@@ -13,7 +13,7 @@ from lowshot.adapt.start import Start, find_start, fresh_start
 from lowshot.adapt.subsets import labelled_identities
 from lowshot.config import Config
 from lowshot.data.dataset import Dataset
-from lowshot.data.reader import MediaReader
+from lowshot.data.reading import Reader
 from lowshot.evaluation.embed import Embeddings
 from lowshot.evaluation.exhibits import write_exhibits
 from lowshot.evaluation.run import labels_of, score_model
@@ -33,7 +33,7 @@ class Making:
 
     Args:
         plan: which models.
-        reader: decoded media of the dataset.
+        reader: of the dataset.
         trials: what they are measured on.
         settings: how often each medium is looked at.
         directory: holds their runs and scores.
@@ -44,7 +44,7 @@ class Making:
     def __init__(
         self,
         plan: Plan,
-        reader: MediaReader,
+        reader: Reader,
         trials: TrialSet,
         settings: EvaluateConfig,
         directory: Path,
@@ -132,7 +132,7 @@ class Making:
     def _start(self, arm: Arm, seed: int) -> Start:
         """What the adaptations of an arm start from, under the arm's name."""
         if not arm.pretrained:
-            start = fresh_start(arm.seeded(seed))
+            start = fresh_start(arm.seeded(seed), self.reader.statistics)
         else:
             start = find_start(str(self.directory / pretraining_run(arm.label, seed)), ())
         return _placed(replace(start, facts={**start.facts, "method": arm.label}))

@@ -17,7 +17,8 @@ from typing import Any
 
 from lowshot.config import Config, build_config
 from lowshot.data.dataset import Dataset
-from lowshot.data.reader import MediaReader
+from lowshot.data.kinds import open_reader
+from lowshot.data.reading import Reader
 from lowshot.errors import LowshotError, RunError
 from lowshot.training.interrupt import stop_on_signal
 from lowshot.training.loop import default_device, pretrain
@@ -27,7 +28,7 @@ Job = tuple[Config, Path, str]
 
 def pretrain_all(
     jobs: Sequence[Job],
-    reader: MediaReader,
+    reader: Reader,
     at_once: int | None = None,
     done: Callable[[Path], None] = lambda run: None,
 ) -> None:
@@ -35,7 +36,7 @@ def pretrain_all(
 
     Args:
         jobs: settings, run directory and `resume` (as in `pretrain`) of each run, all on the data of `reader`.
-        reader: decoded media.
+        reader: of their dataset.
         at_once: how many side by side at most; all of them when not given. It decides the threads of each, however
             few runs there are left: runs that go on after a stop end as they would have without it.
         done: called with the directory of each run that came to its end.
@@ -101,7 +102,7 @@ def _work(settings: dict[str, Any], manifest: str, threads: int, run: Path, resu
     torch.set_num_threads(threads)
     config = build_config([settings])
     try:
-        reader = MediaReader(Dataset.open(manifest), config.voice, config.face)
+        reader = open_reader(Dataset.open(manifest), config.model, config.voice, config.face)
         pretrain(config, reader, run, resume, line=line)
     except LowshotError as error:
         print(f"lowshot: {error}", file=sys.stderr)

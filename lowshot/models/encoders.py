@@ -5,6 +5,10 @@ import torchvision
 from torch import nn
 
 COMPACT_WIDTHS = (16, 32, 64, 128)
+# Of a block of the compact tower: convolution, batch normalisation, rectifier.
+_LAYERS_PER_BLOCK = 3
+# The towers that take spectrograms and images.
+MEDIA_TOWERS = ("compact", "resnet18", "resnet34")
 
 
 class CompactTower(nn.Module):
@@ -36,6 +40,11 @@ class CompactTower(nn.Module):
         rows = -(-height // 2 ** len(COMPACT_WIDTHS))
         features = channels * rows * (2 if pool_time else rows)
         self.project = nn.Linear(features, dim)
+
+    @property
+    def last_stage(self) -> nn.Module:
+        """The last convolution with what follows it, but for the linear map."""
+        return self.trunk[-_LAYERS_PER_BLOCK:]
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Embed a batch.

@@ -1,13 +1,16 @@
 """A voice tower and a face tower that share one unit sphere."""
 
 import copy
+from collections.abc import Mapping
 
 import torch
 from torch import nn
 from torch.nn import functional
 
 from lowshot.config import Config
+from lowshot.data.features import ColumnStatistics
 from lowshot.models.encoders import CompactTower, resnet_tower
+from lowshot.models.vector_tower import VectorTower
 from lowshot.settings import FaceConfig, ModelConfig, VoiceConfig
 
 
@@ -16,17 +19,26 @@ class TwoTower(nn.Module):
 
     Args:
         model: which towers, and the size of the embedding.
-        voice, face: the input the towers are made for.
+        voice, face: the media the towers are made for.
+        widths: columns of the vectors they are made for instead, by modality; towers `mlp` need them.
     """
 
-    def __init__(self, model: ModelConfig, voice: VoiceConfig, face: FaceConfig) -> None:
+    def __init__(
+        self, model: ModelConfig, voice: VoiceConfig, face: FaceConfig, widths: Mapping[str, int] | None = None
+    ) -> None:
         super().__init__()
         self.model_config = model
         self.voice_config = voice
         self.face_config = face
-        if model.tower == "compact":
-            self.voice: nn.Module = CompactTower(1, voice.mel_bands, pool_time=True, dim=model.dim)
-            self.face: nn.Module = CompactTower(3, face.size, pool_time=False, dim=model.dim)
+        self.widths = widths
+        if model.tower == "mlp":
+            if widths is None:
+                raise ValueError("towers of vectors are made for vectors of some width")
+            self.voice: nn.Module = VectorTower(widths["voice"], model.dim, model.mlp)
+            self.face: nn.Module = VectorTower(widths["face"], model.dim, model.mlp)
+        elif model.tower == "compact":
+            self.voice = CompactTower(1, voice.mel_bands, pool_time=True, dim=model.dim)
+            self.face = CompactTower(3, face.size, pool_time=False, dim=model.dim)
         else:
             self.voice = resnet_tower(model.tower, channels=1)
             self.face = resnet_tower(model.tower, channels=3)
@@ -34,18 +46,28 @@ class TwoTower(nn.Module):
         self.face_head = _head(model)
 
     @classmethod
-    def from_config(cls, config: Config) -> "TwoTower":
-        """Towers with fresh weights that `config.seed` decides, whatever was drawn before."""
+    def from_config(cls, config: Config, statistics: Mapping[str, ColumnStatistics] | None = None) -> "TwoTower":
+        """Towers with fresh weights that `config.seed` decides, whatever was drawn before.
+
+        Args:
+            config: of the run.
+            statistics: as the reader of the training data gives them: what towers of vectors standardise by.
+        """
+        columns = statistics or {}
+        widths = {modality: len(each.mean) for modality, each in columns.items()} or None
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
-            return cls(config.model, config.voice, config.face)
+            towers = cls(config.model, config.voice, config.face, widths)
+        for modality, each in columns.items():
+            getattr(towers, modality).standardise_by(each)
+        return towers
 
     def encode_voice(self, log_mel: torch.Tensor) -> torch.Tensor:
-        """Unit embeddings of voices: [B, 1, mel_bands, frames] -> float32 [B, dim]."""
+        """Unit embeddings of voices: [B, 1, mel_bands, frames], or vectors [B, d_v] -> float32 [B, dim]."""
         return self.map_voice(self.voice(log_mel).float())
 
     def encode_face(self, images: torch.Tensor) -> torch.Tensor:
-        """Unit embeddings of faces: [B, 3, size, size] in [-1, 1] -> float32 [B, dim]."""
+        """Unit embeddings of faces: [B, 3, size, size] in [-1, 1], or vectors [B, d_f] -> float32 [B, dim]."""
         return self.map_face(self.face(images).float())
 
     def map_voice(self, embedding: torch.Tensor) -> torch.Tensor:
@@ -59,6 +81,11 @@ class TwoTower(nn.Module):
     def forward(self, log_mel: torch.Tensor, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Both at once, so that a distributed wrapper sees one forward pass."""
         return self.encode_voice(log_mel), self.encode_face(images)
+
+
+def tower_layout(batch: torch.Tensor) -> torch.Tensor:
+    """A batch of inputs in the memory layout that towers are fast in: channels last, where there are channels."""
+    return batch.contiguous(memory_format=torch.channels_last) if batch.ndim == 4 else batch
 
 
 def _head(model: ModelConfig) -> nn.Module:
@@ -78,7 +105,7 @@ def with_linear_heads(model: TwoTower) -> TwoTower:
     if model.model_config.linear_heads:
         return copy.deepcopy(model)
     config = model.model_config.model_copy(update={"linear_heads": True})
-    probed = TwoTower(config, model.voice_config, model.face_config)
+    probed = TwoTower(config, model.voice_config, model.face_config, model.widths)
     probed.voice.load_state_dict(model.voice.state_dict())
     probed.face.load_state_dict(model.face.state_dict())
     return probed.train(model.training)

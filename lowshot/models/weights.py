@@ -1,12 +1,14 @@
 """Weights on disk: safetensors with the architecture in the metadata, so that a file needs no run directory."""
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from lowshot.data.manifest import MODALITIES
 from lowshot.errors import RequestError
 from lowshot.files import atomic_path, sort_metadata
 from lowshot.models.two_tower import TwoTower
@@ -28,6 +30,7 @@ def save_model(model: TwoTower, path: Path, **facts: str) -> None:
         "model": model.model_config.model_dump_json(),
         "voice": model.voice_config.model_dump_json(),
         "face": model.face_config.model_dump_json(),
+        **({} if model.widths is None else {"widths": json.dumps(dict(model.widths))}),
         **facts,
     }
     tensors = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
@@ -36,14 +39,16 @@ def save_model(model: TwoTower, path: Path, **facts: str) -> None:
         sort_metadata(temporary)
 
 
-def blank_model(model: ModelConfig, voice: VoiceConfig, face: FaceConfig) -> TwoTower:
+def blank_model(
+    model: ModelConfig, voice: VoiceConfig, face: FaceConfig, widths: Mapping[str, int] | None = None
+) -> TwoTower:
     """Towers to read weights into. Every weight and buffer holds what memory held: drawing them first takes a second.
 
     Args:
-        model, voice, face: as of `TwoTower`.
+        model, voice, face, widths: as of `TwoTower`.
     """
     with torch.device("meta"):
-        towers = TwoTower(model, voice, face)
+        towers = TwoTower(model, voice, face, widths)
     return towers.to_empty(device="cpu")
 
 
@@ -72,8 +77,9 @@ def load_model(path: Path) -> tuple[TwoTower, dict[str, str]]:
             ModelConfig.model_validate_json(metadata["model"]),
             VoiceConfig.model_validate_json(metadata["voice"]),
             FaceConfig.model_validate_json(metadata["face"]),
+            _widths(metadata),
         )
-    except (KeyError, ValidationError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise RequestError(f"{path}: its metadata does not describe a model that this version knows") from error
     expected = set(model.state_dict())
     if odd := sorted(expected ^ set(tensors)):
@@ -83,5 +89,13 @@ def load_model(path: Path) -> tuple[TwoTower, dict[str, str]]:
         model.load_state_dict(tensors)
     except RuntimeError as error:
         raise RequestError(f"{path}: {str(error).splitlines()[-1].strip()}") from error
-    facts = {k: v for k, v in metadata.items() if k not in {"format", "model", "voice", "face"}}
+    facts = {k: v for k, v in metadata.items() if k not in {"format", "model", "voice", "face", "widths"}}
     return model.eval(), facts
+
+
+def _widths(metadata: Mapping[str, str]) -> dict[str, int] | None:
+    """Columns of the vectors that a model takes, by modality; None for one of media."""
+    if "widths" not in metadata:
+        return None
+    widths = json.loads(metadata["widths"])
+    return {modality: int(widths[modality]) for modality in MODALITIES}

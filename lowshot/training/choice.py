@@ -11,7 +11,7 @@ from lowshot.runs import new_run, open_run, read_config, read_provenance, unfini
 CHECKPOINT = Path("state") / "checkpoint.pt"
 # The settings that decide the weights; the data are told by their hash, wherever they lie.
 DECISIVE = frozenset({"seed", "voice", "face", "augment", "model", "train", "method"})
-INDIFFERENT = frozenset({"train.checkpoint_seconds", "train.threads"})
+INDIFFERENT = frozenset({"train.checkpoint_seconds", "train.threads", "train.workers", "train.worker_start"})
 
 
 def choose_run(config: Config, data_sha: str, out: Path | None, resume: str) -> tuple[Path, bool]:

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -11,13 +10,15 @@ import numpy as np
 import torch
 
 from lowshot.config import Config, build_config
+from lowshot.data.kinds import check_towers
 from lowshot.data.pairs import Batch, PairBatches, Videos, videos_of
-from lowshot.data.reader import MediaReader
+from lowshot.data.reading import Reader
 from lowshot.errors import RequestError, RunError
 from lowshot.files import write_text
 from lowshot.methods.base import RunShape
 from lowshot.methods.registry import build_method
-from lowshot.models.two_tower import TwoTower
+from lowshot.models.two_tower import TwoTower, tower_layout
+from lowshot.models.vector_tower import join_dropouts
 from lowshot.models.weights import save_model
 from lowshot.runs import MODEL, lock_run, start_run, write_provenance
 from lowshot.training.batch_norm import join_batch_norms
@@ -26,6 +27,7 @@ from lowshot.training.choice import CHECKPOINT, changed_settings, choose_run
 from lowshot.training.cluster_health import CLUSTERS, cluster_table
 from lowshot.training.distributed import ALONE, World
 from lowshot.training.interrupt import stop_on_signal
+from lowshot.training.loading import batches_ahead
 from lowshot.training.metrics_log import MetricsLog
 from lowshot.training.precision import autocast
 from lowshot.training.progress import Progress
@@ -43,7 +45,7 @@ class Pretraining:
 
     Args:
         config: the whole run's settings.
-        reader: decoded media of the dataset.
+        reader: of the dataset.
         device: where to compute.
         world: the processes.
 
@@ -51,10 +53,9 @@ class Pretraining:
         RequestError: the training split has no pairs, a file of it is missing, or the batch cannot be shared out.
     """
 
-    def __init__(self, config: Config, reader: MediaReader, device: torch.device, world: World = ALONE) -> None:
+    def __init__(self, config: Config, reader: Reader, device: torch.device, world: World = ALONE) -> None:
         dataset = reader.dataset
-        if dataset.has_features:
-            raise RequestError(f"{dataset.root}: holds feature vectors; pretraining needs voice and face files")
+        check_towers(dataset, config.model)
         self.config = config
         self.reader = reader
         self.device = device
@@ -77,8 +78,9 @@ class Pretraining:
             world.size,
         )
         self.total_steps = config.train.epochs * self.batches.steps_per_epoch
-        self.model = TwoTower.from_config(config).to(device).to(memory_format=torch.channels_last)
+        self.model = TwoTower.from_config(config, reader.statistics).to(device).to(memory_format=torch.channels_last)
         join_batch_norms(self.model, world)
+        join_dropouts(self.model, world.rank, world.size)
         # Compiled or not, the weights keep their names: they are saved from the model itself.
         self.towers = torch.compile(self.model) if config.train.compile else self.model
         shape = RunShape(
@@ -152,15 +154,13 @@ class Pretraining:
             if self.world.leads:
                 log = MetricsLog(run / "metrics.csv", self._log_size)
         saved = time.monotonic()
-        with stop_on_signal() as stop, ThreadPoolExecutor(max_workers=1) as loader:
-            coming: Future[Batch] = loader.submit(self.batches.batch, self.step)
+        steps = range(self.step, self.total_steps)
+        with stop_on_signal() as stop, batches_ahead(self.batches, steps, self.config.train) as coming:
             try:
                 while self.step < self.total_steps:
                     started = time.monotonic()
                     with self.world.together():
-                        batch = coming.result()
-                    if self.step + 1 < self.total_steps:
-                        coming = loader.submit(self.batches.batch, self.step + 1)
+                        batch = next(coming)
                     self._train_step(batch.to(self.device), run, log)
                     self.seconds += time.monotonic() - started
                     if on_step:
@@ -192,10 +192,7 @@ class Pretraining:
         self._prepare(step)
         self.model.train()
         with autocast(self.device, train.precision):
-            voice, face = self.towers(
-                batch.voice.contiguous(memory_format=torch.channels_last),
-                batch.face.contiguous(memory_format=torch.channels_last),
-            )
+            voice, face = self.towers(tower_layout(batch.voice), tower_layout(batch.face))
         index, voice, face = (self.world.gather(part) for part in (batch.index, voice, face))
         loss, figures = self.method.loss(index, voice, face)
         value = loss.item()
@@ -296,7 +293,7 @@ class Pretraining:
         )
 
 
-def _validation_videos(reader: MediaReader) -> Videos | None:
+def _validation_videos(reader: Reader) -> Videos | None:
     """Validation videos whose identities are known; none where the manifest has no such split."""
     if not (reader.dataset.manifest["split"] == "val").any():
         return None
@@ -306,7 +303,7 @@ def _validation_videos(reader: MediaReader) -> Videos | None:
 
 def pretrain(
     config: Config,
-    reader: MediaReader,
+    reader: Reader,
     out: Path | None = None,
     resume: str = "auto",
     device: torch.device | None = None,
@@ -319,7 +316,7 @@ def pretrain(
 
     Args:
         config: settings; written to config.yaml.
-        reader: decoded media of the dataset.
+        reader: of the dataset.
         out: the run directory; the next one in `runs/` when not given.
         resume: `auto` goes on with a stopped run of the same settings, `never` starts anew, a path names the run.
         device: where to compute; the first GPU, or the CPU, when not given.

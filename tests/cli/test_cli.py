@@ -270,7 +270,7 @@ def test_an_unreadable_file_is_named(lowshot, sets, world, tmp_path):
     code, out, err = lowshot("data", "check", folder)
     assert code == 2
     assert train["path"].iloc[0] in out
-    assert "1 of" in error_line(err)
+    assert "1 fault stands in the way (1 unreadable)" in error_line(err)
 
 
 def test_an_empty_test_split_and_one_modality_are_refused(lowshot, sets, world, tmp_path):

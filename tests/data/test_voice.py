@@ -9,10 +9,9 @@ import soundfile
 import torch
 
 from lowshot.data.augment import VOICE_DRAWS, augment_voices
-from lowshot.data.pairs import crop_voice
+from lowshot.data.media_inputs import crop_voice, even_crops
 from lowshot.data.voice import SAMPLE_RATE, LogMel, pad_to, read_waveform
 from lowshot.errors import RequestError
-from lowshot.evaluation.embed import even_crops
 from lowshot.settings import AugmentConfig, VoiceConfig
 
 RELEASED = VoiceConfig(window_ms=100, frames=500, front_end="released")
@@ -45,6 +44,20 @@ def test_the_recording_level_does_not_matter():
     # Bands at the floor differ by the level; those with energy do not.
     audible = loud > 0
     np.testing.assert_allclose(quiet[audible] - quiet[audible].mean(), loud[audible] - loud[audible].mean(), atol=0.05)
+
+
+def test_a_long_clip_is_the_same_with_any_number_of_threads():
+    # From 2^15 values on torch adds in several threads; 6 s have 38,464, of which it makes other means.
+    clip = 0.1 * np.random.default_rng(0).standard_normal(96_000).astype("f4")
+    before, found = torch.get_num_threads(), []
+    try:
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            found.append(LogMel(VoiceConfig())(clip))
+    finally:
+        torch.set_num_threads(before)
+    np.testing.assert_array_equal(found[0][0], found[1][0])
+    assert found[0][1] == found[1][1]
 
 
 def test_frequency_lies_on_the_first_axis():
@@ -107,12 +120,12 @@ def slaney_filters(rate, n_fft, bands):
     return filters
 
 
-def decibels_of(waveform):
+def decibels_of(waveform, length=1600):
     """The released spectrogram, unpadded, from librosa's formula in float64: windows of 100 ms every 10 ms."""
-    mirrored = np.pad(waveform.astype(np.float64), 800, mode="reflect")
-    window = scipy.signal.get_window("hann", 1600, fftbins=True)
-    frames = [mirrored[160 * t : 160 * t + 1600] * window for t in range(1 + len(waveform) // 160)]
-    power = slaney_filters(SAMPLE_RATE, 1600, 64) @ np.abs(np.fft.rfft(frames, axis=1).T) ** 2
+    mirrored = np.pad(waveform.astype(np.float64), length // 2, mode="reflect")
+    window = scipy.signal.get_window("hann", length, fftbins=True)
+    frames = [mirrored[160 * t : 160 * t + length] * window for t in range(1 + len(waveform) // 160)]
+    power = slaney_filters(SAMPLE_RATE, length, 64) @ np.abs(np.fft.rfft(frames, axis=1).T) ** 2
     decibels = 10 * np.log10(np.maximum(power, 1e-10))
     return np.maximum(decibels, decibels.max() - 80)
 
@@ -131,19 +144,69 @@ def test_the_restated_filters_are_librosas():
     np.testing.assert_allclose(slaney_filters(22050, 2048, 128)[:2, :2], [[0, 0.016], [0, 0]], atol=5e-4)
 
 
-@pytest.mark.parametrize("seconds", [5.0, 5.01, 7.3, 12.0])
-def test_the_released_front_end_is_the_released_formula(seconds):
+def htk_filters(rate, n_fft, bands):
+    """Triangles of height 1, evenly spaced on the HTK scale, 2595 log10(1 + f / 700), from 0 to half the rate."""
+    highest = 2595 * math.log10(1 + rate / 2 / 700)
+    corners = [700 * (10 ** (highest * corner / (bands + 1) / 2595) - 1) for corner in range(bands + 2)]
+    hertz = np.arange(n_fft // 2 + 1) * rate / n_fft
+    return np.stack(
+        [
+            np.minimum((hertz - low) / (peak - low), (high - hertz) / (high - peak)).clip(0)
+            for low, peak, high in zip(corners, corners[1:], corners[2:], strict=False)
+        ]
+    )
+
+
+@pytest.mark.parametrize(("milliseconds", "n_fft"), [(25, 512), (100, 2048)])
+def test_the_centred_front_end_is_its_formula(milliseconds, n_fft):
+    waveform, length = speech(2.0), 16 * milliseconds
+    window = np.zeros(n_fft)
+    window[(n_fft - length) // 2 :][:length] = scipy.signal.get_window("hann", length, fftbins=True)
+    around = np.pad(waveform.astype(np.float64), n_fft // 2)
+    frames = [around[160 * t : 160 * t + n_fft] * window for t in range(1 + len(waveform) // 160)]
+    power = htk_filters(SAMPLE_RATE, n_fft, 64) @ np.abs(np.fft.rfft(frames, axis=1).T) ** 2
+    log_power = np.log(np.maximum(power, 1e-7))
+    log_mel, silence = LogMel(VoiceConfig(window_ms=milliseconds))(waveform)
+    # Half floats of 2 to 4 are 2 ** -9 apart; the bands of torchaudio, in float32, are off by 1e-4 besides.
+    np.testing.assert_allclose(log_mel, (log_power - log_power.mean()) / 4, atol=2**-10 + 2e-4)
+    assert silence == pytest.approx((np.log(1e-7) - log_power.mean()) / 4, abs=1e-5)
+
+    normalised, floor = LogMel(VoiceConfig(window_ms=milliseconds, normalise=True))(waveform)
+    np.testing.assert_allclose(normalised, (log_power - log_power.mean()) / log_power.std(), atol=2**-10 + 2e-4)
+    assert floor == pytest.approx((np.log(1e-7) - log_power.mean()) / log_power.std(), abs=1e-5)
+
+
+@pytest.mark.parametrize("milliseconds", [25, 100])
+def test_log_mels_are_librosas(milliseconds):
+    librosa = pytest.importorskip("librosa")
+    waveform, length = speech(6.0), 16 * milliseconds
+    usual = {"y": waveform, "sr": SAMPLE_RATE, "hop_length": 160, "n_mels": 64}
+    power = librosa.feature.melspectrogram(**usual, n_fft=length, pad_mode="reflect")
+    log_mel, _ = LogMel(RELEASED.model_copy(update={"window_ms": milliseconds}))(waveform)
+    np.testing.assert_allclose(log_mel, librosa.power_to_db(power, amin=1e-10, top_db=80), atol=1e-4)
+
+    n_fft = {25: 512, 100: 2048}[milliseconds]
+    power = librosa.feature.melspectrogram(
+        **usual, n_fft=n_fft, win_length=length, pad_mode="constant", htk=True, norm=None
+    )
+    log_power = np.log(np.maximum(power, 1e-7))
+    centred, _ = LogMel(VoiceConfig(window_ms=milliseconds))(waveform)
+    np.testing.assert_allclose(centred, (log_power - log_power.mean()) / 4, atol=2**-10 + 2e-4)
+
+
+@pytest.mark.parametrize(("seconds", "milliseconds"), [(5.0, 100), (5.01, 100), (7.3, 100), (12.0, 100), (7.3, 25)])
+def test_the_released_front_end_is_the_released_formula(seconds, milliseconds):
     waveform = speech(seconds)
-    log_mel, silence = LogMel(RELEASED)(waveform)
-    expected = decibels_of(waveform)
+    log_mel, silence = LogMel(RELEASED.model_copy(update={"window_ms": milliseconds}))(waveform)
+    expected = decibels_of(waveform, 16 * milliseconds)
     assert log_mel.shape == expected.shape == (64, 1 + len(waveform) // 160)
     assert log_mel.shape[1] > 500
     assert log_mel.dtype == np.float32
     assert silence == 0
-    np.testing.assert_allclose(log_mel, expected, atol=1e-3)
+    np.testing.assert_allclose(log_mel, expected, atol=1e-4)
     # The cut is reached, at 80 dB below the loudest value, and nothing is normalised: half of the scale is kept.
     assert (expected == expected.max() - 80).any()
-    quieter, _ = LogMel(RELEASED)(0.5 * waveform)
+    quieter, _ = LogMel(RELEASED.model_copy(update={"window_ms": milliseconds}))(0.5 * waveform)
     np.testing.assert_allclose(log_mel - quieter, 20 * np.log10(2), atol=1e-3)
 
 
@@ -178,6 +241,34 @@ def test_digital_silence_in_the_released_front_end_is_100_db_below_1(seconds):
     np.testing.assert_allclose(log_mel[:, before : before + measured], -100, atol=1e-4)
     assert np.count_nonzero(log_mel) == 64 * measured
     assert silence == 0
+
+
+@pytest.mark.parametrize(
+    "changes", [{"padding": "floor"}, {"normalise": True}, {"normalise": True, "padding": "floor"}]
+)
+@pytest.mark.parametrize("front_end", ["centred", "released"])
+def test_a_short_clip_is_padded_at_the_floor_and_never_above_its_speech(front_end, changes):
+    config = VoiceConfig(front_end=front_end, frames=150, **changes)
+    clip = np.concatenate([speech(0.5), np.zeros(8000, np.float32)])
+    log_mel, silence = LogMel(config)(clip)
+    assert log_mel.shape[1] == 101
+    padded = pad_to(log_mel, 150, silence)
+    assert padded.shape[1] == 150
+    # The floor is what the clip's own digital silence measures; half floats round it.
+    np.testing.assert_allclose(padded[:, 60:], np.full((64, 90), silence), atol=2e-3)
+    assert padded[:, 101:].max() <= padded.min() + 2e-3 < padded.mean()
+
+
+def test_normalising_leaves_a_clip_with_mean_0_and_spread_1_whatever_its_level():
+    config = RELEASED.model_copy(update={"normalise": True})
+    (loud, _), (quiet, _) = (LogMel(config)(level * speech(6.0)) for level in (1.0, 0.25))
+    assert loud.mean() == pytest.approx(0, abs=1e-5)
+    assert loud.std() == pytest.approx(1, abs=1e-5)
+    np.testing.assert_allclose(loud, quiet, atol=1e-3)
+    for front_end in ("centred", "released"):
+        silent, floor = LogMel(VoiceConfig(front_end=front_end, normalise=True))(np.zeros(8000, np.float32))
+        assert not silent.any()
+        assert floor == pytest.approx(0, abs=1e-3)
 
 
 def test_a_decibel_of_tilt_is_a_decibel_in_either_front_end():

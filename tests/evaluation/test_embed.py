@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 import torch
 
+from lowshot.data.media_inputs import MediaInputs, even_crops
 from lowshot.data.voice import pad_to
 from lowshot.errors import RunError
 from lowshot.evaluation import embed as room
-from lowshot.evaluation.embed import MOST_CROPS, embed, embed_blocks, embed_rows, even_crops
+from lowshot.evaluation.embed import USUAL, embed, embed_blocks, embed_rows
 from lowshot.evaluation.run import score_model
 from lowshot.evaluation.trial_set import TrialSet, build_trial_set
 from lowshot.models.two_tower import TwoTower
@@ -55,7 +56,7 @@ def named(trials: TrialSet) -> dict[str, int]:
 
 def crops_of(reader, rows) -> int:
     """Crops that cover these voices, counted from their lengths."""
-    return sum(min(MOST_CROPS, -(-max(reader.voice(row)[0].shape[1], 48) // 48)) for row in rows)
+    return sum(min(USUAL.voice_crops, -(-max(reader.voice(row)[0].shape[1], 48) // 48)) for row in rows)
 
 
 def test_row_14_every_medium_is_encoded_once_however_many_trials_name_it(model, reader, trials) -> None:
@@ -110,11 +111,17 @@ def test_a_face_is_averaged_with_its_mirror_image_if_asked_for(model, reader) ->
     assert np.abs(found - plain).max() > 1e-3
 
 
-class MirroredFaces:
+class MirroredFaces(MediaInputs):
     """A reader that sees every face in a mirror."""
 
     def __init__(self, reader) -> None:
-        self.faces = lambda rows: [np.ascontiguousarray(image[..., ::-1]) for image in reader.faces(rows)]
+        self.reader = reader
+
+    def voices(self, indices):
+        return self.reader.voices(indices)
+
+    def faces(self, indices):
+        return [np.ascontiguousarray(image[..., ::-1]) for image in self.reader.faces(indices)]
 
 
 def test_blocks_are_made_one_after_the_other_and_media_are_counted(model, reader, monkeypatch) -> None:
@@ -225,7 +232,7 @@ def test_even_crops_cover_a_clip(length) -> None:
 @pytest.mark.parametrize("length", [81, 200, 10_000])
 def test_a_long_clip_is_sampled_from_its_first_frame_to_its_last(length) -> None:
     crops = even_crops(np.arange(length)[None], 10)
-    assert len(crops) == MOST_CROPS
+    assert len(crops) == USUAL.voice_crops
     assert (crops[0][0, 0], crops[-1][0, -1]) == (0, length - 1)
     starts = np.array([crop[0, 0] for crop in crops])
     assert np.ptp(np.diff(starts)) <= 1

@@ -1,6 +1,6 @@
 """Selection: on validation identities only, never on a batch's loss and never on the test split."""
 
-from itertools import pairwise
+from itertools import combinations, pairwise
 
 import numpy as np
 import pandas as pd
@@ -170,6 +170,26 @@ def test_validation_auc_leaves_out_pairs_of_one_video():
     assert auc_of_embeddings(voice, face, np.array(["p", "p", "q", "q"])) == 0.5
     alike = np.repeat(np.eye(2, dtype=np.float32), 2, axis=0)
     assert auc_of_embeddings(alike, alike, np.array(["p", "p", "q", "q"])) == 1.0
+
+
+def test_of_very_many_validation_videos_whole_identities_count(monkeypatch):
+    rng = np.random.default_rng(0)
+    identities = np.array(["", *np.repeat([f"p{k}" for k in range(30)], 3)])
+    voice, face = rng.standard_normal((2, len(identities), 4)).astype(np.float32)
+    monkeypatch.setattr("lowshot.training.validation.MOST_VIDEOS", 90)
+    every = auc_of_embeddings(voice, face, identities)
+    monkeypatch.setattr("lowshot.training.validation.MOST_VIDEOS", 10)
+    some = auc_of_embeddings(voice, face, identities)
+    assert some == auc_of_embeddings(voice, face, identities) != every
+    by_hand = [
+        auc_of_embeddings(voice[chosen], face[chosen], identities[chosen])
+        for trio in combinations([f"p{k}" for k in range(30)], 3)
+        for chosen in [np.isin(identities, trio)]
+    ]
+    assert some in by_hand
+    # Two people at the least, however many videos they have.
+    monkeypatch.setattr("lowshot.training.validation.MOST_VIDEOS", 4)
+    assert 0 <= auc_of_embeddings(voice, face, identities) <= 1
 
 
 def test_learning_rate_rises_then_falls_to_the_end():

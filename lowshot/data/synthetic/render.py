@@ -116,9 +116,8 @@ def _render_rows(config: WorldConfig, rows: Sequence[int], root: str) -> int:
     return len(rows)
 
 
-def _rendered(world: World, root: Path, workers: int) -> Generator[int, None, None]:
-    """Render all media; yields how many videos were added each time."""
-    rows = range(len(world.videos))
+def _rendered(world: World, rows: Sequence[int], root: Path, workers: int) -> Generator[int, None, None]:
+    """Render the media of some videos; yields how many were added each time."""
     if workers == 1:
         for row in rows:
             _render_video(world, row, root)
@@ -198,7 +197,13 @@ def _write_truth(world: World, root: Path) -> None:
     (root / "world.json").write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8", newline="\n")
 
 
-def render_world(config: WorldConfig, out: Path, workers: int | None = None, progress: Progress | None = None) -> None:
+def render_world(
+    config: WorldConfig,
+    out: Path,
+    workers: int | None = None,
+    progress: Progress | None = None,
+    splits: Sequence[str] | None = None,
+) -> None:
     """Render a world's media, manifest and truth into a new directory; all of it or nothing.
 
     Args:
@@ -206,6 +211,8 @@ def render_world(config: WorldConfig, out: Path, workers: int | None = None, pro
         out: Directory to make. It is built beside this place and moved here when complete.
         workers: Processes, >= 1; as many as there are CPUs, at most 8, when None. The bytes do not depend on it.
         progress: Called with (videos done, videos in all).
+        splits: Of which videos the media are made, as the manifest has them; of all when None. Every other file is
+            that of the whole world.
 
     Raises:
         RequestError: `out` exists and is not an empty directory, or `workers` is below one.
@@ -222,13 +229,14 @@ def render_world(config: WorldConfig, out: Path, workers: int | None = None, pro
     try:
         building.chmod(0o755)
         world = build_world(config)
+        rows = [row for row, video in enumerate(world.videos) if splits is None or video.split in splits]
         done = 0
         # Closed at once when something fails here, so that no worker writes on while the directory is removed.
-        with contextlib.closing(_rendered(world, building, workers)) as rendered:
+        with contextlib.closing(_rendered(world, rows, building, workers)) as rendered:
             for count in rendered:
                 done += count
                 if progress is not None:
-                    progress(done, len(world.videos))
+                    progress(done, len(rows))
         _write_tables(world, building)
         _write_truth(world, building)
         _move_into_place(building, out)
@@ -263,6 +271,7 @@ def ensure_world(
     cache: Path | None = None,
     workers: int | None = None,
     progress: Progress | None = None,
+    splits: Sequence[str] | None = None,
 ) -> Path:
     """The directory of an embedded world, rendered on first use and found again afterwards.
 
@@ -271,6 +280,7 @@ def ensure_world(
         seed: Seed of the world, >= 0.
         cache: Where worlds are kept; `cache_root()` when None.
         workers, progress: As in `render_world`.
+        splits: Of which videos the media are needed; of all when None. A world that is there as a whole serves, too.
 
     Returns:
         The dataset directory.
@@ -284,7 +294,10 @@ def ensure_world(
         raise RequestError(f"seed = {seed}: a world's seed is zero or more")
     config = replace(SIZES[size], seed=seed)
     key = f"{size}-{seed}-{config_hash(config, RENDER_VERSION)}"
-    out = (cache_root() if cache is None else Path(cache)) / "worlds" / key
+    worlds = (cache_root() if cache is None else Path(cache)) / "worlds"
+    out = worlds / key
+    if splits is not None and not (out / "manifest.csv").is_file():
+        out = worlds / "-".join([key, *sorted(split or "unsplit" for split in splits)])
     if not (out / "manifest.csv").is_file():
-        render_world(config, out, workers, progress)
+        render_world(config, out, workers, progress, splits)
     return out

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from lowshot.data.dataset import Dataset
 from lowshot.data.synthetic import render
 from lowshot.data.synthetic.render import ensure_world, render_world
 from lowshot.data.synthetic.world import SIZES, WorldConfig, build_world
@@ -50,6 +51,27 @@ def read(path: Path, delimiter: str = ",") -> list[dict[str, str]]:
 def test_bytes_do_not_depend_on_the_number_of_workers(root, tmp_path):
     render_world(SMALL, tmp_path / "two", workers=2)
     assert digests(tmp_path / "two") == digests(root)
+
+
+def test_a_part_has_the_same_bytes_and_the_whole_tables(root, tmp_path):
+    counts = []
+    render_world(SMALL, tmp_path / "part", workers=1, progress=lambda *at: counts.append(at), splits=("test", ""))
+    whole, part = digests(root), digests(tmp_path / "part")
+    wanted = {row["path"] for row in read(root / "manifest.csv") if row["split"] in ("test", "")}
+    tables = {name for name in whole if not name.endswith((".wav", ".jpg"))}
+    assert part == {name: whole[name] for name in wanted | tables}
+    videos = len({row["video"] for row in read(root / "manifest.csv") if row["path"] in wanted})
+    assert counts[-1] == (videos, videos)
+    assert Dataset.open(tmp_path / "part").sha == Dataset.open(root).sha
+
+
+def test_a_part_is_kept_apart_from_the_whole_which_serves_for_it(monkeypatch, tmp_path):
+    monkeypatch.setitem(SIZES, "small", SMALL)
+    part = ensure_world("small", cache=tmp_path, workers=1, splits=("val",))
+    assert part.name.endswith("-val")
+    whole = ensure_world("small", cache=tmp_path, workers=1)
+    assert len(digests(whole)) > len(digests(part))
+    assert ensure_world("small", cache=tmp_path, workers=1, splits=("val",)) == whole
 
 
 def test_another_seed_gives_other_media(root, tmp_path):

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from lowshot.data.table_text import LONGEST_FIELD, read_rows
 from lowshot.errors import RequestError
-from lowshot.evaluation.list_text import LONGEST_FIELD, read_rows
 
 ROWS = [["voice", "face"], ["é.wav", "b, c.jpg"], ['say "a".wav', "d.jpg"]]
 TEXT = 'voice,face\né.wav,"b, c.jpg"\n"say ""a"".wav",d.jpg\n'

@@ -1,15 +1,16 @@
-"""The text of a trial list as rows of fields, each with the line it stands in; what cannot be that is refused."""
+"""The text of a table as rows of fields, each with the line it stands in; what cannot be that is refused."""
 
 import codecs
 import csv
 import io
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from lowshot.errors import RequestError
-from lowshot.evaluation.draws import IntArray
 
 # The longest path that Linux takes; a field beyond it is no path but, as a rule, the rest of a file behind a quote.
 LONGEST_FIELD = 4096
@@ -29,7 +30,7 @@ class Rows:
     path: Path
     separator: str
     fields: list[list[str]]
-    line: IntArray
+    line: npt.NDArray[np.int64]
 
 
 def read_rows(path: Path) -> Rows:
@@ -44,7 +45,7 @@ def read_rows(path: Path) -> Rows:
     """
     if not path.is_file():
         raise RequestError(f"{path}: no such trial list")
-    text = _decode(path, path.read_bytes())
+    text = decode(path, path.read_bytes())
     separator = _separator(text, "\t,", " ")
     fields, lines = _split_blanks(text) if separator == " " else _split_csv(path, text, separator)
     if not fields:
@@ -52,7 +53,7 @@ def read_rows(path: Path) -> Rows:
     return _even(path, separator, fields, lines)
 
 
-def read_columns(path: Path, kind: str) -> Rows:
+def read_columns(path: Path, kind: str, required: Iterable[str] = ()) -> Rows:
     """Read CSV whose first row names the columns, of which there may be a single one.
 
     Encodings, line ends and quotes are those of `read_rows`. Commas, semicolons or tabs separate, as the first line
@@ -61,14 +62,15 @@ def read_columns(path: Path, kind: str) -> Rows:
     Args:
         path: the file.
         kind: what to call it where it is missing.
+        required: columns it should have: of several marks in the first line, that one separates which gives them.
 
     Raises:
         RequestError: as `read_rows`.
     """
     if not path.is_file():
         raise RequestError(f"{path}: no such {kind}")
-    text = _decode(path, path.read_bytes())
-    separator = _separator(text, "\t;,", ",")
+    text = decode(path, path.read_bytes())
+    separator = column_separator(text, required)
     fields, lines = _split_csv(path, text, separator)
     filled = [place for place, row in enumerate(fields) if any(row)]
     if not filled:
@@ -76,9 +78,22 @@ def read_columns(path: Path, kind: str) -> Rows:
     return _even(path, separator, [fields[place] for place in filled], [lines[place] for place in filled])
 
 
+def column_separator(text: str, required: Iterable[str] = ()) -> str:
+    """What separates the columns of a table with a header: tab, semicolon or comma, as in `read_columns`."""
+    first = _first_line(text)
+    for mark in "\t;,":
+        if mark in first and {name.strip() for name in first.split(mark)} >= set(required):
+            return mark
+    return _separator(text, "\t;,", ",")
+
+
+def _first_line(text: str) -> str:
+    return next((line for line in io.StringIO(text, newline=None) if line.strip()), "")
+
+
 def _separator(text: str, marks: str, otherwise: str) -> str:
     """The first of some marks that the first line with any text holds."""
-    first = next((line for line in io.StringIO(text, newline=None) if line.strip()), "")
+    first = _first_line(text)
     return next((mark for mark in marks if mark in first), otherwise)
 
 
@@ -93,7 +108,12 @@ def _even(path: Path, separator: str, fields: list[list[str]], lines: list[int])
     return Rows(path, separator, fields, np.array(lines, dtype=np.int64))
 
 
-def _decode(path: Path, data: bytes) -> str:
+def decode(path: Path, data: bytes) -> str:
+    """The bytes of a table as text: UTF-8, or UTF-16 with its mark.
+
+    Raises:
+        RequestError: another encoding, or zero bytes. Names the row.
+    """
     encoding = "utf-16" if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
     try:
         text = data.decode(encoding)

@@ -1,0 +1,63 @@
+"""`lowshot match`."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from lowshot.cli.options import model_option
+
+if TYPE_CHECKING:
+    from lowshot.evaluation.match import Matches
+
+
+@click.command("match")
+@click.argument("probe", metavar="VOICE|FACE", type=click.Path(path_type=Path))
+@click.argument("candidates", metavar="FACES...|VOICES...", type=click.Path(path_type=Path), nargs=-1, required=True)
+@model_option
+@click.option("--json", "as_json", is_flag=True, help="Print the ranking as JSON.")
+def command(probe: Path, candidates: tuple[Path, ...], model: str | None, as_json: bool) -> None:
+    """Rank faces by similarity to a voice, or voices by similarity to a face.
+
+    The first file decides which: after a voice come faces, after a face come voices. Faces are cropped images; nothing
+    here finds a face in a picture.
+
+    \b
+      lowshot match voice.wav faces/*.jpg
+      lowshot match face.jpg voices/*.wav
+
+    A probability stands beside the similarity where the model was calibrated. Do not decide about a person by it.
+    """
+    from lowshot.adapt.start import find_start
+    from lowshot.evaluation.match import match_files
+
+    found = match_files(find_start(model, ("pretrain", "finetune", "probe")), probe, candidates)
+    if as_json:
+        click.echo(json.dumps(as_record(found)))
+        return
+    other = "face" if found.modality == "voice" else "voice"
+    click.echo(f"rank  similarity  probability  {other}")
+    for each in found.ranking:
+        probability = "" if each.probability is None else f"{each.probability:.0%}"
+        click.echo(f"{each.rank:4}  {each.similarity:10.4f}  {probability:>11}  {each.file}")
+    for note in found.notes:
+        click.echo(f"note: {note}", err=True)
+
+
+def as_record(found: "Matches") -> dict[str, object]:
+    """The same for JSON."""
+    return {
+        "model": found.model,
+        found.modality: str(found.probe),
+        "ranking": [
+            {
+                "rank": each.rank,
+                "file": str(each.file),
+                "similarity": each.similarity,
+                "probability": each.probability,
+            }
+            for each in found.ranking
+        ],
+        "notes": list(found.notes),
+    }

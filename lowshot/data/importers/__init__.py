@@ -1,0 +1,1 @@
+"""Manifests from media as they lie on disk: one file per layout."""

@@ -1,0 +1,97 @@
+"""Decoded voices and faces as inputs of towers: crops, augmentation, and what evaluation looks at."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import torch
+
+from lowshot.data.augment import augment_faces, augment_voices, centre_crop
+from lowshot.data.reading import Looks, Sampling
+from lowshot.data.voice import pad_to
+from lowshot.settings import EvaluateConfig, FaceConfig, FrontEnd, VoiceConfig
+
+
+class MediaInputs(ABC):
+    """What `Reader` asks for, made of decoded media."""
+
+    statistics = None
+
+    @abstractmethod
+    def voices(self, indices: Iterable[int]) -> list[tuple[np.ndarray, float]]:
+        """Spectrograms [mel_bands, frames] of voices, each with what it is padded with."""
+
+    @abstractmethod
+    def faces(self, indices: Iterable[int]) -> list[np.ndarray]:
+        """Images of faces, uint8 [3, side, side]."""
+
+    def samples(
+        self, voices: Sequence[int], faces: Sequence[int], draws: np.ndarray, sampling: Sampling
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Log-mel crops [B, 1, mel_bands, frames] and images [B, 3, size, size]; see `Reader.samples`."""
+        crops = [
+            crop_voice(log_mel, silence, sampling.voice.frames, draw)
+            for (log_mel, silence), draw in zip(self.voices(voices), draws[:, 1], strict=True)
+        ]
+        images = self.faces(faces)
+        rest = torch.from_numpy(draws[:, 3:]).float()
+        augment = sampling.augment
+        # A normalised clip has a spread near 1, as a centred one has: a decibel is as large in the one as in the other.
+        front_end: FrontEnd = "centred" if sampling.voice.normalise else sampling.voice.front_end
+        return (
+            augment_voices(torch.from_numpy(np.stack(crops)).float(), rest, augment, front_end),
+            augment_faces(torch.from_numpy(np.stack(images)), rest, sampling.face.size, augment),
+        )
+
+    def looks(
+        self, modality: str, rows: np.ndarray, voice: VoiceConfig, face: FaceConfig, settings: EvaluateConfig
+    ) -> Looks:
+        """Evenly spaced crops that cover a voice; a face as `centre_crop` leaves it, mirrored too if asked for."""
+        if modality == "voice":
+            return self._voice_looks(rows, voice.frames, settings.voice_crops)
+        return self._face_looks(rows, face.size, settings.mirror)
+
+    def _voice_looks(self, rows: np.ndarray, frames: int, most_crops: int) -> Looks:
+        crops: list[np.ndarray] = []
+        owner: list[int] = []
+        for place, (log_mel, silence) in enumerate(self.voices(rows)):
+            found = even_crops(pad_to(log_mel, frames, silence), frames, most_crops)
+            crops += found
+            owner += [place] * len(found)
+
+        def make(part: slice) -> torch.Tensor:
+            return torch.from_numpy(np.stack(crops[part])).float().unsqueeze(1)
+
+        return Looks(len(crops), make, torch.tensor(owner))
+
+    def _face_looks(self, rows: np.ndarray, size: int, mirror: bool) -> Looks:
+        images = centre_crop(torch.from_numpy(np.stack(self.faces(rows))), size)
+        if not mirror:
+            return Looks(len(images), lambda part: images[part])
+        both = torch.cat([images, images.flip(-1)])
+        return Looks(len(both), lambda part: both[part], torch.arange(len(images)).repeat(2))
+
+
+def crop_voice(log_mel: np.ndarray, silence: float, frames: int, draw: float) -> np.ndarray:
+    """A crop of `frames` frames from a spectrogram, padded with silence where it is shorter.
+
+    Args:
+        log_mel: [mel_bands, n].
+        silence: value of digital silence in it.
+        frames: length of the crop.
+        draw: uniform in [0, 1), decides where it starts.
+    """
+    padded = pad_to(log_mel, frames, silence)
+    start = int(draw * (padded.shape[1] - frames + 1))
+    return padded[:, start : start + frames]
+
+
+def even_crops(log_mel: np.ndarray, frames: int, most: int = EvaluateConfig().voice_crops) -> list[np.ndarray]:
+    """Crops of `frames` frames that cover a spectrogram [mel_bands, n >= frames], evenly spaced, at most `most`.
+
+    A single crop is that of the middle.
+    """
+    rest = log_mel.shape[1] - frames
+    count = min(most, -(-log_mel.shape[1] // frames))
+    starts = np.linspace(0, rest, count).round().astype(int) if count > 1 else [rest // 2]
+    return [log_mel[:, start : start + frames] for start in starts]

@@ -1,0 +1,32 @@
+"""Manifests that may name files anywhere on this machine, because their reader said so or made them."""
+
+import hashlib
+from pathlib import Path
+
+from lowshot.files import write_text
+
+
+def trust(manifest: Path, content: Path | None = None) -> None:
+    """Remember that a manifest may name files outside its folder, as long as it stays as it is and where it is.
+
+    Args:
+        manifest: where it lies.
+        content: where what it will hold lies, if it is not written yet.
+    """
+    write_text(_record(manifest, content or manifest), f"{manifest.absolute()}\n")
+
+
+def is_trusted(manifest: Path) -> bool:
+    """Whether `trust` was called for this manifest in this place, with this content."""
+    return _record(manifest, manifest).is_file()
+
+
+def _record(manifest: Path, content: Path) -> Path:
+    from lowshot.data.synthetic.render import cache_root
+
+    # It lies with the reader, not with the dataset: what comes along with a manifest cannot vouch for it.
+    digest = hashlib.sha256(f"{manifest.parent.resolve() / manifest.name}\0".encode())
+    with content.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return cache_root() / "trusted" / digest.hexdigest()

@@ -1,0 +1,148 @@
+"""Models that come with lowshot: what `pretrained:NAME` names, and what is known of each. Data, checked; no torch."""
+
+import hashlib
+import math
+from pathlib import Path
+
+import yaml
+from pydantic import Field, ValidationError
+
+import lowshot
+from lowshot.config import Config, build_config, read_preset
+from lowshot.errors import RequestError
+from lowshot.settings import Section
+
+PREFIX = "pretrained:"
+REGISTRY = "registry.yaml"
+
+
+class Recipe(Section):
+    """The settings a model was trained with, as `lowshot pretrain` takes them."""
+
+    preset: str
+    method: str
+    seed: int = Field(ge=0)
+
+
+class Trained(Section):
+    """What it learned from: the dataset, its hash, and whether the people are invented."""
+
+    name: str
+    sha: str
+    synthetic: bool
+
+
+class FittedMap(Section):
+    """The map from cosines to natural log-likelihood ratios, and what it was fitted on."""
+
+    scale: float = Field(ge=0)
+    offset: float
+    identities: int = Field(ge=2)
+    trials: int = Field(ge=2)
+
+    def probability(self, cosine: float) -> float:
+        """Of voice and face being one person's, if half of all pairs were."""
+        return 0.5 + 0.5 * math.tanh((self.scale * cosine + self.offset) / 2)
+
+
+class Measured(Section):
+    """A figure on the test split of the data that it learned from, with its 95 % interval; fractions."""
+
+    protocol: str
+    direction: str = ""
+    metric: str
+    gallery_size: int | None = None
+    value: float
+    ci_low: float
+    ci_high: float
+    chance: float
+
+
+class Entry(Section):
+    """One model of registry.yaml."""
+
+    summary: str
+    file: str
+    card: str
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    licence: str
+    architecture: str
+    data: Trained
+    version: str
+    recipe: Recipe
+    commands: tuple[str, ...] = Field(min_length=1)
+    calibration: FittedMap
+    figures: tuple[Measured, ...] = Field(min_length=1)
+
+    @property
+    def path(self) -> Path:
+        """Where the weights lie."""
+        return pretrained_folder() / self.file
+
+    def config(self) -> Config:
+        """The settings that it was trained with; they name its data."""
+        recipe = self.recipe
+        return build_config([read_preset(recipe.preset), {"method": {"name": recipe.method}, "seed": recipe.seed}])
+
+
+class _Registry(Section):
+    models: dict[str, Entry]
+
+
+def pretrained_folder() -> Path:
+    """Where the models lie: inside an installed package, or beside the package in a checkout."""
+    package = Path(lowshot.__file__).parent
+    installed = package / "_pretrained"
+    return installed if installed.is_dir() else package.parent / "pretrained"
+
+
+def read_registry() -> dict[str, Entry]:
+    """All models that come with lowshot, by name.
+
+    Raises:
+        RequestError: the registry is missing or damaged.
+    """
+    path = pretrained_folder() / REGISTRY
+    try:
+        return _Registry.model_validate(yaml.safe_load(path.read_text(encoding="utf-8"))).models
+    except OSError as error:
+        raise RequestError(f"{path}: the list of bundled models is missing; reinstall lowshot") from error
+    except yaml.YAMLError as error:
+        raise RequestError(f"{path}: not YAML ({' '.join(str(error).split())})") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise RequestError(f"{path}, {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+
+
+def find_entry(source: str) -> Entry:
+    """What is known of a model that comes with lowshot.
+
+    Args:
+        source: `pretrained:NAME`.
+
+    Raises:
+        RequestError: there is none of that name; names those there are.
+    """
+    name, known = source.removeprefix(PREFIX), read_registry()
+    if name not in known:
+        raise RequestError(f"{source}: no such model; there are {', '.join(PREFIX + each for each in sorted(known))}")
+    return known[name]
+
+
+def checked_weights(entry: Entry) -> Path:
+    """The weights file of a model, if it is the one that the registry speaks of.
+
+    Raises:
+        RequestError: it is missing, or holds other bytes.
+    """
+    try:
+        with entry.path.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise RequestError(f"{entry.path}: cannot be read ({error.strerror}); reinstall lowshot") from error
+    if found != entry.sha256:
+        raise RequestError(
+            f"{entry.path}: is not the file that the registry speaks of (sha256 {found[:16]}..., "
+            f"not {entry.sha256[:16]}...); reinstall lowshot, or name the file itself if it is yours"
+        )
+    return entry.path
