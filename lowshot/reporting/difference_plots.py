@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -31,8 +32,9 @@ def forest(claimed: pd.DataFrame | None) -> Picture | Missing:
     keys = list(dict.fromkeys(map(_line, shown.to_dict("records"))))[:_MOST_ROWS]
     figure, axes = figure_and_axes(1.5 + 0.3 * len(keys))
     axes.axvline(0, color=style.CHANCE_INK[0], linewidth=1.2)
-    handles, said = [], []
-    for figure_name, (words, marker, filled) in _FOREST.items():
+    handles = []
+    said: list[str] = []
+    for figure_name, (meaning, marker, filled) in _FOREST.items():
         rows = [row for row in shown.to_dict("records") if row["figure"] == figure_name and _line(row) in keys]
         if not rows:
             continue
@@ -40,14 +42,14 @@ def forest(claimed: pd.DataFrame | None) -> Picture | Missing:
         y = np.array([keys.index(_line(row)) for row in rows]) + (-0.14 if filled else 0.14)
         values, low, high = (100 * np.array([row[part] for row in rows]) for part in ("difference", "low", "high"))
         axes.hlines(y, low, high, color=color, linewidth=1.4)
-        look = {
+        look: dict[str, Any] = {
             "color": color,
             "marker": marker,
             "linestyle": "none",
             "markerfacecolor": color if filled else style.SURFACE[0],
         }
         axes.plot(values, y, **look)
-        handles.append(Line2D([], [], label=words, **look))
+        handles.append(Line2D([], [], label=meaning, **look))
         said += [
             f"{_line(row)}, {claims.NAMES[figure_name]} {claims.points(row['difference'])} "
             f"[{claims.band(row['low'], row['high'], ', ')}]"
@@ -108,7 +110,7 @@ def efficiency(table: pd.DataFrame | None, looks: Mapping[str, style.Look]) -> P
         )
         needs = f"equals {style.name(reference)} with"
         said += [
-            f"{style.name(row['method'])} with {style.labels(kind, row['fraction'])} {needs} "
+            f"{style.name(row['method'])} with {style.labels(str(kind), row['fraction'])} {needs} "
             f"{share(row['equal_fraction'], largest)}"
             for row in rows.to_dict("records")
         ]

@@ -145,18 +145,18 @@ def _refuse_other_trials(sources: Sequence[_Source]) -> None:
                 f"({ours or 'not stated'}); make a page of each"
             )
     for source in sources[1:]:
-        ours, theirs = _trials(first.results), _trials(source.results)
-        for key in ours.keys() & theirs.keys():
-            if ours[key] != theirs[key]:
+        here, there = _trials(first.results), _trials(source.results)
+        for key in here.keys() & there.keys():
+            if here[key] != there[key]:
                 raise RequestError(
                     f"{source.directory}: {' '.join(str(part) for part in key if str(part) != 'nan')} was measured on "
-                    f"{theirs[key]:g} trials, in {first.directory} on {ours[key]:g}; make a page of each"
+                    f"{there[key]:g} trials, in {first.directory} on {here[key]:g}; make a page of each"
                 )
 
 
 def _data(results: pd.DataFrame) -> str:
-    known = results["data_sha"].dropna().unique() if "data_sha" in results else []
-    return str(known[0]) if len(known) else ""
+    known = results["data_sha"].dropna() if "data_sha" in results else pd.Series(dtype=str)
+    return "" if known.empty else str(known.iloc[0])
 
 
 def _trials(results: pd.DataFrame) -> dict[tuple[object, ...], float]:
