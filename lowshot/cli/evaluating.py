@@ -21,7 +21,7 @@ from lowshot.evaluation.scorers import EmbeddingScorer
 from lowshot.evaluation.trial_set import TrialSet, build_trial_set
 from lowshot.evaluation.vox_names import find_meta
 from lowshot.reporting.page import write_report
-from lowshot.runs import open_run, safe_name, start_run, write_provenance
+from lowshot.runs import called_with, open_run, safe_name, start_run, write_provenance
 from lowshot.training.loop import default_device
 
 
@@ -159,6 +159,5 @@ def _evaluate(
 
 def _command(named: Sequence[str]) -> list[str]:
     import shlex
-    import sys
 
-    return [shlex.join(["lowshot", *sys.argv[1:], *named])]
+    return [shlex.join([*called_with(), *named])]

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lowshot.cli.models_bundled import calibrate_model, list_models
+from lowshot.cli.models_export import export
 
 if TYPE_CHECKING:
     from lowshot.models.two_tower import TwoTower
@@ -18,6 +19,7 @@ def command() -> None:
 
 command.add_command(list_models)
 command.add_command(calibrate_model)
+command.add_command(export)
 
 
 @command.command("convert")
