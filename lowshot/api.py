@@ -158,7 +158,7 @@ def evaluate(
     model: PathLike | None = None,
     *,
     embeddings: PathLike | None = None,
-    protocol: Literal["verification", "matching", "retrieval", "all"] = "all",
+    protocol: str = "all",
     data: PathLike | None = None,
     split: Literal["test", "val"] = "test",
     settings: Settings | None = None,
@@ -169,7 +169,7 @@ def evaluate(
     Args:
         model: a run directory, a weights file or `pretrained:NAME`; the newest model when not given.
         embeddings: a directory as `embed` writes it, instead of a model.
-        protocol: one of them, or all.
+        protocol: `verification`, `matching`, `retrieval`, one of your own, or `all`.
         data: the dataset; the one the model was trained on when not given.
         split: on whom.
         settings: as in `{"evaluate.replicates": 2000}`.
@@ -181,11 +181,10 @@ def evaluate(
     Raises:
         RequestError: the request cannot be carried out as it is; nothing was written.
     """
-    from lowshot.cli.evaluating import Asked, evaluate_embeddings, evaluate_model
+    from lowshot.cli.evaluating import Asked, evaluate_embeddings, evaluate_model, protocols_of
     from lowshot.cli.options import open_dataset, resolve_config
-    from lowshot.evaluation.protocols import PROTOCOLS
 
-    asked = Asked(PROTOCOLS if protocol == "all" else (protocol,), split)
+    asked = Asked(protocols_of(protocol), split)
     if embeddings is None:
         return Evaluation(*evaluate_model(_text(model), _text(data), _sets(settings), asked, _path(out)))
     if model is not None or data is not None:

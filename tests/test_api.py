@@ -41,7 +41,7 @@ def test_the_quick_start_runs(world, monkeypatch, capsys):
 
     again = lowshot.evaluate(embeddings="vectors", protocol="verification", settings={"evaluate.replicates": 100})
     values = [rows.query("method == 'cmpc'")["value"].to_numpy() for rows in (again.results, scope["found"].results)]
-    assert values[0] == pytest.approx(values[1])
+    assert values[0] == pytest.approx(values[1], nan_ok=True)
 
 
 def test_settings_data_and_seeds_reach_the_run(world, config, tmp_path):

@@ -16,6 +16,8 @@ from lowshot.data.dataset import Dataset
 from lowshot.errors import RequestError
 from lowshot.evaluation.evaluate import EvaluationResult, score
 from lowshot.evaluation.list_set import read_trial_set
+from lowshot.evaluation.own import MEASURES
+from lowshot.evaluation.protocols import PROTOCOLS
 from lowshot.evaluation.run import check_trial_files, labels_of, score_model, write_evaluation
 from lowshot.evaluation.scorers import EmbeddingScorer
 from lowshot.evaluation.trial_set import TrialSet, build_trial_set
@@ -23,6 +25,18 @@ from lowshot.evaluation.vox_names import find_meta
 from lowshot.reporting.page import write_report
 from lowshot.runs import called_with, open_run, safe_name, start_run, write_provenance
 from lowshot.training.loop import default_device
+
+
+def protocols_of(name: str) -> tuple[str, ...]:
+    """The protocols that a person asked for by one name: `all` means those of modules of one's own too.
+
+    Raises:
+        RequestError: there is no such protocol.
+    """
+    known = (*PROTOCOLS, *MEASURES)
+    if name not in (*known, "all"):
+        raise RequestError(f"no protocol '{name}'; there are {', '.join(known)}")
+    return known if name == "all" else (name,)
 
 
 @dataclass(frozen=True)
