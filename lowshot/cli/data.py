@@ -6,7 +6,7 @@ import click
 
 from lowshot.cli import data_import
 from lowshot.cli.data_check import check
-from lowshot.cli.options import open_dataset, trust_option
+from lowshot.cli.options import json_option, open_dataset, say_outcome, trust_option
 from lowshot.cli.packing import pack
 
 
@@ -26,7 +26,8 @@ command.add_command(pack)
     "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Another world of the same kind."
 )
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Directory to make.  [default: the cache]")
-def synth(size: str, seed: int, out: Path | None) -> None:
+@json_option
+def synth(size: str, seed: int, out: Path | None, as_json: bool) -> None:
     """Render the embedded talking-face world: voices as WAV, faces as JPEG, and a manifest."""
     from dataclasses import replace
 
@@ -48,7 +49,7 @@ def synth(size: str, seed: int, out: Path | None) -> None:
             out = ensure_world(size, seed, progress=advance)
         else:
             render_world(replace(SIZES[size], seed=seed), out, progress=advance)
-    click.echo(str(out))
+    say_outcome(as_json, out, "out")
 
 
 @command.command("describe")

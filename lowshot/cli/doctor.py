@@ -33,6 +33,7 @@ class Findings:
         packages: versions of what lowshot needs.
         extras: whether each is installed.
         cores: CPUs that this process may use.
+        threads: of torch, where train.threads does not say otherwise.
         worker_starts: how worker processes can be started, the usual way first.
         gpus: by name.
         folders: where worlds and runs are kept, and the bytes that are free there.
@@ -46,6 +47,7 @@ class Findings:
     packages: dict[str, str] = field(default_factory=dict)
     extras: dict[str, bool] = field(default_factory=dict)
     cores: int = 1
+    threads: int | None = None
     worker_starts: list[str] = field(default_factory=list)
     gpus: list[str] = field(default_factory=list)
     folders: dict[str, tuple[str, int]] = field(default_factory=dict)
@@ -86,6 +88,7 @@ def _look() -> Findings:
     if "torch" in found.packages:
         import torch
 
+        found.threads = torch.get_num_threads()
         found.gpus = [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
     for what, folder in (("cache", cache_root()), ("runs", Path("runs").resolve())):
         _look_at_folder(what, folder, found)
@@ -122,11 +125,13 @@ def _print(found: Findings) -> None:
         here = "installed" if found.extras[extra] else f"not installed (pip install 'lowshot[{extra}]')"
         lines[f"[{extra}]"] = f"{here}: {purpose}"
     lines["cores"] = str(found.cores)
+    if found.threads is not None:
+        lines["threads"] = f"{found.threads} of torch, unless train.threads says otherwise"
     lines["workers"] = f"train.workers=N starts N processes, by {' or '.join(found.worker_starts)}"
     lines["gpu"] = ", ".join(found.gpus) or "none; runs use the CPU"
     for what, (folder, free) in found.folders.items():
         lines[what] = f"{folder} ({free / 2**30:.1f} GiB free)"
-    lines["models"] = ", ".join(found.models)
+    lines["models"] = f"{', '.join(found.models)} (hashes right)" if found.models else "none"
     for what, said in lines.items():
         click.echo(f"{what:12} {said}")
     for fault in found.faults:

@@ -23,7 +23,7 @@ def command(model: str | None, data: str | None, sets: tuple[str, ...], out: Pat
     made, so there may be more of them than the memory holds.
     """
     embed_dataset(model, data, sets, out)
-    say_outcome(as_json, out, features=str(out / FEATURES), manifest=str(out / "manifest.csv"))
+    say_outcome(as_json, out, "out", features=str(out / FEATURES), manifest=str(out / "manifest.csv"))
 
 
 def embed_dataset(model: str | None, data: str | None, sets: tuple[str, ...], out: Path) -> None:

@@ -108,9 +108,9 @@ def json_option(command: F) -> F:
     )(command)
 
 
-def say_outcome(as_json: bool, run: Path, **facts: object) -> None:
-    """Print where an outcome lies: the path alone, or with facts as JSON."""
-    click.echo(json.dumps({"run": str(run), **facts}) if as_json else str(run))
+def say_outcome(as_json: bool, where: Path, key: str = "run", **facts: object) -> None:
+    """Print where an outcome lies: the path alone, or with facts as JSON, by the name `key`."""
+    click.echo(json.dumps({key: str(where), **facts}) if as_json else str(where))
 
 
 def model_option(command: F) -> F:

@@ -5,10 +5,13 @@ from pathlib import Path
 
 import click
 
+from lowshot.cli.options import json_option, say_outcome
+
 
 @click.command("report")
 @click.argument("directory", type=click.Path(path_type=Path))
-def command(directory: Path) -> None:
+@json_option
+def command(directory: Path, as_json: bool) -> None:
     """Make plots/ and report.html anew from the results.csv in DIRECTORY (of `demo`, `compare` or `evaluate`)."""
     from lowshot.experiments.curves import pretraining_curves
     from lowshot.reporting.page import write_report
@@ -20,4 +23,4 @@ def command(directory: Path) -> None:
     results = directory / "results.csv"
     curves = pretraining_curves(directory, check(read_csv(results), results))
     title = provenance.get("title") or directory.resolve().name
-    click.echo(str(write_report(directory, title=title, curves=curves, commands=commands)))
+    say_outcome(as_json, write_report(directory, title=title, curves=curves, commands=commands), "report")
