@@ -1,7 +1,7 @@
 """lowshot: voice-face representations learned without identity labels, adapted with few, measured honestly.
 
 The verbs of the command line are functions here: `lowshot.pretrain`, `finetune`, `probe`, `embed`, `evaluate`, `match`,
-and `load_model` (docs/api.md).
+`load_model` and `open_data` (docs/api.md).
 """
 
 from typing import TYPE_CHECKING, Any
@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from lowshot.api import Evaluation, embed, evaluate, finetune, load_model, match, pretrain, probe
+    from lowshot.api import Evaluation, embed, evaluate, finetune, load_model, match, open_data, pretrain, probe
 
-__all__ = ["Evaluation", "embed", "evaluate", "finetune", "load_model", "match", "pretrain", "probe"]
+__all__ = ["Evaluation", "embed", "evaluate", "finetune", "load_model", "match", "open_data", "pretrain", "probe"]
 
 
 def __getattr__(name: str) -> Any:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from lowshot.adapt.names import Adaptation
     from lowshot.adapt.start import Start
+    from lowshot.data.dataset import Dataset
     from lowshot.evaluation.match import Matches
     from lowshot.settings import Strategy
 
@@ -228,6 +229,21 @@ def load_model(model: PathLike | None = None) -> "Start":
     from lowshot.adapt.start import find_start
 
     return find_start(_text(model), MODELS)
+
+
+def open_data(data: PathLike) -> "Dataset":
+    """Open a dataset: `.manifest`, `.voices` and `.faces` are data frames, and `.features` its vectors, if it has any.
+
+    Args:
+        data: a directory of media or of vectors (manifest.csv, and features.safetensors), a manifest, or
+            `synth:tiny|demo|bench`.
+
+    Raises:
+        RequestError: there is none, or it breaks a rule of docs/data.md.
+    """
+    from lowshot.cli.options import open_dataset
+
+    return open_dataset(str(data))
 
 
 def _adapt(

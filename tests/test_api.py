@@ -64,11 +64,25 @@ def test_settings_data_and_seeds_reach_the_run(world, config, tmp_path):
     assert lowshot.load_model(probed).facts == facts
 
 
+def test_a_directory_of_vectors_is_data(vectors, tmp_path):
+    opened = lowshot.open_data(vectors)
+    assert (opened.has_features, opened.features["voice"].shape, len(opened.faces)) == (True, (100, 12), 100)
+    settings = {"train.epochs": 2, "train.batch_size": 16, "evaluate.replicates": 100, "model.dim": 16}
+    run = lowshot.pretrain(vectors, settings=settings, out=tmp_path / "run")
+    assert lowshot.load_model(run).model.widths == {"voice": 12, "face": 20}
+    found = lowshot.evaluate(run, protocol="retrieval", settings={"evaluate.replicates": 100})
+    assert set(found.results["protocol"]) == {"retrieval"}
+
+
 def test_wrong_requests_are_the_errors_of_the_command_line(world):
     with pytest.raises(RequestError, match=r"unknown key 'train\.epoch'; did you mean 'train\.epochs'\?"):
         lowshot.pretrain(world, settings={"train.epoch": 2})
     with pytest.raises(RequestError, match="no finished pretrain or finetune or probe run"):
         lowshot.load_model()
+    with pytest.raises(RequestError, match="no protocol 'retreival'; there are verification, matching, retrieval"):
+        lowshot.evaluate("pretrained:cmpc-compact", protocol="retreival")
+    with pytest.raises(RequestError, match="nowhere"):
+        lowshot.open_data("nowhere")
     with pytest.raises(RequestError, match="leave model and data out"):
         lowshot.evaluate("pretrained:cmpc-compact", embeddings="vectors")
     with pytest.raises(AttributeError, match="no attribute 'train'"):

@@ -9,9 +9,9 @@ def command(shell: str) -> None:
     """Print what makes SHELL complete verbs, options and choices when Tab is pressed.
 
     \b
-      lowshot completion bash > ~/.lowshot-complete.bash    # then, in ~/.bashrc: . ~/.lowshot-complete.bash
-      lowshot completion zsh > ~/.lowshot-complete.zsh      # then, in ~/.zshrc:  . ~/.lowshot-complete.zsh
-      lowshot completion fish > ~/.config/fish/completions/lowshot.fish
+      eval "$(lowshot completion bash)"      in ~/.bashrc
+      eval "$(lowshot completion zsh)"       in ~/.zshrc
+      lowshot completion fish | source       in ~/.config/fish/config.fish
     """
     from click.shell_completion import get_completion_class
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 import pytest
 
-from lowshot.cli import app, evaluating
+from lowshot.cli import VERBS, app, evaluating
 from lowshot.config import METHODS
 from lowshot.data.dataset import Dataset
 from lowshot.data.synthetic import render
@@ -38,14 +38,15 @@ def blocks(text):
     """The command lines of the code blocks of a page, each as it is typed but for its comment."""
     for block in BLOCK.findall(text):
         for line in block.replace("\\\n", "").splitlines():
-            if line.startswith(("lowshot ", "torchrun ")):
-                yield line.split("  #")[0].strip()
+            typed = re.sub(r'^eval "\$\((.*)\)"', r"\1", line)
+            if typed.startswith(("lowshot ", "torchrun ")):
+                yield re.split(r"  #| [|>] ", typed)[0].strip()
 
 
 def inline(text):
     """The commands that a page's sentences name."""
     prose = re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
-    return [" ".join(found.split()) for found in re.findall(r"`(lowshot [a-z-][^`]*)`", prose)]
+    return [" ".join(found.split()) for found in re.findall(r"`((?:torchrun [^`]*-m )?lowshot [a-z-][^`]*)`", prose)]
 
 
 TYPED = [(page, line) for page, text in DOCUMENTS.items() for line in blocks(text)]
@@ -114,6 +115,12 @@ def test_commands_were_found():
     assert {"README.md", "docs/data.md", "docs/models.md", "docs/importing.md"} <= {page for page, _ in TYPED}
     assert len(TYPED) > 30
     assert len(NAMED) > 30
+    assert any(line.startswith("torchrun") for _, line in NAMED)
+
+
+def test_the_readme_has_every_verb():
+    table = set(re.findall(r"`(\w+)`", "".join(re.findall(r"^\| (`[^|]*) \|", DOCUMENTS["README.md"], re.MULTILINE))))
+    assert set(VERBS) <= table
 
 
 @pytest.mark.parametrize(("page", "line"), TYPED, ids=[f"{page}: {line[:60]}" for page, line in TYPED])
