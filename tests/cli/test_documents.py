@@ -60,16 +60,15 @@ RUN = {
 
 
 def words_of(line):
-    """What comes after `lowshot`."""
+    """What comes after `lowshot`, but for a module to import."""
     words = shlex.split(line)
-    return words[words.index("lowshot") + 1 :]
+    words = words[words.index("lowshot") + 1 :]
+    return words[2:] if words[:1] == ["--import"] else words
 
 
 def parse(words):
     """Let the command line's own parser read a command, as if all files were there; nothing is run or imported."""
     context, command = click.Context(app), app
-    if words[:1] == ["--import"]:
-        words = words[2:]
     while isinstance(command, click.Group):
         _, command, words = command.resolve_command(context, list(words))
         context = click.Context(command, parent=context)
