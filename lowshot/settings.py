@@ -305,3 +305,9 @@ class EvaluateConfig(Section):
     seed: int = Field(0, ge=0, description="Seed of trials and resamples: the same trials for every model.")
     voice_crops: int = Field(8, ge=1, description="Most crops of a voice that are averaged; as many as cover it.")
     mirror: bool = Field(False, description="Average each face with its mirror image.")
+    gallery: int | None = Field(
+        None,
+        ge=0,
+        le=10,
+        description="Queries of each direction to show with their media; null: 3 of embedded people, 0 of others.",
+    )

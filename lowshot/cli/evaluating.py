@@ -14,9 +14,10 @@ from lowshot.cli.options import open_dataset, resolve_config
 from lowshot.config import Config
 from lowshot.data.dataset import Dataset
 from lowshot.errors import RequestError
-from lowshot.evaluation.evaluate import EvaluationResult, score
+from lowshot.evaluation.evaluate import score
+from lowshot.evaluation.exhibits import write_exhibits
 from lowshot.evaluation.list_set import read_trial_set
-from lowshot.evaluation.run import check_trial_files, labels_of, score_model, write_evaluation
+from lowshot.evaluation.run import check_trial_files, embed_trials, labels_of, write_evaluation
 from lowshot.evaluation.scorers import EmbeddingScorer
 from lowshot.evaluation.trial_set import TrialSet, build_trial_set
 from lowshot.evaluation.vox_names import find_meta
@@ -73,12 +74,12 @@ def evaluate_model(
     model = start.model.to(default_device())
     facts = {"init": start.name, **start.facts}
 
-    def measure(labels: Mapping[str, object]) -> EvaluationResult:
-        return score_model(trials, model, reader, labels, config.evaluate)
+    def embed() -> EmbeddingScorer:
+        return embed_trials(trials, model, reader, config.evaluate)
 
     # The newest model is another one tomorrow.
     named = [] if source else ["--model", str(start.path)]
-    return _evaluate(start.name, facts, measure, trials, config, out, {"model": start.name}, asked, named)
+    return _evaluate(start.name, facts, embed, trials, config, out, {"model": start.name}, asked, named)
 
 
 def evaluate_embeddings(dataset: Dataset, config: Config, asked: Asked, out: Path | None) -> tuple[Path, pd.DataFrame]:
@@ -90,11 +91,7 @@ def evaluate_embeddings(dataset: Dataset, config: Config, asked: Asked, out: Pat
     # Vectors of `lowshot embed` say which model made them; nothing is known of others.
     known = dataset.feature_facts
     facts = known if "method" in known else {"method": "embeddings", "init": "external"}
-
-    def measure(labels: Mapping[str, object]) -> EvaluationResult:
-        return score(trials, scorer, labels)
-
-    return _evaluate(dataset.name, facts, measure, trials, config, out, {"embeddings": dataset.name}, asked)
+    return _evaluate(dataset.name, facts, lambda: scorer, trials, config, out, {"embeddings": dataset.name}, asked)
 
 
 def _trials(dataset: Dataset, config: Config, asked: Asked) -> TrialSet:
@@ -121,7 +118,7 @@ def _trials(dataset: Dataset, config: Config, asked: Asked) -> TrialSet:
 def _evaluate(
     name: str,
     facts: Mapping[str, str],
-    measure: Callable[[Mapping[str, object]], EvaluationResult],
+    embed: Callable[[], EmbeddingScorer],
     trials: TrialSet,
     config: Config,
     out: Path | None,
@@ -134,7 +131,7 @@ def _evaluate(
     Args:
         name: of the model's run, file or dataset.
         facts: what is known of the model.
-        measure: its figures, given its labels.
+        embed: gives its embeddings of the trials.
         trials: what it is measured on.
         config: written to config.yaml.
         out: `--out`, if given.
@@ -149,7 +146,10 @@ def _evaluate(
     request = {**measured, **asked.record()}
     start_run(directory, "evaluate", config, sha, **request)
     click.echo(f"evaluate {name} on {trials.dataset.name}, {asked}", err=True)
-    rows = write_evaluation(directory, trials, {key: measure(labels_of(key, facts))})
+    scorer = embed()
+    rows = write_evaluation(directory, trials, {key: score(trials, scorer, labels_of(key, facts))})
+    for note in write_exhibits(directory, trials, scorer, config.evaluate, key):
+        click.echo(f"note: {note}", err=True)
     write_provenance(directory, "evaluate", config, sha, **request, notes=list(trials.notes), finished=True)
     # Of lists whose labels are hidden there is nothing to report.
     if len(rows):

@@ -1,6 +1,6 @@
 """From a model to its figures and score files."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -22,6 +22,7 @@ def score_model(
     reader: Reader,
     labels: Mapping[str, object],
     settings: EvaluateConfig = USUAL,
+    show: Callable[[EmbeddingScorer], object] | None = None,
 ) -> EvaluationResult:
     """Embed the media of the trials, each once, and measure.
 
@@ -31,12 +32,23 @@ def score_model(
         reader: of the dataset.
         labels: what the model is, for the columns of results.csv.
         settings: how often each medium is looked at.
+        show: called with the embeddings.
     """
+    scorer = embed_trials(trials, model, reader, settings)
+    if show is not None:
+        show(scorer)
+    return score(trials, scorer, labels)
+
+
+def embed_trials(
+    trials: TrialSet, model: TwoTower, reader: MediaReader, settings: EvaluateConfig = USUAL
+) -> EmbeddingScorer:
+    """Embed the media of the trials, each once; `trials`, `model`, `reader` and `settings` as in `score_model`."""
     voices, faces = trials.voices, trials.faces
     with embedding_bar(len(voices) + len(faces)) as bar:
         voice = embed_rows(model, reader, "voice", voices, settings, bar.update)
         face = embed_rows(model, reader, "face", faces, settings, bar.update)
-    return score(trials, EmbeddingScorer(voice, face, voices, faces), labels)
+    return EmbeddingScorer(voice, face, voices, faces)
 
 
 def labels_of(run_id: str, facts: Mapping[str, str]) -> dict[str, object]:

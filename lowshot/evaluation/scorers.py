@@ -107,6 +107,10 @@ class EmbeddingScorer:
                 cosines[rows, columns] = np.matmul(voices, faces, out=exact[: len(voices)])
         return cosines
 
+    def vectors(self, modality: str, rows: IntArray) -> npt.NDArray[np.float64]:
+        """Unit vectors of [n] rows of `voice` or `face`: [n, d]."""
+        return {"voice": self._voice, "face": self._face}[modality][rows]
+
     def check_rows(self, dataset: Dataset) -> None:
         """Refuse embeddings that are not those of the dataset's rows.
 

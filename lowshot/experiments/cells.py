@@ -119,6 +119,12 @@ class Plan:
         """Every model to measure, in the order of results.csv."""
         return [cell for seed in self.seeds for fraction in self.fractions for cell in self._cells(seed, fraction)]
 
+    @property
+    def exhibited(self) -> Cell:
+        """The model whose gallery and map the page shows: the first of CMPC, or the first of all without it."""
+        cells = self.cells()
+        return next((cell for cell in cells if cell.method == "cmpc"), cells[0])
+
     def _cells(self, seed: int, fraction: float) -> list[Cell]:
         if fraction == 0:
             return [Cell(arm.label, "none", 0.0, seed) for arm in self.arms if arm.pretrained]

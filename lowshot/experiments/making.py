@@ -15,7 +15,9 @@ from lowshot.config import Config
 from lowshot.data.dataset import Dataset
 from lowshot.data.reading import Reader
 from lowshot.evaluation.embed import Embeddings
+from lowshot.evaluation.exhibits import write_exhibits
 from lowshot.evaluation.run import labels_of, score_model
+from lowshot.evaluation.scorers import EmbeddingScorer
 from lowshot.evaluation.trial_set import TrialSet
 from lowshot.experiments.cells import Arm, Cell, Plan, pretraining_run
 from lowshot.experiments.measured import Measured, fingerprint, trials_sha
@@ -174,7 +176,13 @@ class Making:
 
     def _score(self, cell: Cell, start: Start) -> None:
         labels = labels_of(cell.key, {**start.facts, "init": start.facts.get("init", start.name)})
-        result = score_model(self.trials, start.model, self.reader, labels, self.settings)
+
+        def show(scorer: EmbeddingScorer) -> None:
+            for note in write_exhibits(self.directory, self.trials, scorer, self.settings, cell.key):
+                self._say(note)
+
+        shown = show if cell == self.plan.exhibited else None
+        result = score_model(self.trials, start.model, self.reader, labels, self.settings, shown)
         self.measured.write(cell.key, self._fingerprint(cell), result)
 
     def _fingerprint(self, cell: Cell) -> dict[str, str]:
