@@ -5,6 +5,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import nn
 
@@ -34,6 +36,19 @@ class RunShape:
     def steps(self) -> int:
         """Steps of the whole run."""
         return self.steps_per_epoch * self.epochs
+
+
+@dataclass(frozen=True, eq=False)
+class Partition:
+    """One clustering of the training videos.
+
+    Attributes:
+        modality: `voice`, `face`, or `both` where they are clustered together.
+        assignments: cluster of each training video, int64 [N]; -1 for one that is in none.
+    """
+
+    modality: str
+    assignments: npt.NDArray[np.int64]
 
 
 class Method(ABC):
@@ -74,6 +89,14 @@ class Method(ABC):
 
     def after_step(self, index: torch.Tensor, voice: torch.Tensor, face: torch.Tensor) -> None:
         """Take note of the step's embeddings (without gradient)."""
+
+    def partitions(self) -> list[Partition]:
+        """The clusterings that the method learns from at this moment, for a reader; none where it clusters nothing."""
+        return []
+
+    def pair_weights_now(self) -> torch.Tensor | None:
+        """Weight of each training video's pair at this moment, [N] in 0..1; None where pairs are not weighed."""
+        return None
 
     def state_dict(self) -> dict[str, Any]:
         """Everything a resumed run needs, the method's own parameters included, as tensors and plain values."""

@@ -12,7 +12,7 @@ from lowshot.losses.instance import instance_contrast
 from lowshot.losses.prototype import of_the_batch, over_granularities, prototype_contrast
 from lowshot.losses.recalibration import deviation, recalibration_weights, weighted_mean
 from lowshot.memory import MemoryBank, cluster_bank
-from lowshot.methods.base import Method, RunShape
+from lowshot.methods.base import Method, Partition, RunShape
 from lowshot.settings import CmpcConfig
 
 
@@ -136,6 +136,24 @@ class Cmpc(Method):
     def after_step(self, index: torch.Tensor, voice: torch.Tensor, face: torch.Tensor) -> None:
         self.voice_bank.update(index, voice)
         self.face_bank.update(index, face)
+
+    def partitions(self) -> list[Partition]:
+        found = (("voice", self.voice_clusters), ("face", self.face_clusters))
+        return [
+            Partition(modality, assigned.cpu().numpy())
+            for modality, clusters in found
+            if clusters is not None
+            for assigned in clusters.assignments
+        ]
+
+    @torch.no_grad()
+    def pair_weights_now(self) -> torch.Tensor | None:
+        """As of a batch of all training videos, with the vectors of the memory banks."""
+        if self.voice_clusters is None or self.face_clusters is None or self.config.recalibration == "none":
+            return None
+        index = torch.arange(self.shape.videos, device=self.shape.device)
+        banks = self.voice_bank.vectors, self.face_bank.vectors
+        return self._weights(index, *banks, self.voice_clusters, self.face_clusters)
 
     def state_dict(self) -> dict[str, Any]:
         return {

@@ -12,7 +12,7 @@ from lowshot.losses.instance import instance_contrast
 from lowshot.losses.multi_similarity import multi_similarity
 from lowshot.losses.prototype import UNASSIGNED
 from lowshot.memory import MemoryBank
-from lowshot.methods.base import Method, RunShape
+from lowshot.methods.base import Method, Partition, RunShape
 from lowshot.settings import SelfLiftingConfig
 
 
@@ -87,6 +87,9 @@ class SelfLifting(Method):
     def after_step(self, index: torch.Tensor, voice: torch.Tensor, face: torch.Tensor) -> None:
         self.voice_bank.update(index, voice)
         self.face_bank.update(index, face)
+
+    def partitions(self) -> list[Partition]:
+        return [] if self.pseudo_labels is None else [Partition("both", self.pseudo_labels.cpu().numpy())]
 
     def state_dict(self) -> dict[str, Any]:
         return {

@@ -14,6 +14,7 @@ from lowshot.data.kinds import check_towers
 from lowshot.data.pairs import Batch, PairBatches, Videos, videos_of
 from lowshot.data.reading import Reader
 from lowshot.errors import RequestError, RunError
+from lowshot.files import write_text
 from lowshot.methods.base import RunShape
 from lowshot.methods.registry import build_method
 from lowshot.models.two_tower import TwoTower, tower_layout
@@ -23,6 +24,7 @@ from lowshot.runs import MODEL, lock_run, start_run, write_provenance
 from lowshot.training.batch_norm import join_batch_norms
 from lowshot.training.checkpoint import load_checkpoint, save_checkpoint
 from lowshot.training.choice import CHECKPOINT, changed_settings, choose_run
+from lowshot.training.cluster_health import CLUSTERS, cluster_table
 from lowshot.training.distributed import ALONE, World
 from lowshot.training.interrupt import stop_on_signal
 from lowshot.training.loading import batches_ahead
@@ -270,6 +272,11 @@ class Pretraining:
             data_sha=data_sha,
             config_sha=config.sha(),
         )
+        if partitions := self.method.partitions():
+            weights = self.method.pair_weights_now()
+            of_pairs = None if weights is None else weights.cpu().numpy()
+            table = cluster_table(partitions, of_pairs, self.batches.videos.identities)
+            write_text(run / CLUSTERS, table.to_csv(index=False, lineterminator="\n"))
         write_provenance(
             run,
             "pretrain",
