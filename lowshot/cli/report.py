@@ -1,23 +1,67 @@
 """`lowshot report`."""
 
+import re
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
 
 @click.command("report")
-@click.argument("directory", type=click.Path(path_type=Path))
-def command(directory: Path) -> None:
-    """Make plots/ and report.html anew from the results.csv in DIRECTORY (of `demo`, `compare` or `evaluate`)."""
-    from lowshot.experiments.curves import pretraining_curves
-    from lowshot.reporting.page import write_report
-    from lowshot.reporting.tables import check, read_csv
-    from lowshot.runs import read_provenance
+@click.argument("directories", metavar="DIRECTORY...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--format",
+    "formats",
+    default="png,svg",
+    show_default=True,
+    metavar="NAMES",
+    help="Of the files beside the page: csv, md, latex (tables/), png, svg, pdf (plots/), separated by commas; or all.",
+)
+@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Where several are put on one page.")
+def command(directories: tuple[Path, ...], formats: str, out: Path | None) -> None:
+    """Make a page, plots and tables from results on disk.
 
-    provenance = read_provenance(directory)
-    commands = [shlex.join(provenance["command"])] if "command" in provenance else []
-    results = directory / "results.csv"
-    curves = pretraining_curves(directory, check(read_csv(results), results))
-    title = provenance.get("title") or directory.resolve().name
-    click.echo(str(write_report(directory, title=title, curves=curves, commands=commands)))
+    DIRECTORY holds a results.csv (of `demo`, `compare`, `evaluate` or `probe --within`), or is one. Of one, report.html
+    lies in it. Several go on one page in --out, if they were measured on the same data and trials; methods of the same
+    name with different figures carry the name of their directory.
+    """
+    from lowshot.reporting.page import parse_formats, write_report
+    from lowshot.runs import new_run, read_provenance
+
+    wanted = parse_formats(formats)
+    folders = list(dict.fromkeys(path.parent if path.name == "results.csv" else path for path in directories))
+    several = len(folders) > 1
+    commands, titles = [], []
+    for folder in folders:
+        provenance = read_provenance(folder)
+        commands += [shlex.join(provenance["command"])] if "command" in provenance else []
+        titles.append(str(provenance.get("title") or folder.resolve().name))
+    if several:
+        # Whatever cannot go on one page is refused before there is a directory for it.
+        from lowshot.reporting.material import gather
+
+        gather(folders)
+        title = f"{len(folders)} runs: {', '.join(folder.resolve().name for folder in folders[:3])}"
+        title += " and others" if len(folders) > 3 else ""
+        where = out or new_run("report", folders[0].resolve().name)
+    else:
+        title, where = titles[0], out or folders[0]
+    page = write_report(where, title=title, curves=_curves(folders), commands=commands, formats=wanted, sources=folders)
+    click.echo(str(page))
+
+
+def _curves(folders: Sequence[Path]) -> dict[str, Path]:
+    """Logs of the pretrainings in all directories; those of one name carry that of their directory."""
+    from lowshot.experiments.curves import pretraining_curves
+    from lowshot.reporting.tables import check, read_csv
+
+    found: dict[str, Path] = {}
+    for folder in folders:
+        path = folder / "results.csv"
+        if not path.is_file():
+            continue
+        for name, log in pretraining_curves(folder, check(read_csv(path), path)).items():
+            own = re.sub(r"(-seed\d+)$", rf" ({folder.resolve().name})\1", name) if name in found else name
+            found[own] = log
+    return found

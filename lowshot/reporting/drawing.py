@@ -1,4 +1,4 @@
-"""What every picture is made of: its two formats, its series, its reference lines.
+"""What every picture is made of: its formats, its series, its reference lines.
 
 matplotlib is imported when something is drawn, so that tables alone stay quick to make.
 """
@@ -6,6 +6,7 @@ matplotlib is imported when something is drawn, so that tables alone stay quick 
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,15 +22,37 @@ if TYPE_CHECKING:
 LINES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1, 1.2)), (0, (5, 1.5, 1, 1.5)))
 
 
-@dataclass(frozen=True)
+FORMATS = ("png", "svg", "pdf")
+# Without a date or a version equal pictures are equal files.
+_METADATA: dict[str, dict[str, None]] = {
+    "png": {},
+    "svg": {"Date": None, "Creator": None},
+    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+}
+
+
+@dataclass(frozen=True, eq=False)
 class Picture:
-    """One drawn picture in both formats; `alt` says in words what it shows."""
+    """One drawn picture; `alt` says in words what it shows."""
 
     name: str
     title: str
     alt: str
-    svg: str
-    png: bytes
+    figure: "Figure"
+
+    @cached_property
+    def svg(self) -> str:
+        """The picture as SVG."""
+        return self.file("svg").decode("utf-8")
+
+    def file(self, kind: str) -> bytes:
+        """The picture as a file of one of `FORMATS`."""
+        import matplotlib as mpl
+
+        content = io.BytesIO()
+        with mpl.rc_context(style.rc()):
+            self.figure.savefig(content, format=kind, metadata=_METADATA[kind])
+        return content.getvalue()
 
 
 @dataclass(frozen=True)
@@ -50,16 +73,17 @@ class Series:
     fraction: float
     label: str
     line: Any
+    look: style.Look
 
     @property
     def color(self) -> str:
         """Hue of the method."""
-        return style.look(self.method).light
+        return self.look.light
 
     @property
     def marker(self) -> str:
         """Mark of the method."""
-        return style.look(self.method).marker
+        return self.look.marker
 
     def of(self, table: pd.DataFrame) -> pd.DataFrame:
         """The rows of a table that are of this method and budget."""
@@ -76,18 +100,22 @@ def figure_and_axes(height: float = 3.7) -> tuple["Figure", "Axes"]:
 
 
 def finish(figure: "Figure", handles: Sequence[Any], name: str, title: str, alt: str) -> Picture:
-    """Put title and legend on a figure and save it in both formats."""
+    """Put title and legend on a figure."""
     figure.axes[0].set_title(title)
-    columns = 1 if any(len(str(item.get_label())) > 24 for item in handles) else 3
-    figure.legend(handles=list(handles), loc="outside lower center", ncols=min(columns, len(handles)))
-    svg, png = io.StringIO(), io.BytesIO()
-    figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": None})
-    figure.savefig(png, format="png")
-    return Picture(name, title, alt, svg.getvalue(), png.getvalue())
+    longest = max((len(str(item.get_label())) for item in handles), default=0)
+    columns = 1 if longest > 30 else 2 if longest > 16 else 3
+    if handles:
+        figure.legend(handles=list(handles), loc="outside lower center", ncols=min(columns, len(handles)))
+    return Picture(name, title, alt, figure)
 
 
-def series_of(results: pd.DataFrame) -> list[Series]:
-    """The models to compare in one picture: those without labels, or all of them where none goes without."""
+def series_of(results: pd.DataFrame, looks: Mapping[str, style.Look]) -> list[Series]:
+    """The models to compare in one picture: those without labels, or all of them where none goes without.
+
+    Args:
+        results: as `tables.check` returns it.
+        looks: of its methods.
+    """
     every = tables.budgets(results)
     models = every[~every["method"].isin((style.CHANCE, style.ORACLE))]
     plain = models[models["adaptation"] == "none"]
@@ -96,7 +124,9 @@ def series_of(results: pd.DataFrame) -> list[Series]:
         budget = style.labels(row["adaptation"], row["fraction"])
         label = style.name(row["method"]) + (f", {budget}" if plain.empty else "")
         line = LINES[sum(item.method == row["method"] for item in series) % len(LINES)]
-        series.append(Series(row["method"], row["adaptation"], row["fraction"], style.short(label), line))
+        series.append(
+            Series(row["method"], row["adaptation"], row["fraction"], style.short(label), line, looks[row["method"]])
+        )
     return series
 
 

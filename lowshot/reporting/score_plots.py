@@ -1,15 +1,12 @@
 """Pictures of what models reached: drawn from results and score files, in memory, by matplotlib without a screen."""
 
 import math
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from lowshot.errors import RequestError
-from lowshot.metrics.verification import roc_points
 from lowshot.reporting import style, tables
 from lowshot.reporting.drawing import (
     LINES,
@@ -19,72 +16,14 @@ from lowshot.reporting.drawing import (
     figure_and_axes,
     finish,
     handle,
-    read_columns,
     reference,
     say,
     seed_ticks,
     series_of,
 )
 
-ROC_FILE = f"verification-{tables.UNSEEN}-U.csv"
 
-
-def roc(results: pd.DataFrame, directory: Path) -> Picture | Missing:
-    """ROC of verification, stratum U, a curve per model; where there are seeds, their mean."""
-    name, title = "roc", "ROC on unseen identities"
-    series = series_of(results)
-    files = {item: _score_files(results, directory, item, alone=len(series) == 1) for item in series}
-    if not any(files.values()):
-        return Missing(name, title, f"there is no scores/<run_id>/{ROC_FILE} beside results.csv")
-    oracle = Series(style.ORACLE, "", math.nan, "oracle", LINES[1])
-    files[oracle] = sorted((directory / "scores").glob(f"{style.ORACLE}*/{ROC_FILE}"))
-    auc = tables.figures(results, {"auc": tables.AUC})
-    grid = np.linspace(0, 1, 401)
-    figure, axes = figure_and_axes(4.6)
-    axes.plot([0, 100], [0, 100], color=style.CHANCE_INK[0], linewidth=1.2)
-    handles, said = [], {}
-    for item, paths in files.items():
-        if not paths:
-            continue
-        curves = [np.interp(grid, *_roc_curve(path)) for path in paths]
-        if len(curves) > 1:
-            for curve in curves:
-                axes.plot(100 * grid, 100 * curve, color=item.color, linewidth=0.6, alpha=0.5)
-        mean = np.mean(curves, axis=0)
-        line = axes.plot(100 * grid, 100 * mean, color=item.color, linestyle=item.line)[0]
-        row = item.of(auc)
-        value = float(row["auc"].iloc[0]) if len(row) else math.nan
-        line.set_label(f"{item.label} ({tables.percentage(value)})")
-        said[item.label] = value
-        handles.append(line)
-    axes.set(xlim=(0, 100), ylim=(0, 100), aspect="equal")
-    axes.set(xlabel="different identity, accepted (%)", ylabel="same identity, accepted (%)")
-    alt = f"ROC curves of verification; areas: {say(said)}; chance 50 %."
-    return finish(figure, [*handles, reference(style.CHANCE)], name, title, alt)
-
-
-def _score_files(results: pd.DataFrame, directory: Path, series: Series, alone: bool) -> list[Path]:
-    """The score files of a series, one per run; `alone`: it is the only series of the directory."""
-    scores = directory / "scores"
-    runs: Any = series.of(results)["run_id"].dropna().unique() if "run_id" in results else []
-    # A folder of scores has its run's name. Results are anybody's text: a name that is a path is none of ours.
-    names = sorted(str(run) for run in runs if Path(str(run)).name == str(run))
-    found = [path for name in names if (path := scores / name / ROC_FILE).is_file()]
-    # A run directory may hold the scores of its one model directly.
-    single = scores / ROC_FILE
-    return [single] if not found and alone and single.is_file() else found
-
-
-def _roc_curve(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    table = read_columns(path, ("label", "score"))
-    try:
-        points = roc_points(table["score"].to_numpy(float), table["label"].to_numpy(float))
-    except ValueError as error:
-        raise RequestError(f"{path}: columns 'label' and 'score': {error}") from error
-    return points.fpr, points.tpr
-
-
-def matching(results: pd.DataFrame, direction: str) -> Picture | Missing:
+def matching(results: pd.DataFrame, looks: Mapping[str, style.Look], direction: str) -> Picture | Missing:
     """Accuracy of matching against the number of candidates, in one direction."""
     words = tables.DIRECTIONS[direction]
     name, title = f"matching-{direction}", f"1:N matching, {words}"
@@ -99,7 +38,7 @@ def matching(results: pd.DataFrame, direction: str) -> Picture | Missing:
         return Missing(name, title, f"results.csv has no matching accuracy from {words} on unseen identities")
     table = tables.figures(results, {str(n): {**where, "gallery_size": float(n)} for n in sizes})
     figure, axes = figure_and_axes()
-    series = series_of(results)
+    series = series_of(results, looks)
     axes.plot(sizes, [100 / n for n in sizes], color=style.CHANCE_INK[0], linewidth=1.2)
     handles, said = [], {}
     for index, item in enumerate(series):
@@ -140,7 +79,7 @@ def _by_size(rows: pd.DataFrame, sizes: Sequence[int]) -> pd.DataFrame:
     return pd.DataFrame({f"value{part}": [rows[f"{n}{part}"].iloc[0] for n in sizes] for part in parts})
 
 
-def label_fraction(results: pd.DataFrame) -> Picture | Missing:
+def label_fraction(results: pd.DataFrame, looks: Mapping[str, style.Look]) -> Picture | Missing:
     """AUC of verification, stratum U, against the labelled share of the training identities."""
     name, title = "label-fraction", "AUC by share of identities labelled"
     table = tables.figures(results, {"auc": tables.AUC})
@@ -160,7 +99,7 @@ def label_fraction(results: pd.DataFrame) -> Picture | Missing:
     lanes = [(method, kind) for method in methods for kind in ["none", *adaptations]]
     said, handles = {}, []
     for method in methods:
-        item = Series(method, "none", 0.0, style.short(style.name(method)), "-")
+        item = Series(method, "none", 0.0, style.short(style.name(method)), "-", looks[method])
         handles.append(handle(item, line=False))
     for lane, (method, kind) in enumerate(lanes):
         rows = models[(models["method"] == method) & (models["adaptation"] == kind)]
@@ -168,7 +107,7 @@ def label_fraction(results: pd.DataFrame) -> Picture | Missing:
             continue
         shift = 0.022 * span * (lane - (len(lanes) - 1) / 2)
         x = np.array([zero if f == 0 else math.log10(f) for f in rows["fraction"]]) + shift
-        look = style.look(method)
+        look = looks[method]
         filled = kind != "probe"
         axes.vlines(x, 100 * rows["auc_low"], 100 * rows["auc_high"], color=look.light, linewidth=1.2)
         seed_ticks(axes, x, rows, "auc", look.light)
@@ -218,14 +157,14 @@ def _kind_line(kind: str) -> Any:
     return {"none": "none", "": LINES[0], "finetune": LINES[0], "probe": LINES[2]}.get(kind, LINES[3])
 
 
-def strata(results: pd.DataFrame) -> Picture | Missing:
+def strata(results: pd.DataFrame, looks: Mapping[str, style.Look]) -> Picture | Missing:
     """AUC of verification by what the impostor shares, a bar per model and stratum."""
     from matplotlib.patches import Patch
 
     name, title = "strata", "AUC by what the impostor shares"
     table = tables.strata(results)
     names = tables.names_of_figures(table)
-    series = [item for item in series_of(results) if names and item.of(table)[names].notna().any(axis=None)]
+    series = [item for item in series_of(results, looks) if names and item.of(table)[names].notna().any(axis=None)]
     if not series:
         return Missing(name, title, "results.csv has no verification AUC of a model on unseen identities")
     figure, axes = figure_and_axes()

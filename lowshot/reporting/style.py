@@ -2,6 +2,7 @@
 
 import math
 import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,6 +56,22 @@ def look(method: str) -> Look:
     if method == ORACLE:
         return Look(*ORACLE_INK, "")
     return LOOKS.get(method) or LOOKS[_OTHERS[zlib.crc32(method.encode()) % len(_OTHERS)]]
+
+
+def looks(methods: Iterable[str]) -> dict[str, Look]:
+    """Looks of the methods on one page: no two are alike while there are looks left.
+
+    Args:
+        methods: their names, in any order; chance and the oracle may be among them.
+    """
+    names = sorted(set(methods) - {CHANCE, ORACLE})
+    found = {method: LOOKS[method] for method in names if method in LOOKS}
+    for method in names:
+        if method not in LOOKS:
+            wish = look(method)
+            free = [item for item in (wish, *LOOKS.values()) if item not in found.values()]
+            found[method] = free[0] if free else wish
+    return {**found, CHANCE: look(CHANCE), ORACLE: look(ORACLE)}
 
 
 def name(method: str) -> str:
@@ -156,4 +173,5 @@ def rc() -> dict[Any, Any]:
         # Text as outlines looks the same on every machine; the fixed salt makes equal pictures equal files.
         "svg.fonttype": "path",
         "svg.hashsalt": "lowshot",
+        "pdf.fonttype": 42,
     }

@@ -7,6 +7,7 @@ spread the least and the greatest seed. The two answer different questions and a
 """
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -358,21 +359,27 @@ def cell(row: Mapping[object, object], column: str) -> tuple[str, str, str]:
 
 def to_text(table: pd.DataFrame) -> str:
     """A table of `figures` for the terminal: aligned columns, no trailing blanks."""
-    lines = _lines(table)
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    lines.insert(1, ["-" * width for width in widths])
+    shown = lines(table)
+    widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
+    shown.insert(1, ["-" * width for width in widths])
     return "\n".join(
-        "  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip() for line in lines
+        "  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip() for line in shown
     )
 
 
 def to_markdown(table: pd.DataFrame) -> str:
     """A table of `figures` as a Markdown table."""
-    lines = _lines(table)
-    lines.insert(1, ["---"] * len(lines[0]))
-    return "\n".join("| " + " | ".join(text.replace("|", "\\|") for text in line) + " |" for line in lines)
+    shown = [[escape_markdown(text) for text in line] for line in lines(table)]
+    shown.insert(1, ["---"] * len(shown[0]))
+    return "\n".join("| " + " | ".join(line) + " |" for line in shown)
 
 
-def _lines(table: pd.DataFrame) -> list[list[str]]:
+def escape_markdown(text: str) -> str:
+    """Text as a cell of a Markdown table shows it literally."""
+    return re.sub(r"([\\|<>*_`~])", r"\\\1", " ".join(text.split()))
+
+
+def lines(table: pd.DataFrame) -> list[list[str]]:
+    """Heading and rows of `display`, as text."""
     shown = display(table)
     return [list(map(str, shown.columns)), *(list(map(str, row)) for row in shown.itertuples(index=False))]

@@ -12,8 +12,8 @@ from lowshot.reporting import style
 from lowshot.reporting.drawing import Missing, Picture, figure_and_axes, finish, read_columns
 
 
-def training(curves: Mapping[str, Path]) -> list[Picture | Missing]:
-    """Loss and validation AUC by step; `curves`: name of a training run -> its metrics.csv."""
+def training(curves: Mapping[str, Path], looks: Mapping[str, style.Look]) -> list[Picture | Missing]:
+    """Loss and validation AUC by step; `curves`: name of a training run -> its metrics.csv; `looks`: of the methods."""
     titles = {"training-loss": "Training loss", "training-auc": "Validation AUC during training"}
     if not curves:
         return [Missing(name, title, "no training run was given") for name, title in titles.items()]
@@ -21,10 +21,12 @@ def training(curves: Mapping[str, Path]) -> list[Picture | Missing]:
     for label, run in runs.items():
         if "val_auc" in run and not pd.api.types.is_numeric_dtype(run["val_auc"]) and not run.empty:
             raise RequestError(f"{curves[label]}: column 'val_auc' must hold numbers only")
-    return [_curve(runs, name, title) for name, title in titles.items()]
+    return [_curve(runs, looks, name, title) for name, title in titles.items()]
 
 
-def _curve(runs: Mapping[str, pd.DataFrame], name: str, title: str) -> Picture | Missing:
+def _curve(
+    runs: Mapping[str, pd.DataFrame], looks: Mapping[str, style.Look], name: str, title: str
+) -> Picture | Missing:
     is_auc = name == "training-auc"
     column, scale, ylabel = ("val_auc", 100, "validation AUC (%)") if is_auc else ("loss", 1, "loss")
     measured = {label: run for label, run in runs.items() if column in run.columns and run[column].notna().any()}
@@ -35,10 +37,10 @@ def _curve(runs: Mapping[str, pd.DataFrame], name: str, title: str) -> Picture |
         axes.axhline(50, color=style.CHANCE_INK[0], linewidth=1.2)
     groups: dict[str, list[str]] = {}
     for label in measured:
-        groups.setdefault(_method_of(label), []).append(label)
+        groups.setdefault(method_of(label), []).append(label)
     said, handles, feet = {}, [], 0
     for method, labels in groups.items():
-        look = style.look(method)
+        look = looks.get(method) or style.look(method)
         for label in labels:
             run = measured[label].dropna(subset=["step", column])
             marker = look.marker if is_auc else ""
@@ -72,6 +74,6 @@ def _clusterings(run: pd.DataFrame) -> np.ndarray:
     return run.loc[pd.to_numeric(run["clustered"], errors="coerce") == 1, "step"].to_numpy(float)
 
 
-def _method_of(label: str) -> str:
+def method_of(label: str) -> str:
     """The method in a run's name: cmpc in pretrain-cmpc-seed0; the whole name where it is built otherwise."""
     return re.sub(r"[-_, ]*seed[-_ ]?\d+$", "", label.removeprefix("pretrain-")) or label

@@ -1,0 +1,127 @@
+"""Pictures of what differs: the forest of paired differences, and what labels of two methods come to the same."""
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from lowshot.reporting import claims, style, tables
+from lowshot.reporting.drawing import LINES, Missing, Picture, figure_and_axes, finish
+
+_FOREST = {"auc": ("AUC U: against any impostor", "o", True), "auc_g": ("AUC G: of the same gender", "s", False)}
+_MOST_ROWS = 40
+
+
+def forest(claimed: pd.DataFrame | None) -> Picture | Missing:
+    """Paired differences of verification AUC with their intervals, a line per pair and budget.
+
+    Args:
+        claimed: as `claims.claims` gives them; None where no difference was computed.
+    """
+    from matplotlib.lines import Line2D
+
+    name, title = "forest", "Differences in verification AUC"
+    shown = None if claimed is None else claimed[claimed["figure"].isin(list(_FOREST))]
+    if shown is None or shown["low"].isna().all():
+        return Missing(name, title, "no paired difference with an interval was computed (differences.csv)")
+    keys = list(dict.fromkeys(map(_line, shown.to_dict("records"))))[:_MOST_ROWS]
+    figure, axes = figure_and_axes(1.5 + 0.3 * len(keys))
+    axes.axvline(0, color=style.CHANCE_INK[0], linewidth=1.2)
+    handles, said = [], []
+    for figure_name, (words, marker, filled) in _FOREST.items():
+        rows = [row for row in shown.to_dict("records") if row["figure"] == figure_name and _line(row) in keys]
+        if not rows:
+            continue
+        color = style.INK[0] if filled else style.MUTED[0]
+        y = np.array([keys.index(_line(row)) for row in rows]) + (-0.14 if filled else 0.14)
+        values, low, high = (100 * np.array([row[part] for row in rows]) for part in ("difference", "low", "high"))
+        axes.hlines(y, low, high, color=color, linewidth=1.4)
+        look = {
+            "color": color,
+            "marker": marker,
+            "linestyle": "none",
+            "markerfacecolor": color if filled else style.SURFACE[0],
+        }
+        axes.plot(values, y, **look)
+        handles.append(Line2D([], [], label=words, **look))
+        said += [
+            f"{_line(row)}, {claims.NAMES[figure_name]} {claims.points(row['difference'])} "
+            f"[{claims.band(row['low'], row['high'], ', ')}]"
+            for row in rows
+        ]
+    axes.set_yticks(range(len(keys)), [style.short(key, 36) for key in keys], fontsize=8)
+    axes.set(ylim=(len(keys) - 0.5, -0.5), xlabel="percentage points; right of zero, the first named is ahead")
+    axes.grid(visible=False, axis="y")
+    return finish(figure, handles, name, title, f"Paired differences in percentage points: {'; '.join(said)}.")
+
+
+def _line(row: Mapping[object, object]) -> str:
+    """What stands beside a line of the forest."""
+    labels = style.labels(str(row["adaptation"]), float(str(row["fraction"])))
+    return f"{style.name(str(row['first']))} − {style.name(str(row['second']))}, {labels or 'labels not stated'}"
+
+
+def efficiency(table: pd.DataFrame | None, looks: Mapping[str, style.Look]) -> Picture | Missing:
+    """The share of labels at which the reference comes level, against the share that a method has.
+
+    Args:
+        table: as `efficiency_table.read` gives it; None where there is none.
+        looks: of the methods.
+    """
+    name, title = "label-efficiency", "Labels that come to the same AUC"
+    shown = None if table is None else tables.where_equal(table, {**tables.AUC})
+    if shown is None or shown.empty:
+        return Missing(name, title, "no label efficiency was computed (label_efficiency.csv)")
+    reference, largest = str(shown["reference"].iloc[0]), float(shown["largest_fraction"].iloc[0])
+    fractions = sorted(fraction for fraction in shown["fraction"].unique() if fraction > 0)
+    least = fractions[0]
+    span = max(math.log10(largest / least), 1.0)
+    none, over = -0.45 * span, math.log10(largest / least) + 0.4 * span
+
+    def place(shares: pd.Series) -> np.ndarray:
+        """Where shares stand on the axis: none, then up to the least share in proportion, its logarithm, over all."""
+        values = shares.to_numpy(float)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            logs = np.log10(values / least)
+        logs = np.where(values < least, none * (1 - values / least), logs)
+        return np.where(np.isinf(values), over, logs)
+
+    figure, axes = figure_and_axes(4.4)
+    ends = np.array([none, math.log10(largest / least)])
+    axes.plot(ends, ends, color=style.CHANCE_INK[0], linewidth=1.2, label=f"as many labels as {style.name(reference)}")
+    said: list[str] = []
+    handles = list(axes.get_lines())
+    kinds = list(dict.fromkeys(shown["adaptation"]))
+    for (method, kind), rows in shown.groupby(["method", "adaptation"], sort=False):
+        rows = rows.sort_values("fraction")
+        look, line = looks.get(str(method)) or style.look(str(method)), LINES[kinds.index(kind) % len(LINES)]
+        x = place(rows["fraction"])
+        axes.fill_between(x, place(rows["ci_low"]), place(rows["ci_high"]), color=look.light, alpha=0.16, linewidth=0)
+        label = style.short(f"{style.name(str(method))}, {style.labels(str(kind), math.nan)}")
+        handles += axes.plot(
+            x, place(rows["equal_fraction"]), color=look.light, linestyle=line, marker=look.marker, label=label
+        )
+        needs = f"equals {style.name(reference)} with"
+        said += [
+            f"{style.name(row['method'])} with {style.labels(kind, row['fraction'])} {needs} "
+            f"{share(row['equal_fraction'], largest)}"
+            for row in rows.to_dict("records")
+        ]
+    logs = [math.log10(fraction / least) for fraction in fractions]
+    ticks, words = [none, *logs], ["none", *map(style.percent, fractions)]
+    axes.set_xticks(ticks, words)
+    axes.set_yticks([*ticks, over], [*words, f"over {style.percent(largest)}"])
+    axes.set(ylim=(none - 0.12 * span, over + 0.15 * span))
+    axes.axhline((logs[-1] + over) / 2, color=style.MUTED[0], linestyle=LINES[2], linewidth=1)
+    axes.set(xlabel="labels that the method has", ylabel=f"labels that {style.name(reference)} needs")
+    return finish(figure, handles, name, title, f"{'; '.join(said)}.")
+
+
+def share(fraction: float, largest: float) -> str:
+    """A share of labels in words: 'none', '3.2 %', or 'over 10 %' where the largest measured is not enough."""
+    if math.isnan(fraction):
+        return tables.MISSING
+    if math.isinf(fraction):
+        return f"over {style.percent(largest)}"
+    return "none" if fraction == 0 else f"{100 * fraction:.2g} %"

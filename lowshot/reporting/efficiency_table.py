@@ -1,0 +1,67 @@
+"""label_efficiency.csv in words: with which share of labels the reference comes to what a method has with fewer."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from lowshot.reporting import claims, style, tables
+from lowshot.reporting.difference_plots import share
+
+_TEXT = ("method", "reference", "adaptation", "metric", "protocol", "direction", "stratum", "seen")
+_NUMBERS = ("fraction", "gallery_size", "value", "equal_fraction", "ci_low", "ci_high", "largest_fraction")
+
+
+def read(path: Path) -> pd.DataFrame | None:
+    """Read label_efficiency.csv; None where it has no rows.
+
+    Raises:
+        RequestError: a column is missing or a number is none.
+    """
+    table = tables.read_csv(path)
+    return None if table.empty else tables.typed(table, _TEXT, _NUMBERS, path, "lowshot compare")
+
+
+def rows(table: pd.DataFrame, figure: str = "auc") -> list[dict[str, Any]]:
+    """What stands in the table of the page, as text: one figure of `claims.FIGURES`, a row per method and budget."""
+    shown = []
+    for row in tables.where_equal(table, claims.FIGURES[figure]).to_dict("records"):
+        largest = row["largest_fraction"]
+        low, high = (share(row[end], largest) for end in ("ci_low", "ci_high"))
+        kind = "" if row["fraction"] == 0 else f", {style.labels(row['adaptation'], math.nan)}"
+        shown.append(
+            {
+                "method": style.name(row["method"]),
+                "labels": ("no labels" if row["fraction"] == 0 else style.percent(row["fraction"])) + kind,
+                "adaptation": style.labels(row["adaptation"], math.nan),
+                "value": tables.percentage(row["value"]),
+                "equal": share(row["equal_fraction"], largest),
+                "interval": "" if tables.MISSING in (low, high) else f"{low} to {high}",
+                "words": _words(row["fraction"], row["equal_fraction"], row["ci_low"], row["ci_high"]),
+            }
+        )
+    return shown
+
+
+def _words(fraction: float, equal: float, low: float, high: float) -> str:
+    """What the row comes to, and whether its interval supports it."""
+    if math.isnan(equal):
+        return "not measured"
+    if math.isinf(equal):
+        reached = "more than was measured"
+    elif equal == fraction:
+        reached = "as many labels"
+    elif equal == 0:
+        reached = "no labels at all"
+    elif fraction == 0:
+        reached = "labels, where the method needs none"
+    else:
+        reached = f"{equal / fraction:.2g} times the labels"
+    if math.isnan(low) or math.isnan(high):
+        return f"{reached}; without an interval"
+    if low > fraction:
+        return f"{reached}; more, by the interval"
+    if high < fraction:
+        return f"{reached}; fewer, by the interval"
+    return f"{reached}; by the interval as few could do, or more be needed"

@@ -1,0 +1,141 @@
+"""ROC and DET of verification: drawn from score files, in memory, by matplotlib without a screen."""
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy.special import ndtr, ndtri
+
+from lowshot.errors import RequestError
+from lowshot.metrics.verification import roc_points
+from lowshot.reporting import style, tables
+from lowshot.reporting.drawing import (
+    LINES,
+    Missing,
+    Picture,
+    Series,
+    figure_and_axes,
+    finish,
+    read_columns,
+    reference,
+    say,
+    series_of,
+)
+
+FloatArray = npt.NDArray[np.float64]
+SCORES = f"verification-{tables.UNSEEN}-U.csv"
+# Ends of a DET curve: beyond them a curve is one trial or two.
+_RAREST = 0.005
+_TICKS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 0.9, 0.95, 0.98, 0.99)
+
+
+def error_curves(
+    results: pd.DataFrame, looks: Mapping[str, style.Look], directories: Sequence[Path]
+) -> list[Picture | Missing]:
+    """ROC and DET of verification, stratum U, a curve per model; where there are seeds, their mean.
+
+    Args:
+        results: as `material.gather` gives them; `source` is the directory that holds a row's scores/.
+        looks: of the methods.
+        directories: of the results, in order; the first that has scores of the oracle gives them.
+
+    Raises:
+        RequestError: a score file is malformed.
+    """
+    titles = {"roc": "ROC on unseen identities", "det": "DET on unseen identities"}
+    series = series_of(results, looks)
+    files = {item: _score_files(results, item, alone=len(series) == 1) for item in series}
+    if not any(files.values()):
+        reason = f"there is no scores/<run_id>/{SCORES} beside results.csv"
+        return [Missing(name, title, reason) for name, title in titles.items()]
+    found = (sorted((directory / "scores").glob(f"{style.ORACLE}*/{SCORES}")) for directory in directories)
+    oracle = Series(style.ORACLE, "", math.nan, "oracle", LINES[1], looks[style.ORACLE])
+    files[oracle] = next(filter(None, found), [])
+    points = {item: [_curve(path) for path in paths] for item, paths in files.items() if paths}
+    return [_roc(results, points, titles["roc"]), _det(results, points, titles["det"])]
+
+
+def _roc(
+    results: pd.DataFrame, points: Mapping[Series, Sequence[tuple[FloatArray, FloatArray]]], title: str
+) -> Picture:
+    auc = tables.figures(results, {"auc": tables.AUC})
+    grid = np.linspace(0, 1, 401)
+    figure, axes = figure_and_axes(4.6)
+    axes.plot([0, 100], [0, 100], color=style.CHANCE_INK[0], linewidth=1.2)
+    handles, said = [], {}
+    for item, runs in points.items():
+        curves = [np.interp(grid, *run) for run in runs]
+        if len(curves) > 1:
+            for curve in curves:
+                axes.plot(100 * grid, 100 * curve, color=item.color, linewidth=0.6, alpha=0.5)
+        line = axes.plot(100 * grid, 100 * np.mean(curves, axis=0), color=item.color, linestyle=item.line)[0]
+        row = item.of(auc)
+        said[item.label] = float(row["auc"].iloc[0]) if len(row) else math.nan
+        line.set_label(f"{item.label} ({tables.percentage(said[item.label])})")
+        handles.append(line)
+    axes.set(xlim=(0, 100), ylim=(0, 100), aspect="equal")
+    axes.set(xlabel="different identity, accepted (%)", ylabel="same identity, accepted (%)")
+    alt = f"ROC curves of verification; areas: {say(said)}; chance 50 %."
+    return finish(figure, [*handles, reference(style.CHANCE)], "roc", title, alt)
+
+
+def _det(
+    results: pd.DataFrame, points: Mapping[Series, Sequence[tuple[FloatArray, FloatArray]]], title: str
+) -> Picture:
+    eer = tables.figures(results, {"eer": {**tables.AUC, "metric": "eer"}})
+    ends = ndtri(np.array([_RAREST, 1 - _RAREST]))
+    grid = np.linspace(*ends, 401)
+    figure, axes = figure_and_axes(4.6)
+    axes.plot(ends, -ends, color=style.CHANCE_INK[0], linewidth=1.2)
+    handles, said = [], {}
+    for item, runs in points.items():
+        # Means are of error rates; only then are they bent to the axis.
+        missed = np.mean([1 - np.interp(ndtr(grid), *run) for run in runs], axis=0)
+        line = axes.plot(grid, ndtri(np.clip(missed, _RAREST, 1 - _RAREST)), color=item.color, linestyle=item.line)[0]
+        row = item.of(eer)
+        said[item.label] = float(row["eer"].iloc[0]) if len(row) else math.nan
+        known = "" if math.isnan(said[item.label]) else f" ({tables.percentage(said[item.label])})"
+        line.set_label(item.label + known)
+        handles.append(line)
+    places, names = ndtri(np.array(_TICKS)), [f"{100 * tick:g}" for tick in _TICKS]
+    axes.set_xticks(places, names)
+    axes.set_yticks(places, names)
+    axes.set(xlim=ends, ylim=ends, aspect="equal")
+    axes.set(xlabel="different identity, accepted (%)", ylabel="same identity, rejected (%)")
+    known = {label: value for label, value in said.items() if not math.isnan(value)}
+    errors = f"; equal error rates: {say(known)}" if known else ""
+    alt = f"DET curves of verification of {', '.join(said)}{errors}; chance 50 %."
+    return finish(figure, [*handles, reference(style.CHANCE)], "det", title, alt)
+
+
+def _score_files(results: pd.DataFrame, series: Series, alone: bool) -> list[Path]:
+    """The score files of a series, one per run; `alone`: it is the only series of the page."""
+    rows = series.of(results)
+    if "run_id" not in rows:
+        rows = rows.assign(run_id="")
+    found, single = [], []
+    for source, run in sorted(
+        set(rows[["source", "run_id"]].fillna("").astype(str).itertuples(index=False, name=None))
+    ):
+        if not source:
+            continue
+        scores = Path(source) / "scores"
+        # A folder of scores has its run's name. Results are anybody's text: a name that is a path is none of ours.
+        if run and Path(run).name == run and (path := scores / run / SCORES).is_file():
+            found.append(path)
+        # A run directory may hold the scores of its one model directly.
+        elif alone and (scores / SCORES).is_file():
+            single.append(scores / SCORES)
+    return found or sorted(set(single))
+
+
+def _curve(path: Path) -> tuple[FloatArray, FloatArray]:
+    table = read_columns(path, ("label", "score"))
+    try:
+        points = roc_points(table["score"].to_numpy(float), table["label"].to_numpy(float))
+    except ValueError as error:
+        raise RequestError(f"{path}: columns 'label' and 'score': {error}") from error
+    return points.fpr, points.tpr

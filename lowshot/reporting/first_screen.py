@@ -1,0 +1,134 @@
+"""The first screen: one sentence, and CMPC against each rival by labels."""
+
+import math
+from typing import Any
+
+import pandas as pd
+
+from lowshot.reporting import claims, style, tables
+
+MAIN = "cmpc"
+_MOST_BUDGETS = 5
+_FRACTIONS = (0.0, 0.01, 0.1)
+
+
+def main_method(results: pd.DataFrame) -> str | None:
+    """The method that the page is about: CMPC where it was measured, else the first; None without any model."""
+    methods = sorted(set(results["method"]) - {style.CHANCE, style.ORACLE}, key=style.sort_key)
+    return (MAIN if MAIN in methods else methods[0]) if methods else None
+
+
+def sentence(results: pd.DataFrame, claimed: pd.DataFrame | None) -> str:
+    """The headline: the difference with the fewest labels, with its interval and what it supports.
+
+    Args:
+        results: as `tables.check` returns it.
+        claimed: as `claims.claims` returns it; None where no difference was computed.
+
+    Returns:
+        "" where there is nothing to say.
+    """
+    seen = tables.population(results)
+    auc = tables.figures(results, {"auc": {**tables.AUC, "seen": seen}})
+    main = main_method(results)
+    measured = auc[(auc["method"] == main) & auc["auc"].notna()]
+    if main is None or measured.empty:
+        return ""
+    beside = _beside(auc)
+    said = [] if claimed is None or seen != tables.UNSEEN else claimed[claimed["figure"] == "auc"].to_dict("records")
+    ours = [row for row in said if main in (row["first"], row["second"])]
+    if ours:
+        # `claims` puts cmpc against cid first, and budgets by their number of labels.
+        row = ours[0]
+        first, second = row["first"], row["second"]
+        values = {name: tables.of_budget(auc, {**row, "method": name})["auc"].tolist() for name in (first, second)}
+        reached = " and ".join(f"{style.name(name)} {_percent(value)}" for name, value in values.items())
+        labels = style.labels(row["adaptation"], row["fraction"]) or "labels not stated"
+        interval = claims.band(row["low"], row["high"], ", ")
+        return (
+            f"Verification AUC, {labels}: {reached}{beside}. {style.name(first)} − {style.name(second)} is "
+            f"{claims.points(row['difference'])} points{f', 95 % interval [{interval}]' if interval else ''}: "
+            f"{row['verdict']}."
+        )
+    row = measured.to_dict("records")[0]
+    value, interval, _ = tables.cell(row, "auc")
+    labels = style.labels(row["adaptation"], row["fraction"]) or "labels not stated"
+    return f"Verification AUC, {labels}: {style.name(main)} {value} %{f' {interval}' if interval else ''}{beside}."
+
+
+def _percent(values: list[float]) -> str:
+    return f"{tables.percentage(values[0])} %" if values else tables.MISSING
+
+
+def _beside(auc: pd.DataFrame) -> str:
+    """Chance and ceiling in words."""
+    parts = []
+    for method, words in ((style.CHANCE, "chance is"), (style.ORACLE, "the ceiling")):
+        values = auc.loc[auc["method"] == method, "auc"].dropna().tolist()
+        if values:
+            parts.append(f"{words} {tables.percentage(values[0])} %")
+    return f" ({', '.join(parts)})" if parts else ""
+
+
+def rivals(results: pd.DataFrame, claimed: pd.DataFrame | None) -> dict[str, Any]:
+    """Verification AUC of every method by labels, and of each rival how far the main method is ahead of it.
+
+    Args:
+        results, claimed: as `sentence` takes them.
+
+    Returns:
+        `main`, its name; `budgets`, headings; `rows` of `method`, `reference`, `main` and `cells` of `value`,
+        `interval` and `ahead`; `lacks`, whether a rival stands there without a difference.
+    """
+    seen = tables.population(results)
+    table = tables.figures(results, {"auc": {**tables.AUC, "seen": seen}})
+    table = table[table["auc"].notna()]
+    main = main_method(results)
+    models = table[~table["method"].isin((style.CHANCE, style.ORACLE))]
+    shown = _budgets(models)
+    ahead = {} if claimed is None or seen != tables.UNSEEN else _ahead(claimed, main)
+    rows = []
+    lacks = False
+    for method in dict.fromkeys(sorted(table["method"], key=style.sort_key)):
+        reference = method in (style.CHANCE, style.ORACLE)
+        cells = []
+        for adaptation, fraction in shown:
+            budget = ("", math.nan) if reference else (adaptation, fraction)
+            found = tables.of_budget(table, {"method": method, "adaptation": budget[0], "fraction": budget[1]})
+            if found.empty:
+                cells.append({"value": tables.MISSING, "interval": "", "ahead": ""})
+                continue
+            value, interval, _ = tables.cell(found.to_dict("records")[0], "auc")
+            difference = ahead.get((method, adaptation, fraction), "")
+            lacks |= not reference and method != main and not difference
+            cells.append({"value": value, "interval": interval, "ahead": difference})
+        rows.append({"method": style.name(method), "reference": reference, "main": method == main, "cells": cells})
+    headings = [style.labels(*budget) or "labels not stated" for budget in shown]
+    return {"main": style.name(main) if main else "", "budgets": headings, "rows": rows, "lacks": lacks}
+
+
+def _budgets(models: pd.DataFrame) -> list[tuple[str, float]]:
+    """The budgets of the first screen: 0, 1 and 10 % where there are more than fit."""
+    every = [
+        (row["adaptation"], row["fraction"]) for row in tables.budgets(models.assign(method="")).to_dict("records")
+    ]
+    every = [*dict.fromkeys(every)]
+    if len(every) <= _MOST_BUDGETS:
+        return every
+    usual = [budget for budget in every if budget[1] in _FRACTIONS]
+    return (usual or every)[:_MOST_BUDGETS]
+
+
+def _ahead(claimed: pd.DataFrame, main: str | None) -> dict[tuple[str, str, float], str]:
+    """Main method minus rival, by rival and budget, as text."""
+    found = {}
+    for row in claimed[claimed["figure"] == "auc"].to_dict("records"):
+        if main not in (row["first"], row["second"]):
+            continue
+        rival = row["second"] if row["first"] == main else row["first"]
+        sign = 1 if row["first"] == main else -1
+        low, high = sorted((sign * row["low"], sign * row["high"])) if not math.isnan(row["low"]) else (math.nan,) * 2
+        interval = claims.band(low, high, ", ")
+        words = claims.points(sign * row["difference"]) + (f" [{interval}]" if interval else "")
+        found[rival, row["adaptation"], row["fraction"]] = words
+    return found

@@ -1,0 +1,254 @@
+"""The tables of a page as files: CSV, Markdown, and LaTeX that drops into a paper."""
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pandas as pd
+
+from lowshot.files import write_text
+from lowshot.reporting import claims, efficiency_table, style, tables
+from lowshot.reporting.material import PROBED, Material
+
+FORMATS = ("csv", "md", "latex")
+_SUFFIX = {"csv": ".csv", "md": ".md", "latex": ".tex"}
+# The figures of `claims.FIGURES` that a column of a table holds: only there can a difference be tested.
+_TESTED = {
+    "headline": {name: name for name in tables.HEADLINE},
+    "strata": {"U": "auc", "G": "auc_g", "GNA": "auc_gna"},
+    "voice_to_face": {"1:2": "accuracy", "mAP": "map"},
+}
+_LATEX = {
+    "\\": r"\textbackslash{}",
+    "&": r"\&",
+    "%": r"\%",
+    "$": r"\$",
+    "#": r"\#",
+    "_": r"\_",
+    "{": r"\{",
+    "}": r"\}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    '"': r"\textquotedbl{}",
+    "→": r"$\rightarrow$",
+    "−": r"$-$",
+    "–": "--",
+    "…": r"\ldots{}",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Sheet:
+    """One table.
+
+    Attributes:
+        name: of its files, without suffix.
+        caption: what it shows, in a line.
+        data: its numbers, for CSV.
+        lines: heading and rows as text.
+        best: (row, column) of `lines` of what is better than every other model in its group, by the intervals.
+    """
+
+    name: str
+    caption: str
+    data: pd.DataFrame
+    lines: list[list[str]]
+    best: frozenset[tuple[int, int]] = field(default_factory=frozenset)
+
+
+def sheets(material: Material) -> list[Sheet]:
+    """Every table of a page that holds a figure."""
+    results, claimed = material.results, material.claimed
+    seen = tables.population(results)
+    people = "validation identities" if seen == tables.VALIDATION else "unseen identities"
+    wanted = [
+        ("headline", f"Headline figures on {people}, per cent, with 95 % intervals", tables.headline(results)),
+        ("strata", f"Verification AUC on {people} by what the impostor shares", tables.strata(results, seen)),
+        ("groups", f"Verification AUC on {people} by the gender of the voice", tables.by_group(material.groups, seen)),
+    ]
+    for name, words in tables.DIRECTIONS.items():
+        caption = f"Matching and retrieval on {people}, {words}, per cent"
+        wanted.append((name, caption, tables.direction(results, name, seen)))
+    for name, words, table in probe_tables(results):
+        wanted.append((name, words, table))
+    found = [_sheet(name, caption, table, claimed) for name, caption, table in wanted if tables.names_of_figures(table)]
+    if claimed is not None and len(claimed):
+        found.append(_differences(claimed))
+    if material.efficiency is not None:
+        found.append(_efficiency(material.efficiency))
+    return found
+
+
+def probe_tables(results: pd.DataFrame) -> list[tuple[str, str, pd.DataFrame]]:
+    """Name, caption and figures of what frozen embeddings of one modality know, by directory and modality.
+
+    Chance is that of the people who were labelled: directories are not taken together.
+    """
+    probed = results[results["protocol"].str.startswith(PROBED)]
+    found = []
+    for place, (_, rows) in enumerate(probed.groupby("source", sort=False)):
+        for modality, part in rows.groupby("direction", sort=False):
+            wanted: dict[str, dict[str, object]] = {
+                f"{protocol.removeprefix(PROBED)} {metric.replace('_', ' ')}": {"protocol": protocol, "metric": metric}
+                for protocol, metric in dict.fromkeys(zip(part["protocol"], part["metric"], strict=True))
+            }
+            number = f"-{place + 1}" if probed["source"].nunique() > 1 else ""
+            caption = f"What frozen {modality} embeddings know: classifiers on them, per cent"
+            found.append((f"probe-{modality}{number}", caption, tables.figures(part, wanted)))
+    return found
+
+
+def _sheet(name: str, caption: str, table: pd.DataFrame, claimed: pd.DataFrame | None) -> Sheet:
+    lines = tables.lines(table)
+    best = []
+    for column, figure in _TESTED.get(name, {}).items():
+        if column in tables.names_of_figures(table) and claimed is not None:
+            place = lines[0].index(tables.heading(column))
+            best += [(row + 1, place) for row in _supported(table, column, figure, claimed)]
+    return Sheet(name, caption, table, lines, frozenset(best))
+
+
+def _supported(table: pd.DataFrame, column: str, figure: str, claimed: pd.DataFrame) -> list[int]:
+    """Rows of `table` that are better than every other model under their budget, by intervals that leave out zero."""
+    records = table.to_dict("records")
+    groups: dict[tuple[object, object], list[int]] = {}
+    for place, row in enumerate(records):
+        if row["method"] not in (style.CHANCE, style.ORACLE) and not math.isnan(row[column]):
+            groups.setdefault((row["adaptation"], row["fraction"]), []).append(place)
+    won = []
+    for (adaptation, fraction), places in groups.items():
+        top = max(places, key=lambda place: records[place][column])
+        rivals = [records[place]["method"] for place in places if place != top]
+        where = {"figure": figure, "adaptation": adaptation, "fraction": fraction}
+        said = tables.where_equal(claimed, where).to_dict("records")
+        if rivals and all(_is_ahead(said, records[top]["method"], rival) for rival in rivals):
+            won.append(top)
+    return won
+
+
+def _is_ahead(said: Sequence[Mapping[object, object]], ours: object, theirs: object) -> bool:
+    for row in said:
+        if (row["first"], row["second"]) == (ours, theirs):
+            return float(str(row["low"])) > 0
+        if (row["first"], row["second"]) == (theirs, ours):
+            return float(str(row["high"])) < 0
+    return False
+
+
+def _differences(claimed: pd.DataFrame) -> Sheet:
+    lines = [["Labels", "Pair", "Figure", "Difference", "95 % interval", "Seeds", "p (Holm)", "Verdict"]]
+    for row in claimed.to_dict("records"):
+        p = row["p_holm"]
+        lines.append(
+            [
+                style.labels(row["adaptation"], row["fraction"]),
+                f"{style.name(row['first'])} − {style.name(row['second'])}",
+                claims.NAMES[row["figure"]],
+                claims.points(row["difference"]),
+                f"[{claims.band(row['low'], row['high'], ', ')}]" if not math.isnan(row["low"]) else "",
+                claims.band(row["seed_low"], row["seed_high"], " to "),
+                "" if math.isnan(p) else f"{p:.3f}",
+                row["verdict"],
+            ]
+        )
+    return Sheet("differences", "Paired differences on the same trials, in percentage points", claimed, lines)
+
+
+def _efficiency(table: pd.DataFrame) -> Sheet:
+    reference = style.name(str(table["reference"].iloc[0]))
+    lines = [["Method", "Its labels", "Its AUC", f"Labels that {reference} needs", "95 % interval"]]
+    lines += [
+        [row[key] for key in ("method", "labels", "value", "equal", "interval")] for row in efficiency_table.rows(table)
+    ]
+    return Sheet("label-efficiency", f"Labels with which {reference} comes to the same verification AUC", table, lines)
+
+
+def write_tables(folder: Path, found: Sequence[Sheet], formats: Sequence[str]) -> list[Path]:
+    """Write tables as FOLDER/NAME.csv, .md and .tex.
+
+    Args:
+        folder: of the tables.
+        found: as `sheets` gives them.
+        formats: some of `FORMATS`.
+
+    Returns:
+        The files.
+    """
+    paths = []
+    for sheet in found:
+        for kind in formats:
+            path = folder / f"{sheet.name}{_SUFFIX[kind]}"
+            text = {"csv": to_csv, "md": to_markdown, "latex": to_latex}[kind](sheet)
+            write_text(path, text)
+            paths.append(path)
+    return paths
+
+
+def to_csv(sheet: Sheet) -> str:
+    """The numbers of a table, shares in [0, 1]."""
+    return sheet.data.to_csv(index=False, lineterminator="\n")
+
+
+def to_markdown(sheet: Sheet) -> str:
+    """A table as Markdown, best figures in bold where an interval supports it."""
+    head, *rows = [[tables.escape_markdown(cell) for cell in line] for line in sheet.lines]
+    for row, column in sheet.best:
+        rows[row - 1][column] = f"**{rows[row - 1][column]}**"
+    lines = [head, ["---"] * len(head), *rows]
+    return f"{sheet.caption}.\n\n" + "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+
+
+def to_latex(sheet: Sheet) -> str:
+    """A table for the package booktabs, best figures in bold where an interval supports it."""
+    head, *rows = sheet.lines
+    numbers = [
+        bool(rows) and all(re.match(r"[-+−]?\d|–|$|\[", row[place]) for row in rows) for place in range(len(head))
+    ]
+    body = []
+    before = None
+    for index, row in enumerate(rows, start=1):
+        cells = [_cell(text, (index, place) in sheet.best) for place, text in enumerate(row)]
+        if before is not None and row[0] != before:
+            body.append(r"\midrule")
+        before = row[0]
+        body.append(" & ".join(cells) + r" \\")
+    bold = (
+        "bold: better than every other model with the same labels, by the 95 % interval of the paired difference"
+        if sheet.best
+        else "nothing in bold: no model is better than every other by an interval of paired differences"
+    )
+    return "\n".join(
+        [
+            f"% {' '.join(sheet.caption.split())}; {bold}. Needs \\usepackage{{booktabs}}.",
+            rf"\begin{{tabular}}{{{''.join('r' if number else 'l' for number in numbers)}}}",
+            r"\toprule",
+            " & ".join(escape_latex(text) for text in head) + r" \\",
+            r"\midrule",
+            *body,
+            r"\bottomrule",
+            r"\end{tabular}",
+            "",
+        ]
+    )
+
+
+def _cell(text: str, is_best: bool) -> str:
+    value, bracket, interval = text.partition(" [")
+    shown = escape_latex(value)
+    if is_best:
+        shown = rf"\textbf{{{shown}}}"
+    if bracket and interval.endswith("]"):
+        return rf"{shown} {{\scriptsize [{escape_latex(interval)}}}"
+    shown += escape_latex(bracket + interval)
+    # After the end of a line LaTeX takes a bracket or a star for an argument of it.
+    return f"{{}}{shown}" if shown[:1] in ("[", "*") else shown
+
+
+def escape_latex(text: str) -> str:
+    """Text as LaTeX shows it literally."""
+    return "".join(_LATEX.get(character, character) for character in " ".join(text.split()))
