@@ -25,6 +25,9 @@ def forest(claimed: pd.DataFrame | None) -> Picture | Missing:
     shown = None if claimed is None else claimed[claimed["figure"].isin(list(_FOREST))]
     if shown is None or shown["low"].isna().all():
         return Missing(name, title, "no paired difference with an interval was computed (differences.csv)")
+    budgets = {style.labels(row["adaptation"], row["fraction"]) for row in shown.to_dict("records")}
+    if len(budgets) == 1:
+        title += f", {budgets.pop() or 'labels not stated'}"
     keys = list(dict.fromkeys(map(_line, shown.to_dict("records"))))[:_MOST_ROWS]
     figure, axes = figure_and_axes(1.5 + 0.3 * len(keys))
     axes.axvline(0, color=style.CHANCE_INK[0], linewidth=1.2)
@@ -50,8 +53,9 @@ def forest(claimed: pd.DataFrame | None) -> Picture | Missing:
             f"[{claims.band(row['low'], row['high'], ', ')}]"
             for row in rows
         ]
-    axes.set_yticks(range(len(keys)), [style.short(key, 36) for key in keys], fontsize=8)
-    axes.set(ylim=(len(keys) - 0.5, -0.5), xlabel="percentage points; right of zero, the first named is ahead")
+    words = [key if budgets else key.rpartition(", ")[0] for key in keys]
+    axes.set_yticks(range(len(keys)), [style.short(key, 38) for key in words], fontsize=8)
+    axes.set(ylim=(len(keys) - 0.5, -0.5), xlabel="percentage points")
     axes.grid(visible=False, axis="y")
     return finish(figure, handles, name, title, f"Paired differences in percentage points: {'; '.join(said)}.")
 
@@ -93,8 +97,8 @@ def efficiency(table: pd.DataFrame | None, looks: Mapping[str, style.Look]) -> P
     said: list[str] = []
     handles = list(axes.get_lines())
     kinds = list(dict.fromkeys(shown["adaptation"]))
-    for (method, kind), rows in shown.groupby(["method", "adaptation"], sort=False):
-        rows = rows.sort_values("fraction")
+    ordered = shown.sort_values("fraction", kind="stable")
+    for (method, kind), rows in ordered.groupby(["method", "adaptation"], sort=False):
         look, line = looks.get(str(method)) or style.look(str(method)), LINES[kinds.index(kind) % len(LINES)]
         x = place(rows["fraction"])
         axes.fill_between(x, place(rows["ci_low"]), place(rows["ci_high"]), color=look.light, alpha=0.16, linewidth=0)

@@ -105,7 +105,10 @@ def finish(figure: "Figure", handles: Sequence[Any], name: str, title: str, alt:
     longest = max((len(str(item.get_label())) for item in handles), default=0)
     columns = 1 if longest > 30 else 2 if longest > 16 else 3
     if handles:
-        figure.legend(handles=list(handles), loc="outside lower center", ncols=min(columns, len(handles)))
+        columns = min(columns, len(handles))
+        # A long legend makes the picture longer, not the axes smaller.
+        figure.set_figheight(figure.get_figheight() + 0.16 * max(0, -(-len(handles) // columns) - 2))
+        figure.legend(handles=list(handles), loc="outside lower center", ncols=columns)
     return Picture(name, title, alt, figure)
 
 
