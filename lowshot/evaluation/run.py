@@ -41,7 +41,7 @@ def score_model(
 
 
 def embed_trials(
-    trials: TrialSet, model: TwoTower, reader: MediaReader, settings: EvaluateConfig = USUAL
+    trials: TrialSet, model: TwoTower, reader: Reader, settings: EvaluateConfig = USUAL
 ) -> EmbeddingScorer:
     """Embed the media of the trials, each once; `trials`, `model`, `reader` and `settings` as in `score_model`."""
     voices, faces = trials.voices, trials.faces

@@ -87,7 +87,7 @@ def _det(
 ) -> Picture:
     eer = tables.figures(results, {"eer": {**tables.AUC, "metric": "eer"}})
     ends = ndtri(np.array([_RAREST, 1 - _RAREST]))
-    grid = np.linspace(*ends, 401)
+    grid = np.linspace(float(ends[0]), float(ends[1]), 401)
     figure, axes = figure_and_axes(4.6)
     axes.plot(ends, -ends, color=style.CHANCE_INK[0], linewidth=1.2)
     handles, said = [], {}
@@ -97,8 +97,8 @@ def _det(
         line = axes.plot(grid, ndtri(np.clip(missed, _RAREST, 1 - _RAREST)), color=item.color, linestyle=item.line)[0]
         row = item.of(eer)
         said[item.label] = float(row["eer"].iloc[0]) if len(row) else math.nan
-        known = "" if math.isnan(said[item.label]) else f" ({tables.percentage(said[item.label])})"
-        line.set_label(item.label + known)
+        error = "" if math.isnan(said[item.label]) else f" ({tables.percentage(said[item.label])})"
+        line.set_label(item.label + error)
         handles.append(line)
     places, names = ndtri(np.array(_TICKS)), [f"{100 * tick:g}" for tick in _TICKS]
     axes.set_xticks(places, names)

@@ -1,6 +1,7 @@
 """Verification by the gender of the voice, as bars."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -27,7 +28,8 @@ def by_gender(results: pd.DataFrame, groups: pd.DataFrame, looks: Mapping[str, s
         return Missing(name, title, "results.csv has no verification AUC by gender on unseen identities")
     figure, axes = figure_and_axes()
     width, places = 0.8 / len(series), np.arange(len(names), dtype=float)
-    said, handles = {}, []
+    said: dict[str, float] = {}
+    handles: list[Any] = []
     for index, item in enumerate(series):
         row = item.of(table).iloc[0]
         value, low, high = (

@@ -1,6 +1,7 @@
 """The map of voices and faces: two dimensions of the embeddings of one model."""
 
 from pathlib import Path
+from typing import Any
 
 from lowshot.reporting import style, tables
 from lowshot.reporting.drawing import Missing, Picture, figure_and_axes, finish
@@ -35,7 +36,7 @@ def embedding_map(path: Path | None) -> Picture | Missing:
             if chosen.empty:
                 continue
             hue = hues[place % 2] if len(genders) > 1 else style.MUTED[0]
-            look = {
+            look: dict[str, Any] = {
                 "color": hue,
                 "marker": marker,
                 "linestyle": "none",
@@ -52,7 +53,8 @@ def embedding_map(path: Path | None) -> Picture | Missing:
         pair = centres.loc[[name]].reset_index()
         if len(pair) == 2:
             axes.plot(pair["x"], pair["y"], color=style.INK[0], linewidth=0.9)
-            axes.annotate(str(number), pair[["x", "y"]].iloc[0].tolist(), fontsize=8, color=style.INK[0])
+            x, y = pair["x"].iloc[0], pair["y"].iloc[0]
+            axes.annotate(str(number), (x, y), fontsize=8, color=style.INK[0])
     variance = tables.percentage(float(points["variance"].iloc[0]))
     axes.set(xticks=[], yticks=[], xlabel="first principal component", ylabel="second principal component")
     voices, faces = ((points["modality"] == modality).sum() for modality in ("voice", "face"))

@@ -138,28 +138,30 @@ def _refuse_other_trials(sources: Sequence[_Source]) -> None:
     """Refuse what was measured on other data, or on other trials of the same data: such figures do not compare."""
     first = sources[0]
     for source in sources[1:]:
-        theirs, ours = _data(source.results), _data(first.results)
-        if theirs != ours:
+        data, asked = _data(source.results), _data(first.results)
+        if data != asked:
             raise RequestError(
-                f"{source.directory}: measured on other data ({theirs or 'not stated'}) than {first.directory} "
-                f"({ours or 'not stated'}); make a page of each"
+                f"{source.directory}: measured on other data ({data or 'not stated'}) than {first.directory} "
+                f"({asked or 'not stated'}); make a page of each"
             )
+    ours = _trials(first.results)
     for source in sources[1:]:
-        ours, theirs = _trials(first.results), _trials(source.results)
-        for key in ours.keys() & theirs.keys():
+        theirs = _trials(source.results)
+        for key in sorted(ours.keys() & theirs.keys()):
             if ours[key] != theirs[key]:
                 raise RequestError(
-                    f"{source.directory}: {' '.join(str(part) for part in key if str(part) != 'nan')} was measured on "
+                    f"{source.directory}: {' '.join(part for part in key if part not in ('', 'nan'))} was measured on "
                     f"{theirs[key]:g} trials, in {first.directory} on {ours[key]:g}; make a page of each"
                 )
 
 
 def _data(results: pd.DataFrame) -> str:
-    known = results["data_sha"].dropna().unique() if "data_sha" in results else []
-    return str(known[0]) if len(known) else ""
+    """The hash of the data that figures were measured on; "" where it is not stated."""
+    # `tables.check` has refused more than one.
+    return str(next(iter(results["data_sha"].dropna()), "")) if "data_sha" in results else ""
 
 
-def _trials(results: pd.DataFrame) -> dict[tuple[object, ...], float]:
+def _trials(results: pd.DataFrame) -> dict[tuple[str, ...], float]:
     """Number of trials of each figure; a probe's depend on who was labelled."""
     if "n_trials" not in results:
         return {}

@@ -27,6 +27,7 @@ from lowshot.reporting import (
     views,
 )
 from lowshot.reporting.drawing import Missing, Picture
+from lowshot.reporting.exhibited import Gallery
 from lowshot.reporting.material import Material, gather
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -161,7 +162,9 @@ def _tables(material: Material) -> dict[str, Any]:
 
 def _beside(material: Material) -> dict[str, Any]:
     """The galleries that fit, and where everything comes from."""
-    shown, left_out, size = [], [], 0
+    shown: list[Gallery] = []
+    left_out: list[Gallery] = []
+    size = 0
     for gallery in material.galleries:
         fits = size + gallery.size <= LARGEST_GALLERIES
         size += gallery.size if fits else 0
