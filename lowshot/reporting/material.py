@@ -2,6 +2,7 @@
 
 import json
 import math
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -201,6 +202,8 @@ def _provenance(path: Path) -> list[tuple[str, str]]:
         raise RequestError(f"{path}: cannot be read ({error.strerror})") from error
     except ValueError as error:
         raise RequestError(f"{path}: not JSON ({error})") from error
+    if isinstance(content, dict) and isinstance(content.get("command"), list):
+        content["command"] = shlex.join(map(str, content["command"]))
     return list(_flat("", content))
 
 
