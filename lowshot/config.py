@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import Field, ValidationError
+from pydantic import Field, SerializeAsAny, ValidationError, field_validator
 
 from lowshot.errors import RequestError
 from lowshot.settings import (
@@ -43,9 +43,17 @@ class Config(Section):
     augment: AugmentConfig = AugmentConfig()
     model: ModelConfig = ModelConfig()
     train: TrainConfig = TrainConfig()
-    method: MethodConfig = CmpcConfig()
+    method: SerializeAsAny[MethodConfig] = CmpcConfig()
     adapt: AdaptConfig = AdaptConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
+
+    @field_validator("method", mode="before")
+    @classmethod
+    def _of_its_name(cls, method: object) -> object:
+        """Settings of a method are checked by those of its name; `METHODS` may grow while the program runs."""
+        if not isinstance(method, dict):
+            return method
+        return METHODS.get(method.get("name", ""), MethodConfig).model_validate(method)
 
     def sha(self, *sections: str) -> str:
         """Hash of these settings, or of the named sections alone: 16 hexadecimal digits."""
@@ -62,7 +70,7 @@ class Config(Section):
         if name == self.method.name:
             return self
         settings = self.model_dump(mode="json")
-        plain = type(self.method)().model_dump(mode="json")
+        plain = METHODS[self.method.name].model_validate({"name": self.method.name}).model_dump(mode="json")
         changed = {
             key: value
             for key, value in settings["method"].items()
@@ -147,7 +155,9 @@ def build_config(layers: Iterable[Mapping[str, Any]]) -> Config:
     named = [name for layer in layers if (name := _method_named(layer)) is not None]
     name = named[-1] if named else "cmpc"
     if name not in METHODS:
-        raise RequestError(f"method '{name}' is unknown; {_nearest(name, METHODS)}")
+        raise RequestError(
+            f"method '{name}' is unknown; {_nearest(name, METHODS)} (your own need `lowshot --import MODULE`)"
+        )
     merged: dict[str, Any] = {"method": {"name": name}}
     for layer in layers:
         foreign = _method_named(layer) not in {None, name}
@@ -175,11 +185,7 @@ def _merge(base: dict[str, Any], layer: Mapping[str, Any]) -> None:
 
 def _explain(error: ValidationError, settings: Mapping[str, Any]) -> str:
     first = error.errors()[0]
-    # The tag of a discriminated union stands in the location, but is no key that a person typed.
-    where = [str(part) for part in first["loc"]]
-    if len(where) > 1 and where[0] == "method" and where[1] in METHODS:
-        del where[1]
-    key = ".".join(where)
+    key = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
         return f"unknown key '{key}'; {_nearest(key, known_keys(settings))}"
     message = first["msg"].removeprefix("Value error, ")

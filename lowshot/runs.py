@@ -170,6 +170,13 @@ def _newest_first(runs: Path) -> list[Path]:
     return sorted(runs.glob("[0-9]*-*"), key=_number, reverse=True)
 
 
+def called_with() -> list[str]:
+    """The command line of this process: `lowshot ...`, or that of the program that calls lowshot."""
+    program = Path(sys.argv[0])
+    ours = program.stem == "lowshot" or program.parts[-2:] == ("lowshot", "__main__.py")
+    return ["lowshot" if ours else program.name or "python", *sys.argv[1:]]
+
+
 def read_provenance(run: Path) -> dict[str, Any]:
     """What is known of how a run came about; empty where nothing was written yet.
 
@@ -190,7 +197,7 @@ def write_provenance(run: Path, kind: str, config: Config, data_sha: str, **fact
     record = {
         "kind": kind,
         "lowshot": __version__,
-        "command": ["lowshot", *sys.argv[1:]],
+        "command": called_with(),
         "written": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "python": platform.python_version(),
         "platform": platform.platform(),

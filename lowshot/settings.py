@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 # How media become a tower's input: as lowshot does it, or as the code released with the paper does.
 FrontEnd = Literal["centred", "released"]
@@ -11,6 +11,8 @@ Padding = Literal["front-end", "floor"]
 # What fine-tuning trains, and what it minimises.
 Strategy = Literal["full", "head", "last-stage", "lp-ft"]
 Objective = Literal["contrast", "classifier", "margin-classifier", "semi-supervised"]
+# Names of towers; others are added by lowshot.extend.
+TOWERS = ["compact", "resnet18", "resnet34", "mlp"]
 LearningRates = Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=1)]
 
 
@@ -76,9 +78,10 @@ class MlpConfig(Section):
 class ModelConfig(Section):
     """The two towers."""
 
-    tower: Literal["compact", "resnet18", "resnet34", "mlp"] = Field(
+    tower: str = Field(
         "compact",
         description="mlp takes vectors, and is what such data get by themselves; the others take media.",
+        json_schema_extra={"enum": [*TOWERS]},
     )
     dim: int = Field(128, ge=2, description="Size of the embedding; the ResNets give 512 without a projection.")
 
@@ -87,9 +90,16 @@ class ModelConfig(Section):
         MlpConfig(), description="Towers `mlp`: hidden layers between standardisation and a linear map."
     )
 
+    @field_validator("tower")
+    @classmethod
+    def _known_tower(cls, name: str) -> str:
+        if name not in TOWERS:
+            raise ValueError(f"should be one of {', '.join(TOWERS)} (your own need `lowshot --import MODULE`)")
+        return name
+
     @model_validator(mode="after")
     def _resnet_dim(self) -> "ModelConfig":
-        if self.tower.startswith("resnet") and self.dim != 512:
+        if self.tower in {"resnet18", "resnet34"} and self.dim != 512:
             raise ValueError(f"{self.tower} has no projection: its dim is 512, not {self.dim}")
         return self
 
@@ -117,7 +127,13 @@ class TrainConfig(Section):
     )
 
 
-class CidConfig(Section):
+class MethodConfig(Section):
+    """Base of the settings of a method. Which method they are of is told by the name."""
+
+    name: str
+
+
+class CidConfig(MethodConfig):
     """Instance-wise contrast (the baseline)."""
 
     name: Literal["cid"] = "cid"
@@ -146,7 +162,7 @@ class CmpcTerms(Section):
     kmeans_iterations: int = Field(20, ge=1)
 
 
-class CmpcConfig(CmpcTerms):
+class CmpcConfig(MethodConfig, CmpcTerms):
     """Cross-modal prototype contrast (Zhu et al., IJCAI 2022)."""
 
     name: Literal["cmpc"] = "cmpc"
@@ -154,7 +170,7 @@ class CmpcConfig(CmpcTerms):
     cluster_every: int = Field(2, ge=1, description="Epochs between clusterings.")
 
 
-class AvidConfig(Section):
+class AvidConfig(MethodConfig):
     """Cross-modal audio-visual instance discrimination (Morgado, Vasconcelos and Misra, CVPR 2021)."""
 
     name: Literal["avid"] = "avid"
@@ -164,7 +180,7 @@ class AvidConfig(Section):
     warmup_share: float = Field(0.3, ge=0, le=1, description="Share of epochs of contrast within the batch.")
 
 
-class RobustXidConfig(Section):
+class RobustXidConfig(MethodConfig):
     """Robust audio-visual instance discrimination (Morgado, Misra and Vasconcelos, CVPR 2021)."""
 
     name: Literal["robust-xid"] = "robust-xid"
@@ -180,7 +196,7 @@ class RobustXidConfig(Section):
     agreement_temperature: float = Field(0.07, gt=0, description="tau_t: low favours targets that agree themselves.")
 
 
-class CmpcReleasedConfig(Section):
+class CmpcReleasedConfig(MethodConfig):
     """CMPC as its released code computes it (docs/fidelity.md, rows 1 to 7), with its settings."""
 
     name: Literal["cmpc-released"] = "cmpc-released"
@@ -197,7 +213,7 @@ class CmpcReleasedConfig(Section):
     kmeans_iterations: int = Field(20, ge=1)
 
 
-class SelfLiftingConfig(Section):
+class SelfLiftingConfig(MethodConfig):
     """k-means on both modalities together, and a metric loss on its labels (Chen et al., ICMR 2022)."""
 
     name: Literal["self-lifting"] = "self-lifting"
@@ -212,7 +228,7 @@ class SelfLiftingConfig(Section):
     kmeans_iterations: int = Field(20, ge=1)
 
 
-class PinsConfig(Section):
+class PinsConfig(MethodConfig):
     """Learnable PINs: margin contrast with a curriculum of negatives (Nagrani, Albanie and Zisserman, ECCV 2018)."""
 
     name: Literal["pins"] = "pins"
@@ -229,7 +245,7 @@ class PinsConfig(Section):
         return self
 
 
-class BarlowConfig(Section):
+class BarlowConfig(MethodConfig):
     """Barlow Twins between voice and face (Zbontar et al., ICML 2021)."""
 
     name: Literal["barlow"] = "barlow"
@@ -239,7 +255,7 @@ class BarlowConfig(Section):
     )
 
 
-class SiglipConfig(Section):
+class SiglipConfig(MethodConfig):
     """Pairwise sigmoid contrast (Zhai et al., ICCV 2023)."""
 
     name: Literal["siglip"] = "siglip"
@@ -247,19 +263,8 @@ class SiglipConfig(Section):
     initial_bias: float = Field(-10.0, description="Bias of every pair at the start; it is learned.")
 
 
-MethodConfig = Annotated[
-    CidConfig
-    | CmpcConfig
-    | AvidConfig
-    | RobustXidConfig
-    | CmpcReleasedConfig
-    | SelfLiftingConfig
-    | PinsConfig
-    | BarlowConfig
-    | SiglipConfig,
-    Field(discriminator="name"),
-]
-METHODS: dict[str, type[Section]] = {
+# Others are added by lowshot.extend.
+METHODS: dict[str, type[MethodConfig]] = {
     "cmpc": CmpcConfig,
     "cid": CidConfig,
     "avid": AvidConfig,

@@ -21,6 +21,7 @@ VERBS = {
     "data": "Make, import, check and describe datasets.",
     "protocols": "List and show protocols; write and audit trial lists.",
     "models": "List and show models; convert, calibrate and export them.",
+    "completion": "Print what makes a shell complete verbs and options.",
     "doctor": "Say what this machine has, and what would stop a run.",
 }
 
@@ -53,8 +54,27 @@ class LazyGroup(click.Group):
             formatter.write_dl(list(VERBS.items()))
 
 
+def _import_modules(context: click.Context, parameter: click.Parameter, names: tuple[str, ...]) -> None:
+    from lowshot.extend import import_module
+
+    # Eager, so that the help of a verb knows them too; but what is being completed is no place for a module's faults.
+    for name in () if context.resilient_parsing else names:
+        import_module(name)
+
+
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="lowshot")
+@click.option(
+    "--import",
+    multiple=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_import_modules,
+    metavar="MODULE",
+    envvar="LOWSHOT_IMPORT",
+    show_envvar=True,
+    help="A module with methods, towers, protocols or importers of your own; may be repeated.",
+)
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 def app(debug: bool) -> None:
     """Learn voice-face representations without identity labels, adapt them with few, measure them honestly.

@@ -1,6 +1,7 @@
 """What `lowshot finetune` and `lowshot probe` share."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +11,16 @@ from click.core import ParameterSource
 from lowshot.adapt.listed_subset import read_subset
 from lowshot.adapt.names import Adaptation, adaptation_name
 from lowshot.adapt.run import adapt_to
+from lowshot.adapt.selection import Selected
 from lowshot.adapt.start import Start, find_start, fresh_start
 from lowshot.adapt.subsets import Subset, draw_subset
 from lowshot.cli.listing import listing
-from lowshot.cli.options import open_dataset, resolve_config
+from lowshot.cli.options import open_dataset, resolve_config, say_outcome
 from lowshot.config import Config
 from lowshot.data.dataset import Dataset
 from lowshot.data.kinds import open_reader
 from lowshot.data.reading import Reader
-from lowshot.runs import RESULTS
+from lowshot.runs import MODEL, RESULTS
 
 
 def run_adaptation(
@@ -33,18 +35,43 @@ def run_adaptation(
     data: str | None,
     seed: int | None,
     out: Path | None,
+    as_json: bool,
     strategy: str | None = None,
 ) -> None:
     """Resolve the request, adapt, and say where the outcome lies and what it was chosen by."""
     check_labels(subset)
     flags = {"data": data, "seed": seed, "adapt": {"strategy": strategy} if strategy else None}
+    run, chosen = adapt_as_asked(adaptation, labels, subset, source, subset_seed, preset, config_file, sets, flags, out)
+    click.echo(str(chosen), err=True)
+    say_outcome(as_json, run, weights=str(run / MODEL), selected=asdict(chosen))
+
+
+def adapt_as_asked(
+    adaptation: Adaptation,
+    labels: float,
+    subset: Path | None,
+    source: str | None,
+    subset_seed: int,
+    preset: str | None,
+    config_file: Path | None,
+    sets: tuple[str, ...],
+    flags: Mapping[str, Any],
+    out: Path | None,
+) -> tuple[Path, Selected]:
+    """Resolve the request and adapt.
+
+    Args:
+        adaptation, labels, subset, source, subset_seed, out: as of `lowshot finetune`.
+        preset, config_file, sets, flags: as `resolve_config` takes them.
+
+    Returns:
+        The run directory and how the weights were chosen.
+    """
     start, config, reader = resolve_start(source, preset, config_file, sets, flags)
     asked = labelled_subset(reader.dataset, labels, subset, subset_seed)
     name = adaptation_name(adaptation, config.adapt)
     click.echo(f"{name} of {start.name} with {asked} labelled ...", err=True)
-    run, chosen = adapt_to(start, adaptation, asked, reader, config, out)
-    click.echo(str(chosen), err=True)
-    click.echo(str(run))
+    return adapt_to(start, adaptation, asked, reader, config, out)
 
 
 def run_within(
@@ -60,6 +87,7 @@ def run_within(
     data: str | None,
     seed: int | None,
     out: Path | None,
+    as_json: bool,
 ) -> None:
     """Resolve the request, probe within modalities, and print the figures and where they lie."""
     # Brings scikit-learn along, which nothing else here needs.
@@ -74,6 +102,9 @@ def run_within(
         click.echo(f"note: {line}", err=True)
 
     run, rows = probe_within(start, modalities, targets, asked, reader, config, out, note)
+    if as_json:
+        click.echo(rows.to_json(orient="records"))
+        return
     click.echo(listing(rows))
     click.echo(f"\nresults: {run / RESULTS}")
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from lowshot.cli.options import config_options, open_dataset, resolve_config
+from lowshot.cli.options import config_options, json_option, open_dataset, resolve_config, say_outcome
 
 
 @click.command("compare")
@@ -44,6 +44,7 @@ from lowshot.cli.options import config_options, open_dataset, resolve_config
     metavar="DIR",
     help="Directory.  [default: that of the same request, or the next in runs/]",
 )
+@json_option
 def command(
     methods: str,
     fractions: str | None,
@@ -58,6 +59,7 @@ def command(
     data: str | None,
     seed: int | None,
     out: Path | None,
+    as_json: bool,
 ) -> None:
     """Hold methods against each other at several shares of labels, over seeds.
 
@@ -84,6 +86,16 @@ def command(
         click.echo(f"[{time.monotonic() - started:5.0f} s] {line}", err=True)
 
     directory, rows = run_comparison(plan, config, dataset, out, jobs, say)
+    if as_json:
+        say_outcome(
+            True,
+            directory,
+            results=str(directory / "results.csv"),
+            differences=str(directory / "differences.csv"),
+            report=str(directory / "report.html"),
+            notes=read_provenance(directory)["notes"],
+        )
+        return
     click.echo(to_text(headline(over_subsets(rows))))
     if (directory / EFFICIENCY).is_file() and (lines := efficiency_lines(read_csv(directory / EFFICIENCY))):
         click.echo("\nlabels that come to the same, by verification AUC:")

@@ -6,7 +6,7 @@ import click
 
 from lowshot.cli import data_import
 from lowshot.cli.data_check import check
-from lowshot.cli.options import open_dataset, trust_option
+from lowshot.cli.options import json_option, open_dataset, say_outcome, trust_option
 from lowshot.cli.packing import pack
 
 
@@ -26,7 +26,8 @@ command.add_command(pack)
     "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Another world of the same kind."
 )
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Directory to make.  [default: the cache]")
-def synth(size: str, seed: int, out: Path | None) -> None:
+@json_option
+def synth(size: str, seed: int, out: Path | None, as_json: bool) -> None:
     """Render the embedded talking-face world: voices as WAV, faces as JPEG, and a manifest."""
     from dataclasses import replace
 
@@ -48,21 +49,34 @@ def synth(size: str, seed: int, out: Path | None) -> None:
             out = ensure_world(size, seed, progress=advance)
         else:
             render_world(replace(SIZES[size], seed=seed), out, progress=advance)
-    click.echo(str(out))
+    say_outcome(as_json, out, "out")
 
 
 @command.command("describe")
 @click.argument("source")
 @trust_option
-def describe(source: str) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print the counts as JSON.")
+def describe(source: str, as_json: bool) -> None:
     """Count videos, identities, voices and faces of the dataset SOURCE by split."""
+    import json
+
     dataset = open_dataset(source)
+    splits = {
+        str(split or "(none)"): {
+            "videos": int(rows["video"].nunique()),
+            "identities": int(rows.loc[rows["identity"] != "", "identity"].nunique()),
+            "voices": int((rows["modality"] == "voice").sum()),
+            "faces": int((rows["modality"] == "face").sum()),
+        }
+        for split, rows in dataset.manifest.groupby("split", sort=False)
+    }
+    if as_json:
+        found = {"name": dataset.name, "manifest": str(dataset.manifest_path), "sha": dataset.sha, "splits": splits}
+        click.echo(json.dumps(found))
+        return
     click.echo(f"{dataset.name}: {dataset.manifest_path} (sha {dataset.sha})")
-    table = dataset.manifest.assign(split=dataset.manifest["split"].replace("", "(none)"))
-    for split, rows in table.groupby("split", sort=False):
-        known = rows.loc[rows["identity"] != "", "identity"].nunique()
-        counts = rows["modality"].value_counts()
+    for split, count in splits.items():
         click.echo(
-            f"  {split}: {rows['video'].nunique()} videos of {known} identities, "
-            f"{counts.get('voice', 0)} voices, {counts.get('face', 0)} faces"
+            f"  {split}: {count['videos']} videos of {count['identities']} identities, "
+            f"{count['voices']} voices, {count['faces']} faces"
         )

@@ -1,5 +1,6 @@
 """`lowshot data import`."""
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -38,7 +39,20 @@ def _together(*options: Callable[[F], F]) -> Callable[[F], F]:
     return apply
 
 
-out_option = click.option("--out", type=_FILE, required=True, metavar="MANIFEST", help="CSV file to write.")
+_JSON = "lowshot.import_as_json"
+
+
+def _keep_json(context: click.Context, _: click.Parameter, given: bool) -> None:
+    context.meta[_JSON] = given
+
+
+out_option = _together(
+    click.option("--out", type=_FILE, required=True, metavar="MANIFEST", help="CSV file to write."),
+    # The value goes by the context to `_say`, past importers that have no use for it.
+    click.option(
+        "--json", is_flag=True, expose_value=False, callback=_keep_json, help="Print what was imported as JSON."
+    ),
+)
 faces_option = click.option(
     "--faces-per-video",
     type=click.IntRange(min=1),
@@ -224,6 +238,9 @@ def _bar() -> "Iterator[Progress]":
 
 
 def _say(done: "Imported") -> None:
+    if click.get_current_context().meta[_JSON]:
+        click.echo(json.dumps(_record(done)))
+        return
     for split in sorted(done.videos):
         voices, faces = done.rows[split, "voice"], done.rows[split, "face"]
         people = f" of {done.identities[split]:,} identities" if done.identities[split] else ""
@@ -242,3 +259,25 @@ def _say(done: "Imported") -> None:
             err=True,
         )
     click.echo(str(done.manifest))
+
+
+def _record(done: "Imported") -> dict[str, object]:
+    """The same for JSON."""
+    splits = {
+        split or "(none)": {
+            "videos": done.videos[split],
+            "identities": done.identities[split],
+            "voices": done.rows[split, "voice"],
+            "faces": done.rows[split, "face"],
+        }
+        for split in sorted(done.videos)
+    }
+    left_out = dict(done.left_out.counts.most_common())
+    return {
+        "manifest": str(done.manifest),
+        "splits": splits,
+        "thinned": done.thinned,
+        "left_out": left_out,
+        "report": str(done.report) if left_out else None,
+        "absolute_paths": done.outside,
+    }

@@ -1,10 +1,12 @@
 """`lowshot data import videos`."""
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from lowshot.cli.options import json_option
 from lowshot.errors import RequestError
 
 if TYPE_CHECKING:
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
 @click.option("--max-seconds", type=click.FloatRange(1), default=10.0, show_default=True, help="Longer ones are cut.")
 @click.option("--faces", type=click.IntRange(1), default=4, show_default=True, help="Pictures of a span, at most.")
 @click.option("--per-second", type=click.FloatRange(1, 30), default=4.0, show_default=True, help="Pictures looked at.")
+@json_option
 def videos(
     folder: Path,
     out: Path,
@@ -47,6 +50,7 @@ def videos(
     max_seconds: float,
     faces: int,
     per_second: float,
+    as_json: bool,
 ) -> None:
     """Cut the MP4, MKV and WebM files below DIR into clips of one voice and pictures of one face.
 
@@ -71,6 +75,20 @@ def videos(
             bar.update(done - bar.n)
 
         done = import_videos(folder, out, detect, asked, cast(IdentityFrom, identity_from), advance)
+    if as_json:
+        click.echo(
+            json.dumps(
+                {
+                    "manifest": str(out),
+                    "videos": done.videos,
+                    "files": done.files,
+                    "done_before": done.kept,
+                    "left_out": dict(done.left_out),
+                    "report": str(done.listed) if done.left_out else None,
+                }
+            )
+        )
+        return
     click.echo(f"{out}: {done.videos} videos of {done.files} files ({done.kept} files done before)")
     for reason, count in done.left_out.items():
         click.echo(f"  left out, {reason}: {count} stretches, {done.seconds[reason]:.0f} s ({REASONS[reason]})")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from lowshot.cli.options import config_options, open_dataset, resolve_config
+from lowshot.cli.options import config_options, json_option, open_dataset, resolve_config, say_outcome
 
 
 @click.command("demo")
@@ -16,6 +16,7 @@ from lowshot.cli.options import config_options, open_dataset, resolve_config
 @click.option(
     "--out", type=click.Path(path_type=Path), metavar="RUN", help="Directory.  [default: a stopped one, or the next]"
 )
+@json_option
 def command(
     seeds: int,
     preset: str | None,
@@ -24,6 +25,7 @@ def command(
     data: str | None,
     seed: int | None,
     out: Path | None,
+    as_json: bool,
 ) -> None:
     """Run the whole job on embedded data and write a report.
 
@@ -43,6 +45,15 @@ def command(
         click.echo(f"[{time.monotonic() - started:5.0f} s] {line}", err=True)
 
     directory, rows = run_demo(config, dataset, seeds, out, say)
+    if as_json:
+        say_outcome(
+            True,
+            directory,
+            results=str(directory / "results.csv"),
+            report=str(directory / "report.html"),
+            notes=read_provenance(directory)["notes"],
+        )
+        return
     click.echo(to_text(headline(rows)))
     for note in read_provenance(directory)["notes"]:
         click.echo(f"note: {note}")

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import click
 
-from lowshot.cli.options import model_option, open_dataset, resolve_config, trust_option
+from lowshot.cli.options import json_option, model_option, open_dataset, resolve_config, say_outcome, trust_option
+from lowshot.data.features import FEATURES
 
 
 @click.command("embed")
@@ -14,12 +15,19 @@ from lowshot.cli.options import model_option, open_dataset, resolve_config, trus
 @click.option("--data", help="The dataset to embed.  [default: the one of the model's run]")
 @click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="As in evaluate.mirror=true.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, metavar="DIR", help="Directory to make.")
-def command(model: str | None, data: str | None, sets: tuple[str, ...], out: Path) -> None:
+@json_option
+def command(model: str | None, data: str | None, sets: tuple[str, ...], out: Path, as_json: bool) -> None:
     """Turn a dataset into embeddings: a directory with manifest.csv and features.safetensors.
 
     What it writes is a dataset again: `lowshot evaluate --embeddings DIR` scores it. Embeddings are written as they are
     made, so there may be more of them than the memory holds.
     """
+    embed_dataset(model, data, sets, out)
+    say_outcome(as_json, out, "out", features=str(out / FEATURES), manifest=str(out / "manifest.csv"))
+
+
+def embed_dataset(model: str | None, data: str | None, sets: tuple[str, ...], out: Path) -> None:
+    """Write embeddings to `out`; see `lowshot embed`."""
     import numpy as np
 
     from lowshot.adapt.start import find_start
@@ -53,4 +61,3 @@ def command(model: str | None, data: str | None, sets: tuple[str, ...], out: Pat
                 bar.update(len(block))
 
         write_features(out, dataset, blocks("voice"), blocks("face"), facts)
-    click.echo(str(out))

@@ -1,5 +1,6 @@
 """`lowshot evaluate`."""
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,8 +14,16 @@ if TYPE_CHECKING:
 PROTOCOLS = ("verification", "matching", "retrieval")
 
 
+class _ProtocolChoice(click.Choice[str]):
+    """Those that come with lowshot, and those that modules of one's own have added by the time one is named."""
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        own = sys.modules.get("lowshot.evaluation.own")
+        return value if own is not None and value in own.MEASURES else super().convert(value, param, ctx)
+
+
 @click.command("evaluate")
-@click.option("--protocol", type=click.Choice([*PROTOCOLS, "all"]), default="all", show_default=True)
+@click.option("--protocol", type=_ProtocolChoice([*PROTOCOLS, "all"]), default="all", show_default=True)
 @model_option
 @click.option(
     "--embeddings", type=click.Path(path_type=Path), metavar="DIR", help="Score embeddings instead of a model's."
@@ -85,9 +94,9 @@ def command(
         config = resolve_config(None, None, sets, {"data": str(folder)})
         directory, rows = evaluate_score_files(scores, config, out)
     else:
-        from lowshot.cli.evaluating import Asked, evaluate_embeddings, evaluate_model
+        from lowshot.cli.evaluating import Asked, evaluate_embeddings, evaluate_model, protocols_of
 
-        asked = Asked(PROTOCOLS if protocol == "all" else (protocol,), split, trials, meta, skip_missing)
+        asked = Asked(protocols_of(protocol), split, trials, meta, skip_missing)
         if embeddings:
             config = resolve_config(None, None, sets, {"data": str(embeddings)})
             if data and Path(data).resolve() != embeddings.resolve():
@@ -98,7 +107,7 @@ def command(
     if as_json:
         click.echo(rows.to_json(orient="records"))
     else:
-        _show(directory, rows, by_list=bool(trials or scores))
+        _show(directory, rows, by_list=bool(trials or scores) or protocol not in (*PROTOCOLS, "all"))
 
 
 def _show(directory: Path, rows: "pd.DataFrame", *, by_list: bool) -> None:

@@ -17,13 +17,27 @@ from lowshot.errors import RequestError
 from lowshot.evaluation.evaluate import score
 from lowshot.evaluation.exhibits import write_exhibits
 from lowshot.evaluation.list_set import read_trial_set
+from lowshot.evaluation.own import MEASURES
+from lowshot.evaluation.protocols import PROTOCOLS
 from lowshot.evaluation.run import check_trial_files, embed_trials, labels_of, write_evaluation
 from lowshot.evaluation.scorers import EmbeddingScorer
 from lowshot.evaluation.trial_set import TrialSet, build_trial_set
 from lowshot.evaluation.vox_names import find_meta
 from lowshot.reporting.page import write_report
-from lowshot.runs import open_run, safe_name, start_run, write_provenance
+from lowshot.runs import called_with, open_run, safe_name, start_run, write_provenance
 from lowshot.training.loop import default_device
+
+
+def protocols_of(name: str) -> tuple[str, ...]:
+    """The protocols that a person asked for by one name: `all` means those of modules of one's own too.
+
+    Raises:
+        RequestError: there is no such protocol.
+    """
+    known = (*PROTOCOLS, *MEASURES)
+    if name not in (*known, "all"):
+        raise RequestError(f"no protocol '{name}'; there are {', '.join(known)}")
+    return known if name == "all" else (name,)
 
 
 @dataclass(frozen=True)
@@ -159,6 +173,5 @@ def _evaluate(
 
 def _command(named: Sequence[str]) -> list[str]:
     import shlex
-    import sys
 
-    return [shlex.join(["lowshot", *sys.argv[1:], *named])]
+    return [shlex.join([*called_with(), *named])]

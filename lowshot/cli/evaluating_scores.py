@@ -2,7 +2,6 @@
 
 import hashlib
 import shlex
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from lowshot.errors import RequestError
 from lowshot.evaluation.from_scores import EXTERNAL, evaluate_scores
 from lowshot.evaluation.results import write_results, write_scores
 from lowshot.reporting.page import write_report
-from lowshot.runs import open_run, safe_name, start_run, write_provenance
+from lowshot.runs import called_with, open_run, safe_name, start_run, write_provenance
 
 
 def evaluate_score_files(paths: Sequence[Path], config: Config, out: Path | None) -> tuple[Path, pd.DataFrame]:
@@ -43,5 +42,5 @@ def evaluate_score_files(paths: Sequence[Path], config: Config, out: Path | None
     write_scores(directory / "curves" / key, result.curves)
     write_results(directory / "results.csv", result.rows)
     write_provenance(directory, "evaluate", config, "", scores=hashes, notes=list(result.notes), finished=True)
-    write_report(directory, title=key, curves={}, commands=[shlex.join(["lowshot", *sys.argv[1:]])])
+    write_report(directory, title=key, curves={}, commands=[shlex.join(called_with())])
     return directory, result.rows

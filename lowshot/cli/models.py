@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 import click
 
 from lowshot.cli.models_bundled import calibrate_model, list_models
+from lowshot.cli.models_export import export
+from lowshot.cli.options import json_option, say_outcome
 
 if TYPE_CHECKING:
     from lowshot.models.two_tower import TwoTower
@@ -18,6 +20,7 @@ def command() -> None:
 
 command.add_command(list_models)
 command.add_command(calibrate_model)
+command.add_command(export)
 
 
 @command.command("convert")
@@ -25,7 +28,8 @@ command.add_command(calibrate_model)
 @click.option(
     "--out", type=click.Path(path_type=Path), metavar="DIR", help="Directory to make.  [default: the next in runs/]"
 )
-def convert(file: Path, out: Path | None) -> None:
+@json_option
+def convert(file: Path, out: Path | None, as_json: bool) -> None:
     """Turn FILE, a checkpoint that the CMPC authors released, into a model of lowshot.
 
     What it writes is for `--model` of `evaluate` and `embed`, and for `--from` of `finetune` and `probe`. Nothing in
@@ -33,7 +37,7 @@ def convert(file: Path, out: Path | None) -> None:
     """
     from lowshot.models.convert import convert_checkpoint
 
-    click.echo(str(convert_checkpoint(file, out)))
+    say_outcome(as_json, convert_checkpoint(file, out))
     click.echo(
         "note: the model sees spectrograms and faces as the released code makes them, but lowshot chooses crops and "
         "measures in its own way; see docs/fidelity.md before you compare figures with the paper's",

@@ -1,5 +1,6 @@
 """Options that several verbs share, and what they build."""
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -66,11 +67,12 @@ def settings_options(command: F) -> F:
 
 
 def adaptation_options(command: F) -> F:
-    """--labels or --subset, --from, --subset-seed, --out: what is labelled, what is adapted, where to."""
+    """--labels or --subset, --from, --subset-seed, --out, --json: what is labelled, what is adapted, where to."""
     for option in (
         click.option(
             "--out", type=click.Path(path_type=Path), metavar="RUN", help="Run directory.  [default: the next in runs/]"
         ),
+        json_option,
         click.option(
             "--subset-seed", type=click.IntRange(min=0), default=0, show_default=True, help="Which identities."
         ),
@@ -97,6 +99,18 @@ def adaptation_options(command: F) -> F:
     ):
         command = option(command)
     return command
+
+
+def json_option(command: F) -> F:
+    """--json: say where the outcome lies in a form that scripts read."""
+    return click.option(
+        "--json", "as_json", is_flag=True, help="Print where the outcome lies, and what it is, as JSON."
+    )(command)
+
+
+def say_outcome(as_json: bool, where: Path, key: str = "run", **facts: object) -> None:
+    """Print where an outcome lies: the path alone, or with facts as JSON, by the name `key`."""
+    click.echo(json.dumps({key: str(where), **facts}) if as_json else str(where))
 
 
 def model_option(command: F) -> F:

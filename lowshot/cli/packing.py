@@ -5,7 +5,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lowshot.cli.options import open_dataset, resolve_config, settings_options, trust_option
+from lowshot.cli.options import (
+    json_option,
+    open_dataset,
+    resolve_config,
+    say_outcome,
+    settings_options,
+    trust_option,
+)
 
 if TYPE_CHECKING:
     from lowshot.data.dataset import Dataset
@@ -25,6 +32,7 @@ if TYPE_CHECKING:
 )
 @click.option("--jobs", type=click.IntRange(min=1), help="Processes.  [default: as many as CPUs, at most 8]")
 @click.option("--skip-unreadable", is_flag=True, help="Leave out rows whose files cannot be decoded; they are listed.")
+@json_option
 def pack(
     source: str,
     out: Path,
@@ -34,6 +42,7 @@ def pack(
     faces: str,
     jobs: int | None,
     skip_unreadable: bool,
+    as_json: bool,
 ) -> None:
     """Decode the media of the dataset SOURCE once, into a dataset that --data takes.
 
@@ -77,7 +86,15 @@ def pack(
     rows = sum(shard.rows for shard in shards)
     kept = f", {packed.kept} of which were there" if packed.kept else ""
     click.echo(f"{rows:,} files, {size:,.1f} MB in {len(shards)} shards{kept}", err=True)
-    click.echo(str(out))
+    say_outcome(
+        as_json,
+        out,
+        "out",
+        files=rows,
+        bytes=sum(shard.bytes for shard in shards),
+        shards=len(shards),
+        left_out=len(packed.unreadable),
+    )
 
 
 def check_pack(dataset: "Dataset") -> str:

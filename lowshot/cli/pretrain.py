@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lowshot.cli.options import config_options, open_dataset, resolve_config
+from lowshot.cli.options import config_options, json_option, open_dataset, resolve_config, say_outcome
+from lowshot.runs import MODEL
 from lowshot.settings import METHODS
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     metavar="auto|never|PATH",
     help="Go on with an unfinished run of the same settings, start anew, or go on with the run at PATH.",
 )
+@json_option
 def command(
     method: str | None,
     preset: str | None,
@@ -35,6 +37,7 @@ def command(
     seed: int | None,
     out: Path | None,
     resume: str,
+    as_json: bool,
 ) -> None:
     """Learn a voice-face representation without identity labels.
 
@@ -50,16 +53,17 @@ def command(
 
     try:
         with processes() as world:
-            run = _pretrain(config, out, resume, world)
+            run = run_pretraining(config, out, resume, world)
     except FailedElsewhere:
         # The process that failed says why, and its exit code counts. Were this one to fail too, torchrun might stop
         # that process before it has spoken.
         return
     if world.leads:
-        click.echo(str(run))
+        say_outcome(as_json, run, weights=str(run / MODEL), method=config.method.name)
 
 
-def _pretrain(config: "Config", out: Path | None, resume: str, world: "World") -> Path:
+def run_pretraining(config: "Config", out: Path | None, resume: str, world: "World") -> Path:
+    """Open the data and train, as one of the processes of `world`; gives the run directory."""
     from lowshot.data.kinds import open_reader
     from lowshot.training.loop import pretrain
 

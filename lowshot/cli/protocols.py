@@ -1,11 +1,13 @@
 """`lowshot protocols`."""
 
+import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from lowshot.cli.options import open_dataset, trust_option
+from lowshot.cli.options import json_option, open_dataset, trust_option
 
 if TYPE_CHECKING:
     from lowshot.adapt.subsets import Unit, Variant
@@ -17,12 +19,19 @@ def command() -> None:
 
 
 @command.command("list")
-def list_protocols() -> None:
+@json_option
+def list_protocols(as_json: bool) -> None:
     """Name the protocols, each with its summary, and the frozen lists of labelled subsets, with where they lie."""
     from lowshot.adapt.subset_lists import frozen_subsets
     from lowshot.evaluation.protocols import matching_protocol, retrieval_protocol, verification_protocol
 
-    for protocol in (verification_protocol(), matching_protocol(), retrieval_protocol()):
+    protocols = (verification_protocol(), matching_protocol(), retrieval_protocol())
+    if as_json:
+        summaries = {protocol.name: protocol.summary for protocol in protocols}
+        subsets = [{"folder": str(folder), **recipe.model_dump()} for folder, recipe in frozen_subsets()]
+        click.echo(json.dumps({"protocols": summaries, "subsets": subsets}))
+        return
+    for protocol in protocols:
         click.echo(f"{protocol.name:12}  {protocol.summary}")
     for folder, recipe in frozen_subsets():
         pool = f"{recipe.training.identities} training identities of {recipe.data}"
@@ -31,11 +40,15 @@ def list_protocols() -> None:
 
 @command.command("show")
 @click.argument("name")
-def show(name: str) -> None:
+@json_option
+def show(name: str, as_json: bool) -> None:
     """Print the definition of the protocol NAME."""
+    import yaml
+
     from lowshot.evaluation.protocols import protocol_text
 
-    click.echo(protocol_text(name), nl=False)
+    text = protocol_text(name)
+    click.echo(json.dumps(yaml.safe_load(text)) if as_json else text, nl=as_json)
 
 
 @command.command("build")
@@ -54,7 +67,10 @@ def show(name: str) -> None:
     "--exclude-same-video", is_flag=True, help="Leave out probes whose identity has no other video for a positive."
 )
 @click.option("--out", type=click.Path(path_type=Path), required=True, metavar="DIR", help="Directory to make.")
-def build(data: str, split: str, seed: int, strata: tuple[str, ...], exclude_same_video: bool, out: Path) -> None:
+@json_option
+def build(
+    data: str, split: str, seed: int, strata: tuple[str, ...], exclude_same_video: bool, out: Path, as_json: bool
+) -> None:
     """Write the trial lists that `evaluate` scores, as CSV, with the recipe that makes them again.
 
     With --stratum, lists of these strata for verification and matching, of unseen people and, where the data has
@@ -70,8 +86,7 @@ def build(data: str, split: str, seed: int, strata: tuple[str, ...], exclude_sam
     )
     for note in trials.notes:
         click.echo(f"note: {note}", err=True)
-    for path in write_lists(out, trials, split=split, strata=strata, exclude_same_video=exclude_same_video):
-        click.echo(str(path))
+    _say_files(as_json, write_lists(out, trials, split=split, strata=strata, exclude_same_video=exclude_same_video))
 
 
 @command.command("audit")
@@ -90,8 +105,6 @@ def audit(files: tuple[Path, ...], data: str | None, meta: Path | None, as_json:
 
     Without --data, what is said of people and videos comes from the names in the lists and from --meta.
     """
-    import json
-
     from lowshot.evaluation.audit import Auditor
     from lowshot.evaluation.facts import FactFinder
     from lowshot.evaluation.media import MediaIndex
@@ -137,6 +150,7 @@ def audit(files: tuple[Path, ...], data: str | None, meta: Path | None, as_json:
     show_default=True,
     help="What every subset has in fair shares: genders, genders and nationalities, or nothing in particular.",
 )
+@json_option
 @click.pass_context
 def subsets(
     context: click.Context,
@@ -148,6 +162,7 @@ def subsets(
     out: Path | None,
     unit: "Unit",
     variant: "Variant",
+    as_json: bool,
 ) -> None:
     """Print what a labelled share labels, or write the lists of several shares and seeds.
 
@@ -163,15 +178,20 @@ def subsets(
             goes = "--out, which writes lists" if out is None else "--labels, which prints one subset"
             raise click.UsageError(f"--{name.replace('_', '-')} belongs to {goes}")
     if labels is not None and out is None:
-        for row in draw_subset(open_dataset(data).manifest, labels, subset_seed, unit, variant).rows:
-            click.echo("\t".join(row))
+        rows = draw_subset(open_dataset(data).manifest, labels, subset_seed, unit, variant).rows
+        click.echo(json.dumps(rows) if as_json else "\n".join("\t".join(row) for row in rows))
     elif out is not None and labels is None:
         _check_new(out)
         shares = FRACTIONS if fractions is None else _shares(fractions)
-        for path in write_subsets(out, open_dataset(data), shares, range(seeds), unit, variant):
-            click.echo(str(path))
+        _say_files(as_json, write_subsets(out, open_dataset(data), shares, range(seeds), unit, variant))
     else:
         raise click.UsageError("give --labels to print one subset, or --out to write lists")
+
+
+def _say_files(as_json: bool, paths: Iterable[Path]) -> None:
+    """Print the files that were written, a line each or as JSON."""
+    names = [str(path) for path in paths]
+    click.echo(json.dumps({"files": names}) if as_json else "\n".join(names))
 
 
 def _shares(text: str) -> tuple[float, ...]:

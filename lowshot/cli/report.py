@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+from lowshot.cli.options import json_option, say_outcome
+
 
 @click.command("report")
 @click.argument("directories", metavar="DIRECTORY...", nargs=-1, required=True, type=click.Path(path_type=Path))
@@ -19,7 +21,8 @@ import click
     help="Of the files beside the page: csv, md, latex (tables/), png, svg, pdf (plots/), separated by commas; or all.",
 )
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Where several are put on one page.")
-def command(directories: tuple[Path, ...], formats: str, out: Path | None) -> None:
+@json_option
+def command(directories: tuple[Path, ...], formats: str, out: Path | None, as_json: bool) -> None:
     """Make a page, plots and tables from results on disk.
 
     DIRECTORY holds a results.csv (of `demo`, `compare`, `evaluate` or `probe --within`), or is one. Of one, report.html
@@ -48,7 +51,7 @@ def command(directories: tuple[Path, ...], formats: str, out: Path | None) -> No
     else:
         title, where = titles[0], out or folders[0]
     page = write_report(where, title=title, curves=_curves(folders), commands=commands, formats=wanted, sources=folders)
-    click.echo(str(page))
+    say_outcome(as_json, page, "report")
 
 
 def _curves(folders: Sequence[Path]) -> dict[str, Path]:

@@ -94,6 +94,8 @@ def score(trials: TrialSet, scorer: Scorer, labels: Mapping[str, object]) -> Eva
         figures = retrieval_figures(table, retrieval, *trials.resamples(retrieval))
         rows += _rows(figures, _place(queries), said)
         scores[score_key(_place(queries))] = table
+    for own in trials.own:
+        rows += _rows(own.figures(trials.dataset, scorer, trials.replicates, trials.seed), own.place, said)
     submissions = {
         hidden.name: submission(hidden, checked_scores(scorer.pairs(hidden.voice, hidden.face)))
         for hidden in trials.hidden
@@ -115,6 +117,8 @@ def chance(trials: TrialSet) -> pd.DataFrame:
     for queries in trials.queries:
         figures = retrieval_chance(query_table(queries, trials.dataset), trials.retrieval_protocol)
         rows += _rows(figures, _place(queries), said)
+    for own in trials.own:
+        rows += _rows(own.chance(trials.dataset, trials.replicates, trials.seed), own.place, said)
     return results_frame(rows)
 
 

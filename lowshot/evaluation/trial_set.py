@@ -8,6 +8,7 @@ import numpy as np
 from lowshot.data.dataset import Dataset
 from lowshot.errors import RequestError
 from lowshot.evaluation.matching import usable_sizes
+from lowshot.evaluation.own import MEASURES, OwnTrials
 from lowshot.evaluation.protocols import (
     PROTOCOLS,
     MatchingProtocol,
@@ -54,6 +55,7 @@ class TrialSet:
         notes: what was skipped or left out, a line each, for the reader of the figures.
         verification_protocol, matching_protocol, retrieval_protocol: metrics, settings and intervals.
         hidden: lists whose labels a challenge keeps.
+        own: protocols of modules of one's own.
     """
 
     dataset: Dataset
@@ -69,6 +71,7 @@ class TrialSet:
     matching_protocol: MatchingProtocol = field(default_factory=matching_protocol)
     retrieval_protocol: RetrievalProtocol = field(default_factory=retrieval_protocol)
     hidden: tuple[HiddenTrials, ...] = ()
+    own: tuple[OwnTrials, ...] = ()
 
     def resamples(self, protocol: VerificationProtocol | MatchingProtocol | RetrievalProtocol) -> tuple[int, int]:
         """Number of resamples for the intervals of a protocol, and their seed."""
@@ -92,6 +95,7 @@ class TrialSet:
         if self.retrieval is not None:
             used.append(self.retrieval.voices if modality == "voice" else self.retrieval.faces)
         used += [part.voice if modality == "voice" else part.face for part in self.hidden]
+        used += [part.population.rows(modality) for part in self.own]
         return np.unique(np.concatenate(used)) if used else np.empty(0, dtype=np.int64)
 
 
@@ -110,7 +114,7 @@ def build_trial_set(
 
     Args:
         dataset: voices and faces with identities.
-        protocols: some of `PROTOCOLS`.
+        protocols: some of `PROTOCOLS` and `MEASURES`.
         split: `test`, or `val` for selecting a model.
         strata: strata of verification and matching, for seen-heard people too; None: those that the protocols name.
         gallery_sizes: N of matching, each at least 2; None: those the protocol names.
@@ -123,8 +127,8 @@ def build_trial_set(
             measure.
     """
     for name in protocols:
-        if name not in PROTOCOLS:
-            raise RequestError(f"no protocol '{name}'; there are {', '.join(PROTOCOLS)}")
+        if name not in (*PROTOCOLS, *MEASURES):
+            raise RequestError(f"no protocol '{name}'; there are {', '.join((*PROTOCOLS, *MEASURES))}")
     verification, matching, retrieval = verification_protocol(), matching_protocol(), retrieval_protocol()
     for stratum in strata or ():
         verification.attributes(stratum)
@@ -151,7 +155,8 @@ def build_trial_set(
             matched += drawing.matching(held_out, matching, strata, sizes)
     gallery = build_retrieval(population) if "retrieval" in protocols else None
     queries = find_queries(dataset, gallery, retrieval, notes) if gallery is not None else []
-    if not (verified or matched or queries):
+    own = tuple(OwnTrials(name, population, MEASURES[name]) for name in protocols if name in MEASURES)
+    if not (verified or matched or queries or own):
         raise RequestError(
             f"{dataset.name}, split {split}: nothing to measure; {'; '.join(notes) or 'name a protocol'}"
         )
@@ -168,6 +173,7 @@ def build_trial_set(
         verification_protocol=verification,
         matching_protocol=matching,
         retrieval_protocol=retrieval,
+        own=own,
     )
 
 

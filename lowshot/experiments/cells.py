@@ -290,7 +290,7 @@ def _check_shared(config: Config, arms: Sequence[Arm]) -> None:
         RequestError: there is one.
     """
     name = config.method.name
-    plain = type(config.method)().model_dump(mode="json")
+    plain = METHODS[name].model_validate({"name": name}).model_dump(mode="json")
     methods = {arm.config.method.name for arm in arms if arm.pretrained}
     for key, value in config.method.model_dump(mode="json").items():
         if value != plain[key] and sum(key in METHODS[method].model_fields for method in methods) > 1:

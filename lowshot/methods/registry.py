@@ -1,5 +1,8 @@
 """From the settings of a method to the method."""
 
+from collections.abc import Callable
+from typing import Any
+
 from lowshot.methods.avid import Avid
 from lowshot.methods.barlow import Barlow
 from lowshot.methods.base import Method, RunShape
@@ -23,25 +26,20 @@ from lowshot.settings import (
     SiglipConfig,
 )
 
+# By the settings; others are added by lowshot.extend.
+BUILDERS: dict[type[MethodConfig], Callable[[Any, RunShape], Method]] = {
+    CidConfig: Cid,
+    CmpcConfig: Cmpc,
+    AvidConfig: Avid,
+    RobustXidConfig: RobustXid,
+    CmpcReleasedConfig: CmpcReleased,
+    SelfLiftingConfig: SelfLifting,
+    PinsConfig: Pins,
+    BarlowConfig: Barlow,
+    SiglipConfig: Siglip,
+}
 
-def build_method(config: MethodConfig, shape: RunShape) -> Method:  # noqa: PLR0911 - one return for each method
+
+def build_method(config: MethodConfig, shape: RunShape) -> Method:
     """The method that `config` belongs to, for a run of the given shape."""
-    match config:
-        case CidConfig():
-            return Cid(config, shape)
-        case CmpcConfig():
-            return Cmpc(config, shape)
-        case AvidConfig():
-            return Avid(config, shape)
-        case RobustXidConfig():
-            return RobustXid(config, shape)
-        case CmpcReleasedConfig():
-            return CmpcReleased(config, shape)
-        case SelfLiftingConfig():
-            return SelfLifting(config, shape)
-        case PinsConfig():
-            return Pins(config, shape)
-        case BarlowConfig():
-            return Barlow(config, shape)
-        case SiglipConfig():
-            return Siglip(config, shape)
+    return BUILDERS[type(config)](config, shape)

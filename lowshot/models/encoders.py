@@ -1,14 +1,16 @@
 """Towers: a batch of spectrograms or images to a batch of vectors."""
 
+from collections.abc import Callable
+
 import torch
 import torchvision
 from torch import nn
 
+from lowshot.settings import FaceConfig, ModelConfig, VoiceConfig
+
 COMPACT_WIDTHS = (16, 32, 64, 128)
 # Of a block of the compact tower: convolution, batch normalisation, rectifier.
 _LAYERS_PER_BLOCK = 3
-# The towers that take spectrograms and images.
-MEDIA_TOWERS = ("compact", "resnet18", "resnet34")
 
 
 class CompactTower(nn.Module):
@@ -80,3 +82,20 @@ def resnet_tower(name: str, channels: int) -> nn.Module:
         nn.init.kaiming_normal_(tower.conv1.weight, mode="fan_out", nonlinearity="relu")
     tower.fc = nn.Identity()
     return tower
+
+
+def _compact(modality: str, model: ModelConfig, voice: VoiceConfig, face: FaceConfig) -> nn.Module:
+    if modality == "voice":
+        return CompactTower(1, voice.mel_bands, pool_time=True, dim=model.dim)
+    return CompactTower(3, face.size, pool_time=False, dim=model.dim)
+
+
+def _resnet(modality: str, model: ModelConfig, voice: VoiceConfig, face: FaceConfig) -> nn.Module:
+    return resnet_tower(model.tower, channels=1 if modality == "voice" else 3)
+
+
+TowerBuilder = Callable[[str, ModelConfig, VoiceConfig, FaceConfig], nn.Module]
+"""Makes the tower of a modality, `voice` or `face`, with fresh weights."""
+
+# The towers that take spectrograms and images; others are added by lowshot.extend.
+MEDIA_TOWERS: dict[str, TowerBuilder] = {"compact": _compact, "resnet18": _resnet, "resnet34": _resnet}

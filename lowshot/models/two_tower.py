@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from lowshot.config import Config
 from lowshot.data.features import ColumnStatistics
-from lowshot.models.encoders import CompactTower, resnet_tower
+from lowshot.models.encoders import MEDIA_TOWERS
 from lowshot.models.vector_tower import VectorTower
 from lowshot.settings import FaceConfig, ModelConfig, VoiceConfig
 
@@ -36,12 +36,10 @@ class TwoTower(nn.Module):
                 raise ValueError("towers of vectors are made for vectors of some width")
             self.voice: nn.Module = VectorTower(widths["voice"], model.dim, model.mlp)
             self.face: nn.Module = VectorTower(widths["face"], model.dim, model.mlp)
-        elif model.tower == "compact":
-            self.voice = CompactTower(1, voice.mel_bands, pool_time=True, dim=model.dim)
-            self.face = CompactTower(3, face.size, pool_time=False, dim=model.dim)
         else:
-            self.voice = resnet_tower(model.tower, channels=1)
-            self.face = resnet_tower(model.tower, channels=3)
+            build = MEDIA_TOWERS[model.tower]
+            self.voice = build("voice", model, voice, face)
+            self.face = build("face", model, voice, face)
         self.voice_head = _head(model)
         self.face_head = _head(model)
 

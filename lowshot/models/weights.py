@@ -12,7 +12,7 @@ from lowshot.data.manifest import MODALITIES
 from lowshot.errors import RequestError
 from lowshot.files import atomic_path, sort_metadata
 from lowshot.models.two_tower import TwoTower
-from lowshot.settings import FaceConfig, ModelConfig, VoiceConfig
+from lowshot.settings import TOWERS, FaceConfig, ModelConfig, VoiceConfig
 
 FORMAT = "lowshot-two-tower-1"
 
@@ -80,7 +80,9 @@ def load_model(path: Path) -> tuple[TwoTower, dict[str, str]]:
             _widths(metadata),
         )
     except (KeyError, TypeError, ValueError) as error:
-        raise RequestError(f"{path}: its metadata does not describe a model that this version knows") from error
+        raise RequestError(
+            f"{path}: its metadata does not describe a model that this version knows{_foreign(metadata)}"
+        ) from error
     expected = set(model.state_dict())
     if odd := sorted(expected ^ set(tensors)):
         fault = "is missing" if odd[0] in expected else "is unexpected"
@@ -91,6 +93,15 @@ def load_model(path: Path) -> tuple[TwoTower, dict[str, str]]:
         raise RequestError(f"{path}: {str(error).splitlines()[-1].strip()}") from error
     facts = {k: v for k, v in metadata.items() if k not in {"format", "model", "voice", "face", "widths"}}
     return model.eval(), facts
+
+
+def _foreign(metadata: Mapping[str, str]) -> str:
+    """What to do about towers that come from somebody's own module."""
+    try:
+        tower = json.loads(metadata["model"])["tower"]
+    except (KeyError, TypeError, ValueError):
+        return ""
+    return "" if tower in TOWERS else f": no towers '{tower}' here; your own need `lowshot --import MODULE`"
 
 
 def _widths(metadata: Mapping[str, str]) -> dict[str, int] | None:

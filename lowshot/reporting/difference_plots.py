@@ -27,14 +27,14 @@ def forest(claimed: pd.DataFrame | None) -> Picture | Missing:
     if shown is None or shown["low"].isna().all():
         return Missing(name, title, "no paired difference with an interval was computed (differences.csv)")
     budgets = {style.labels(row["adaptation"], row["fraction"]) for row in shown.to_dict("records")}
-    alone = len(budgets) == 1
-    if alone:
-        title += f", {next(iter(budgets)) or 'labels not stated'}"
+    if len(budgets) == 1:
+        title += f", {budgets.pop() or 'labels not stated'}"
     keys = list(dict.fromkeys(map(_line, shown.to_dict("records"))))[:_MOST_ROWS]
     figure, axes = figure_and_axes(1.5 + 0.3 * len(keys))
     axes.axvline(0, color=style.CHANCE_INK[0], linewidth=1.2)
-    handles, said = [], []
-    for figure_name, (words, marker, filled) in _FOREST.items():
+    handles = []
+    said: list[str] = []
+    for figure_name, (meaning, marker, filled) in _FOREST.items():
         rows = [row for row in shown.to_dict("records") if row["figure"] == figure_name and _line(row) in keys]
         if not rows:
             continue
@@ -49,14 +49,14 @@ def forest(claimed: pd.DataFrame | None) -> Picture | Missing:
             "markerfacecolor": color if filled else style.SURFACE[0],
         }
         axes.plot(values, y, **look)
-        handles.append(Line2D([], [], label=words, **look))
+        handles.append(Line2D([], [], label=meaning, **look))
         said += [
             f"{_line(row)}, {claims.NAMES[figure_name]} {claims.points(row['difference'])} "
             f"[{claims.band(row['low'], row['high'], ', ')}]"
             for row in rows
         ]
-    lines = [key.rpartition(", ")[0] if alone else key for key in keys]
-    axes.set_yticks(range(len(keys)), [style.short(line, 38) for line in lines], fontsize=8)
+    words = [key if budgets else key.rpartition(", ")[0] for key in keys]
+    axes.set_yticks(range(len(keys)), [style.short(key, 38) for key in words], fontsize=8)
     axes.set(ylim=(len(keys) - 0.5, -0.5), xlabel="percentage points")
     axes.grid(visible=False, axis="y")
     return finish(figure, handles, name, title, f"Paired differences in percentage points: {'; '.join(said)}.")
@@ -100,18 +100,17 @@ def efficiency(table: pd.DataFrame | None, looks: Mapping[str, style.Look]) -> P
     handles = list(axes.get_lines())
     kinds = list(dict.fromkeys(shown["adaptation"]))
     ordered = shown.sort_values("fraction", kind="stable")
-    for key, rows in ordered.groupby(["method", "adaptation"], sort=False):
-        method, kind = map(str, key)
-        look, line = looks.get(method) or style.look(method), LINES[kinds.index(kind) % len(LINES)]
+    for (method, kind), rows in ordered.groupby(["method", "adaptation"], sort=False):
+        look, line = looks.get(str(method)) or style.look(str(method)), LINES[kinds.index(kind) % len(LINES)]
         x = place(rows["fraction"])
         axes.fill_between(x, place(rows["ci_low"]), place(rows["ci_high"]), color=look.light, alpha=0.16, linewidth=0)
-        label = style.short(f"{style.name(method)}, {style.labels(kind, math.nan)}")
+        label = style.short(f"{style.name(str(method))}, {style.labels(str(kind), math.nan)}")
         handles += axes.plot(
             x, place(rows["equal_fraction"]), color=look.light, linestyle=line, marker=look.marker, label=label
         )
         needs = f"equals {style.name(reference)} with"
         said += [
-            f"{style.name(row['method'])} with {style.labels(kind, row['fraction'])} {needs} "
+            f"{style.name(row['method'])} with {style.labels(str(kind), row['fraction'])} {needs} "
             f"{share(row['equal_fraction'], largest)}"
             for row in rows.to_dict("records")
         ]

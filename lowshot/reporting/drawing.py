@@ -101,7 +101,8 @@ def figure_and_axes(height: float = 3.7) -> tuple["Figure", "Axes"]:
 
 def finish(figure: "Figure", handles: Sequence[Any], name: str, title: str, alt: str) -> Picture:
     """Put title and legend on a figure."""
-    figure.axes[0].set_title(title)
+    # Over the whole width: long names beside the axes would leave little room above them.
+    figure.suptitle(title, x=0.01, horizontalalignment="left")
     longest = max((len(str(item.get_label())) for item in handles), default=0)
     columns = 1 if longest > 30 else 2 if longest > 16 else 3
     if handles:

@@ -29,7 +29,7 @@ FloatArray = npt.NDArray[np.float64]
 SCORES = f"verification-{tables.UNSEEN}-U.csv"
 # Ends of a DET curve: beyond them a curve is one trial or two.
 _RAREST = 0.005
-_TICKS = (0.01, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 0.9, 0.95, 0.99)
+_TICKS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 0.9, 0.95, 0.98, 0.99)
 
 
 def error_curves(
@@ -86,8 +86,9 @@ def _det(
     results: pd.DataFrame, points: Mapping[Series, Sequence[tuple[FloatArray, FloatArray]]], title: str
 ) -> Picture:
     eer = tables.figures(results, {"eer": {**tables.AUC, "metric": "eer"}})
-    ends = ndtri(np.array([_RAREST, 1 - _RAREST]))
-    grid = np.linspace(float(ends[0]), float(ends[1]), 401)
+    end = float(ndtri(1 - _RAREST))
+    ends = np.array([-end, end])
+    grid = np.linspace(-end, end, 401)
     figure, axes = figure_and_axes(4.6)
     axes.plot(ends, -ends, color=style.CHANCE_INK[0], linewidth=1.2)
     handles, said = [], {}

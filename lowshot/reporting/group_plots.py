@@ -1,7 +1,6 @@
 """Verification by the gender of the voice, as bars."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -29,7 +28,7 @@ def by_gender(results: pd.DataFrame, groups: pd.DataFrame, looks: Mapping[str, s
     figure, axes = figure_and_axes()
     width, places = 0.8 / len(series), np.arange(len(names), dtype=float)
     said: dict[str, float] = {}
-    handles: list[Any] = []
+    handles = []
     for index, item in enumerate(series):
         row = item.of(table).iloc[0]
         value, low, high = (

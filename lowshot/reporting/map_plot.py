@@ -53,8 +53,9 @@ def embedding_map(path: Path | None) -> Picture | Missing:
         pair = centres.loc[[name]].reset_index()
         if len(pair) == 2:
             axes.plot(pair["x"], pair["y"], color=style.INK[0], linewidth=0.9)
-            x, y = pair["x"].iloc[0], pair["y"].iloc[0]
-            axes.annotate(str(number), (x, y), fontsize=8, color=style.INK[0])
+            axes.annotate(
+                str(number), (float(pair["x"].iloc[0]), float(pair["y"].iloc[0])), fontsize=8, color=style.INK[0]
+            )
     variance = tables.percentage(float(points["variance"].iloc[0]))
     axes.set(xticks=[], yticks=[], xlabel="first principal component", ylabel="second principal component")
     voices, faces = ((points["modality"] == modality).sum() for modality in ("voice", "face"))

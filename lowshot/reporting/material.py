@@ -2,7 +2,6 @@
 
 import json
 import math
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -139,30 +138,28 @@ def _refuse_other_trials(sources: Sequence[_Source]) -> None:
     """Refuse what was measured on other data, or on other trials of the same data: such figures do not compare."""
     first = sources[0]
     for source in sources[1:]:
-        data, asked = _data(source.results), _data(first.results)
-        if data != asked:
+        theirs, ours = _data(source.results), _data(first.results)
+        if theirs != ours:
             raise RequestError(
-                f"{source.directory}: measured on other data ({data or 'not stated'}) than {first.directory} "
-                f"({asked or 'not stated'}); make a page of each"
+                f"{source.directory}: measured on other data ({theirs or 'not stated'}) than {first.directory} "
+                f"({ours or 'not stated'}); make a page of each"
             )
-    ours = _trials(first.results)
     for source in sources[1:]:
-        theirs = _trials(source.results)
-        for key in sorted(ours.keys() & theirs.keys()):
-            if ours[key] != theirs[key]:
+        here, there = _trials(first.results), _trials(source.results)
+        for key in here.keys() & there.keys():
+            if here[key] != there[key]:
                 raise RequestError(
-                    f"{source.directory}: {' '.join(part for part in key if part not in ('', 'nan'))} was measured on "
-                    f"{theirs[key]:g} trials, in {first.directory} on {ours[key]:g}; make a page of each"
+                    f"{source.directory}: {' '.join(str(part) for part in key if str(part) != 'nan')} was measured on "
+                    f"{there[key]:g} trials, in {first.directory} on {here[key]:g}; make a page of each"
                 )
 
 
 def _data(results: pd.DataFrame) -> str:
-    """The hash of the data that figures were measured on; "" where it is not stated."""
-    # `tables.check` has refused more than one.
-    return str(next(iter(results["data_sha"].dropna()), "")) if "data_sha" in results else ""
+    known = results["data_sha"].dropna() if "data_sha" in results else pd.Series(dtype=str)
+    return "" if known.empty else str(known.iloc[0])
 
 
-def _trials(results: pd.DataFrame) -> dict[tuple[str, ...], float]:
+def _trials(results: pd.DataFrame) -> dict[tuple[object, ...], float]:
     """Number of trials of each figure; a probe's depend on who was labelled."""
     if "n_trials" not in results:
         return {}
@@ -202,8 +199,6 @@ def _provenance(path: Path) -> list[tuple[str, str]]:
         raise RequestError(f"{path}: cannot be read ({error.strerror})") from error
     except ValueError as error:
         raise RequestError(f"{path}: not JSON ({error})") from error
-    if isinstance(content, dict) and isinstance(content.get("command"), list):
-        content["command"] = shlex.join(map(str, content["command"]))
     return list(_flat("", content))
 
 

@@ -96,32 +96,21 @@ def label_fraction(results: pd.DataFrame, looks: Mapping[str, style.Look]) -> Pi
     zero = logs[0] - 0.45 * span
     methods = sorted(models["method"].unique(), key=style.sort_key)
     adaptations = sorted(set(models["adaptation"]) - {"none"})
-    lanes = [(method, kind) for method in methods for kind in ["none", *adaptations]]
+    # Beside each other at every share, and never as far as halfway to the next.
+    lanes = [(method, kind) for method in methods for kind in adaptations]
+    gap = min(0.45 * span if (models["fraction"] == 0).any() else span, *np.diff(logs), span)
     said, handles = {}, []
     for method in methods:
         item = Series(method, "none", 0.0, style.short(style.name(method)), "-", looks[method])
         handles.append(handle(item, line=False))
-    for lane, (method, kind) in enumerate(lanes):
+    for method, kind in [(method, kind) for method in methods for kind in ("none", *adaptations)]:
         rows = models[(models["method"] == method) & (models["adaptation"] == kind)]
         if rows.empty:
             continue
-        shift = 0.022 * span * (lane - (len(lanes) - 1) / 2)
+        beside = [(other, "none") for other in methods] if kind == "none" else lanes
+        shift = min(0.044 * span, 0.7 * gap / len(beside)) * (beside.index((method, kind)) - (len(beside) - 1) / 2)
         x = np.array([zero if f == 0 else math.log10(f) for f in rows["fraction"]]) + shift
-        look = looks[method]
-        filled = kind != "probe"
-        axes.vlines(x, 100 * rows["auc_low"], 100 * rows["auc_high"], color=look.light, linewidth=1.2)
-        seed_ticks(axes, x, rows, "auc", look.light)
-        axes.plot(
-            x,
-            100 * rows["auc"],
-            color=look.light,
-            linestyle=_kind_line(kind),
-            marker=look.marker,
-            markersize=6,
-            markerfacecolor=look.light if filled else style.SURFACE[0],
-            markeredgecolor=style.SURFACE[0] if filled else look.light,
-            markeredgewidth=0.6 if filled else 1.3,
-        )
+        _lane(axes, x, rows, kind, looks[method])
         for row in rows.to_dict("records"):
             said[f"{style.name(method)}, {style.labels(kind, row['fraction'])}"] = row["auc"]
     for kind in filter(None, adaptations):
@@ -150,6 +139,24 @@ def label_fraction(results: pd.DataFrame, looks: Mapping[str, style.Look]) -> Pi
     axes.set(xlabel="training identities with a label (log scale; none apart)", ylabel="verification AUC (%)")
     alt = f"Verification AUC against the share of labelled identities: {say(said)}; chance 50 %."
     return finish(figure, handles, name, title, alt)
+
+
+def _lane(axes: Any, x: Any, rows: pd.DataFrame, kind: str, look: style.Look) -> None:
+    """The figures of one method by one adaptation, from share to share."""
+    filled = kind != "probe"
+    axes.vlines(x, 100 * rows["auc_low"], 100 * rows["auc_high"], color=look.light, linewidth=1.2)
+    seed_ticks(axes, x, rows, "auc", look.light)
+    axes.plot(
+        x,
+        100 * rows["auc"],
+        color=look.light,
+        linestyle=_kind_line(kind),
+        marker=look.marker,
+        markersize=6,
+        markerfacecolor=look.light if filled else style.SURFACE[0],
+        markeredgecolor=style.SURFACE[0] if filled else look.light,
+        markeredgewidth=0.6 if filled else 1.3,
+    )
 
 
 def _kind_line(kind: str) -> Any:

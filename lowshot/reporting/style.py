@@ -33,6 +33,12 @@ LOOKS = {
     "siglip": Look("#647a00", "#b5cc3a", ">"),
     "self-lifting": Look("#a5103f", "#ff7f9f", "h"),
 }
+# For variants and methods of other people's: what is left once the ten above are taken.
+SPARE = (
+    Look("#3d4653", "#c3cad4", "p"),
+    Look("#7f3b08", "#e0a06e", "d"),
+    Look("#00687a", "#4fc3d9", "H"),
+)
 _OTHERS = ("pins", "avid", "siglip", "robust-xid", "barlow", "self-lifting")
 
 # Neutral inks as light and dark. The light one is what the picture files hold; a page swaps it for a CSS
@@ -69,13 +75,16 @@ def looks(methods: Iterable[str]) -> dict[str, Look]:
     for method in names:
         if method not in LOOKS:
             wish = look(method)
-            free = [item for item in (wish, *LOOKS.values()) if item not in found.values()]
+            free = [item for item in (wish, *SPARE, *LOOKS.values()) if item not in found.values()]
             found[method] = free[0] if free else wish
     return {**found, CHANCE: look(CHANCE), ORACLE: look(ORACLE)}
 
 
 def name(method: str) -> str:
-    """What tables and legends call `method`."""
+    """What tables and legends call `method`; a variant, `cmpc+key=value`, is its method and what differs."""
+    base, plus, change = method.partition("+")
+    if plus and base in LOOKS:
+        return f"{name(base)}, {change.replace('+', ', ')}"
     return _NAMES.get(method, method)
 
 
@@ -141,9 +150,8 @@ def rc() -> dict[Any, Any]:
     return {
         "font.family": "DejaVu Sans",
         "font.size": 9,
-        "axes.titlesize": 10,
-        "axes.titleweight": "bold",
-        "axes.titlelocation": "left",
+        "figure.titlesize": 10,
+        "figure.titleweight": "bold",
         "axes.labelsize": 9,
         "axes.labelcolor": INK[0],
         "axes.edgecolor": MUTED[0],

@@ -333,5 +333,30 @@ def test_data_is_described_and_the_machine_looked_at(lowshot, world):
     code, out, _ = lowshot("data", "describe", world)
     assert code == 0
     assert "test: 18 videos of 6 identities, 18 voices, 36 faces" in out
+    described = json.loads(lowshot("data", "describe", world, "--json")[1])
+    assert described["splits"]["test"] == {"videos": 18, "identities": 6, "voices": 18, "faces": 36}
     code, out, _ = lowshot("doctor")
     assert (code, out.strip().splitlines()[-1]) == (0, "nothing here would stop a run")
+    found = json.loads(lowshot("doctor", "--json")[1])
+    assert (found["faults"], set(found["extras"])) == ([], {"codec", "video", "onnx"})
+    assert found["models"] == ["pretrained:cid-compact", "pretrained:cmpc-compact"]
+
+
+def test_a_fault_is_listed_and_fails(lowshot, monkeypatch):
+    from lowshot.cli import doctor
+
+    monkeypatch.setattr(doctor, "NEEDED", ("torch", "no-such-package"))
+    code, out, err = lowshot("doctor")
+    assert (code, "no-such-package is not installed: pip install no-such-package" in out) == (1, True)
+    assert "1 faults would stop a run" in error_line(err)
+    code, out, _ = lowshot("doctor", "--json")
+    assert (code, len(json.loads(out)["faults"])) == (1, 1)
+
+
+def test_where_the_outcome_lies_is_said_as_json(lowshot, sets, tmp_path):
+    run = json.loads(lowshot("pretrain", "--method", "cid", *sets, "--json")[1])
+    assert (run["method"], Path(run["weights"]).parent) == ("cid", Path(run["run"]))
+    adapted = json.loads(lowshot("probe", "--labels", 0.5, "--json")[1])
+    assert Path(adapted["weights"]).is_file() and "learning_rate" in adapted["selected"]
+    embedded = json.loads(lowshot("embed", "--out", tmp_path / "vectors", "--json")[1])
+    assert Path(embedded["features"]).is_file()

@@ -93,3 +93,11 @@ def test_files_are_matched(lowshot, world):
     assert 0 < found["ranking"][0]["probability"] < 1
     code, _, err = lowshot("match", voice, *faces)
     assert (code, "no finished pretrain or finetune or probe run" in err) == (2, True)
+
+
+def test_one_is_exported(lowshot, tmp_path):
+    code, out, err = lowshot("models", "export", MODEL, "--out", tmp_path / "towers")
+    assert (code, out.strip()) == (0, str(tmp_path / "towers"))
+    assert "largest difference from the original's unit vectors: voice " in err
+    assert {path.name for path in (tmp_path / "towers").iterdir()} == {"voice.pt", "face.pt", "model.json"}
+    assert json.loads((tmp_path / "towers" / "model.json").read_text())["name"] == MODEL

@@ -1,142 +1,102 @@
-"""Tables as files: what is bold and why, and names that CSV, Markdown and LaTeX would take for something else."""
+"""Tables as files: the numbers, Markdown, and LaTeX whose bold type an interval supports."""
 
-import io
-import math
+import re
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from lowshot.reporting import table_files, tables
+from lowshot.errors import RequestError
 from lowshot.reporting.material import gather
+from lowshot.reporting.page import write_report
+from lowshot.reporting.table_files import FORMATS, escape_latex, sheets, to_latex, to_markdown, write_tables
 
-from .invented import NASTY, differences, efficiency, results
-
-STRANGE = r'a & b_c % ${x}$ \input{/etc/passwd} ~^ #1 <b>|"q"'
-
-
-def fill(folder: Path, methods: tuple[str, ...] = ("cmpc", "cid"), **changed: float) -> Path:
-    results(methods).to_csv(folder / "results.csv", index=False)
-    table = differences().assign(method_b=methods[-1])
-    for key, value in changed.items():
-        table.loc[0, key] = value
-    table.to_csv(folder / "differences.csv", index=False)
-    efficiency().to_csv(folder / "label_efficiency.csv", index=False)
-    return folder
+from .test_page import NASTY, curve, differences, fill, results
 
 
-def sheets(folder: Path) -> dict[str, table_files.Sheet]:
-    return {sheet.name: sheet for sheet in table_files.sheets(gather([folder]))}
+def sheet(directory: Path, name: str):
+    return {each.name: each for each in sheets(gather([directory]))}[name]
 
 
-def bold(sheet: table_files.Sheet) -> set[tuple[str, str]]:
-    """Method and heading of what is set in bold in LaTeX."""
-    head, *rows = [line for line in table_files.to_latex(sheet).splitlines() if line.endswith(r"\\")]
-    headings = head.removesuffix(r" \\").split(" & ")
-    return {
-        (row.split(" & ")[1], headings[place])
-        for row in rows
-        for place, cell in enumerate(row.removesuffix(r" \\").split(" & "))
-        if r"\textbf" in cell
-    }
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    return fill(tmp_path)
 
 
-def test_best_is_bold_only_where_the_interval_supports_it(tmp_path: Path) -> None:
-    found = sheets(fill(tmp_path))
-    # By the differences: AUC without labels and AUC G with 10 % leave out zero, the two others do not.
-    assert bold(found["headline"]) == {("CMPC", r"AUC \%"), ("CMPC", r"AUC G \%")}
-    text = table_files.to_latex(found["headline"])
-    assert text.count(r"\textbf{70.6}") == 1 and text.count(r"\textbf{72.5}") == 1
-    assert r"\textbf{70.6} {\scriptsize [67.6, 73.6]}" in text
-    assert table_files.to_markdown(found["headline"]).count("**") == 4
+def test_bold_is_what_an_interval_supports_and_nothing_else(directory: Path) -> None:
+    found = sheet(directory, "headline")
+    # Without labels CMPC is ahead by [+2.0, +8.1]; fine-tuned by [-2.0, +4.0], and its G by [+1.0, +3.0].
+    bold = {(found.lines[row][0], found.lines[row][1], found.lines[0][place]) for row, place in found.best}
+    assert bold == {("no labels", "CMPC", "AUC %"), ("10 % fine-tuned", "CMPC", "AUC G %")}
+    latex = to_latex(found)
+    assert len(re.findall(r"\\textbf", latex)) == 2
+    assert r"\textbf{70.6} {\scriptsize [67.6, 73.6]}" in latex
+    assert "**70.6 [67.6, 73.6]**" in to_markdown(found)
 
 
-def test_an_interval_over_zero_takes_the_bold_away(tmp_path: Path) -> None:
-    found = sheets(fill(tmp_path, ci_low=-0.001))
-    assert bold(found["headline"]) == {("CMPC", r"AUC G \%")}
-    assert r"\textbf{70.6}" not in table_files.to_latex(found["headline"])
+def test_a_method_that_is_worse_is_never_bold(directory: Path) -> None:
+    worse = differences().assign(difference=-0.05, ci_low=-0.08, ci_high=-0.02)
+    worse.to_csv(directory / "differences.csv", index=False)
+    # CID is ahead by the intervals, but CMPC has the greater figure: neither is called the best.
+    assert not sheet(directory, "headline").best
 
 
-def test_ahead_of_one_of_two_rivals_is_not_best(tmp_path: Path) -> None:
-    table = results(("cmpc", "cid", "avid"))
-    table.to_csv(tmp_path / "results.csv", index=False)
-    differences().to_csv(tmp_path / "differences.csv", index=False)
-    sheet = sheets(tmp_path)["headline"]
-    assert not sheet.best
-    assert "nothing in bold: no model is better than every other" in table_files.to_latex(sheet)
-    whole = pd.concat([differences(), differences().assign(method_b="avid")])
-    whole.to_csv(tmp_path / "differences.csv", index=False)
-    assert bold(sheets(tmp_path)["headline"]) == {("CMPC", r"AUC \%"), ("CMPC", r"AUC G \%")}
+def test_without_intervals_nothing_is_bold(directory: Path) -> None:
+    (directory / "differences.csv").unlink()
+    latex = to_latex(sheet(directory, "headline"))
+    assert r"\textbf" not in latex
+    assert "nothing in bold" in latex
 
 
-def test_a_table_in_latex_is_one_of_booktabs(tmp_path: Path) -> None:
-    text = table_files.to_latex(sheets(fill(tmp_path))["headline"])
-    lines = text.splitlines()
-    assert lines[0].startswith("% Headline figures") and r"\usepackage{booktabs}" in lines[0]
-    rows = [line for line in lines if line.endswith(r"\\")]
-    columns = lines[1].removeprefix(r"\begin{tabular}{").removesuffix("}")
-    assert columns == "ll" + "r" * 9
-    # An escaped ampersand is no end of a cell.
-    assert {line.replace(r"\&", "").count("&") + 1 for line in rows} == {len(columns)}
-    for rule in (r"\toprule", r"\midrule", r"\bottomrule"):
-        assert rule in lines
+def test_a_rival_that_was_not_compared_leaves_the_best_unnamed(directory: Path) -> None:
+    results(methods=("cmpc", "cid", "pins")).to_csv(directory / "results.csv", index=False)
+    assert not sheet(directory, "headline").best
 
 
-@pytest.mark.parametrize("kind", ["csv", "md", "latex"])
-def test_strange_names_stay_themselves(tmp_path: Path, kind: str) -> None:
-    for place, name in enumerate((STRANGE, NASTY, "../../out,of;here", "=1+1")):
-        folder = tmp_path / str(place)
-        folder.mkdir()
-        sheet = sheets(fill(folder, ("cmpc", name)))["headline"]
-        if kind == "csv":
-            read = pd.read_csv(io.StringIO(table_files.to_csv(sheet)))
-            assert name in set(read["method"])
-            continue
-        text = table_files.to_markdown(sheet) if kind == "md" else table_files.to_latex(sheet)
-        escape = tables.escape_markdown if kind == "md" else table_files.escape_latex
-        assert escape(name) in text
-        files = table_files.write_tables(folder / "tables", [sheet], (kind,))
-        assert [path.parent for path in files] == [folder / "tables"]
+def test_latex_is_a_table_of_booktabs_with_names_literally(directory: Path) -> None:
+    name = NASTY + r" \input{x} & 5% #_^~"
+    results(methods=("cmpc", name)).to_csv(directory / "results.csv", index=False)
+    found = sheet(directory, "headline")
+    latex = to_latex(found)
+    assert latex.count(r"\toprule") == latex.count(r"\bottomrule") == 1
+    assert escape_latex(name) in latex
+    assert r"\input" not in latex
+    rows = [line for line in latex.splitlines() if line.endswith(r"\\")]
+    assert {len(re.findall(r"(?<!\\)&", row)) for row in rows} == {len(found.lines[0]) - 1}
+    # Outside of commands no character is left that LaTeX would act on.
+    assert not re.search(r"(?<!\\)[#_%]", "\n".join(rows))
 
 
-def test_characters_of_latex_are_shown_as_they_are() -> None:
-    assert table_files.escape_latex(r"a_b & 5 % \x {y} $z$ ~ ^ #") == (
-        r"a\_b \& 5 \% \textbackslash{}x \{y\} \$z\$ \textasciitilde{} \textasciicircum{} \#"
-    )
-    assert table_files.escape_latex("two\nlines") == "two lines"
-    # After the end of a line, LaTeX takes a bracket for an argument.
-    sheet = table_files.Sheet("s", "c", pd.DataFrame(), [["A", "B"], ["[x]", "1"], ["*", "2"]])
-    assert "{}[x] & 1" in table_files.to_latex(sheet) and "{}* & 2" in table_files.to_latex(sheet)
+def test_every_table_is_written_in_every_format(directory: Path) -> None:
+    found = sheets(gather([directory], {"cmpc": curve(directory / "run" / "metrics.csv")}))
+    names = {"headline", "strata", "groups", "voice_to_face", "face_to_voice", "differences", "label-efficiency"}
+    assert {each.name for each in found} == names
+    paths = write_tables(directory / "tables", found, FORMATS)
+    assert {path.name for path in paths} == {f"{name}{end}" for name in names for end in (".csv", ".md", ".tex")}
+    numbers = pd.read_csv(directory / "tables" / "headline.csv").set_index(["method", "adaptation"])
+    assert numbers.loc[("cmpc", "none"), "auc"] == pytest.approx(0.7063)
 
 
-def test_tables_hold_the_figures_of_the_results(tmp_path: Path) -> None:
-    found = sheets(fill(tmp_path))
-    assert set(found) >= {"headline", "strata", "groups", "voice_to_face", "face_to_voice", "differences"}
-    cells = pd.read_csv(io.StringIO(table_files.to_csv(found["headline"])))
-    ours = cells[(cells["method"] == "cmpc") & (cells["fraction"] == 0)]
-    assert ours["auc"].item() == pytest.approx(0.7063) and ours["auc_low"].item() == pytest.approx(0.6763)
-    assert "+1.0 | [−2.0, +4.0]" in table_files.to_markdown(found["differences"])
-    assert "over 10 %" in table_files.to_markdown(found["label-efficiency"])
+def test_directories_measured_on_other_data_or_trials_are_refused(tmp_path: Path) -> None:
+    for name, sha, trials in (("a", "1234", 100), ("b", "5678", 100), ("c", "1234", 99)):
+        (tmp_path / name).mkdir()
+        table = results().assign(data_sha=sha, n_trials=trials)
+        table.to_csv(tmp_path / name / "results.csv", index=False)
+    for other, words in (("b", "measured on other data"), ("c", "was measured on 99 trials, in .* on 100")):
+        out = tmp_path / "out"
+        with pytest.raises(RequestError, match=words):
+            write_report(out, title="t", curves={}, commands=[], sources=[tmp_path / "a", tmp_path / other])
+        assert not out.exists()
 
 
-def test_without_intervals_nothing_is_bold_and_nothing_is_nan(tmp_path: Path) -> None:
-    table = results().assign(ci_low=math.nan, ci_high=math.nan)
-    table.to_csv(tmp_path / "results.csv", index=False)
-    differences().assign(ci_low=np.nan, ci_high=np.nan, p_value=np.nan).to_csv(
-        tmp_path / "differences.csv", index=False
-    )
-    for sheet in sheets(tmp_path).values():
-        assert not sheet.best
-        assert "nan" not in table_files.to_latex(sheet).lower()
-
-
-def test_tables_of_earlier_results_go(tmp_path: Path) -> None:
-    found = list(sheets(fill(tmp_path)).values())
-    folder = tmp_path / "tables"
-    table_files.write_tables(folder, found, ("csv", "latex"))
-    (folder / "mine.csv").write_text("kept", encoding="utf-8")
-    assert (folder / "label-efficiency.tex").is_file()
-    left = table_files.write_tables(folder, [sheet for sheet in found if sheet.name != "label-efficiency"], ("csv",))
-    assert set(folder.iterdir()) == {*left, folder / "mine.csv"}
-    assert not (folder / "label-efficiency.csv").exists()
+def test_methods_of_one_name_and_other_figures_are_told_apart(tmp_path: Path) -> None:
+    for name, step in (("first", 0.0), ("second", 0.02)):
+        (tmp_path / name).mkdir()
+        table = results()
+        models = ~table["method"].isin(["chance", "oracle"])
+        table["value"] = np.where(models, table["value"] + step, table["value"])
+        table.assign(data_sha="1234").to_csv(tmp_path / name / "results.csv", index=False)
+    found = gather([tmp_path / "first", tmp_path / "second"])
+    methods = {"chance", "oracle", *(f"{name} ({run})" for name in ("cmpc", "cid") for run in ("first", "second"))}
+    assert set(found.results["method"]) == methods

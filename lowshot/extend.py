@@ -1,0 +1,117 @@
+"""What a module of one's own adds to lowshot: methods, towers, protocols, importers (docs/extending.md).
+
+The command line imports such a module with `lowshot --import MODULE ...`; a Python program imports it itself. Models
+made with it need it wherever they are loaded.
+"""
+
+import importlib
+import sys
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lowshot.errors import RequestError
+
+if TYPE_CHECKING:
+    import click
+
+    from lowshot.evaluation.own import Measure
+    from lowshot.methods.base import Method, RunShape
+    from lowshot.models.encoders import TowerBuilder
+    from lowshot.settings import MethodConfig
+
+
+def add_method(settings: "type[MethodConfig]", build: "Callable[[Any, RunShape], Method]") -> None:
+    """Add a training method.
+
+    Args:
+        settings: the keys below `method.`; its `name` has the method's name as its default.
+        build: the method, called with its settings and the shape of the run; usually its class.
+
+    Raises:
+        RequestError: there is a method of that name.
+    """
+    from lowshot.methods.registry import BUILDERS
+    from lowshot.settings import METHODS
+
+    name = settings.model_fields["name"].default
+    _check_new("method", name, METHODS)
+    METHODS[name] = settings
+    BUILDERS[settings] = build
+
+
+def add_tower(name: str, build: "TowerBuilder") -> None:
+    """Add towers for voice and face files.
+
+    Args:
+        name: what `model.tower` calls them.
+        build: makes the tower of a modality, called with `voice` or `face`, and the sections `model`, `voice` and
+            `face` of the settings: [B, 1, mel_bands, frames] with any number of frames, or [B, 3, size, size] in
+            [-1, 1], to [B, model.dim].
+
+    Raises:
+        RequestError: there are towers of that name.
+    """
+    from lowshot.models.encoders import MEDIA_TOWERS
+    from lowshot.settings import TOWERS
+
+    _check_new("towers", name, TOWERS)
+    TOWERS.append(name)
+    MEDIA_TOWERS[name] = build
+
+
+def add_protocol(name: str, measure: "Measure") -> None:
+    """Add a protocol: `lowshot evaluate --protocol NAME` measures by it, and `--protocol all` too.
+
+    Args:
+        name: what `--protocol` and results.csv call it.
+        measure: from the scores of all voices against all faces of a population to figures.
+
+    Raises:
+        RequestError: there is a protocol of that name.
+    """
+    from lowshot.evaluation.own import MEASURES
+    from lowshot.evaluation.protocols import PROTOCOLS
+
+    _check_new("protocol", name, [*PROTOCOLS, "all", *MEASURES])
+    MEASURES[name] = measure
+
+
+def add_importer(command: "click.Command") -> None:
+    """Add a verb to `lowshot data import`.
+
+    Args:
+        command: writes a manifest; lowshot.data.importers has what the others are made of.
+
+    Raises:
+        RequestError: there is an importer of that name.
+    """
+    from lowshot.cli.data_import import command as group
+
+    _check_new("importer", str(command.name), group.commands)
+    group.add_command(command)
+
+
+def import_module(name: str) -> None:
+    """Import what `--import` names, from the current folder or an installed package.
+
+    Raises:
+        RequestError: there is no such module.
+    """
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    try:
+        importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{name}.".startswith(f"{error.name}."):
+            raise
+        raise RequestError(
+            f"--import {name}: no such module here or among the installed packages; name it as Python does, as in "
+            "mine or mine.towers"
+        ) from error
+
+
+def _check_new(kind: str, name: str, known: Collection[str]) -> None:
+    if name in known:
+        raise RequestError(f"{kind} '{name}': there is one of that name already; choose another")

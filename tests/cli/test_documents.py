@@ -1,0 +1,186 @@
+"""Every command in every document: those that can be are run, on a small world; of the others the words are checked."""
+
+import re
+import shlex
+import shutil
+from itertools import pairwise
+from pathlib import Path
+
+import click
+import pytest
+
+from lowshot.cli import VERBS, app, evaluating
+from lowshot.config import METHODS
+from lowshot.data.dataset import Dataset
+from lowshot.data.synthetic import render
+
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = {
+    path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8")
+    for path in [*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("[bdp]*/*.md"))]
+}
+BLOCK = re.compile(r"^```(?:sh|bash|console)?\n(.*?)^```", re.DOTALL | re.MULTILINE)
+# Run by tests of their own: the page's modules, and vectors as the page makes them.
+ELSEWHERE = {"docs/extending.md": "test_extending.py", "docs/features.md": "test_features.py"}
+# Minutes long, or of data that only their owners have; run on small ones, in other words, by the tests of their verbs.
+ONLY_CHECKED = (
+    "lowshot demo",
+    "lowshot compare",
+    "lowshot data import",
+    "lowshot data describe their-manifest.csv",
+    "lowshot data check talk",
+    "lowshot pretrain --data talk",
+    "lowshot evaluate --model pretrained:",
+)
+
+
+def blocks(text):
+    """The command lines of the code blocks of a page, each as it is typed but for its comment."""
+    for block in BLOCK.findall(text):
+        for line in block.replace("\\\n", "").splitlines():
+            typed = re.sub(r'^eval "\$\((.*)\)"', r"\1", line)
+            if typed.startswith(("lowshot ", "torchrun ")):
+                yield re.split(r"  #| [|>] ", typed)[0].strip()
+
+
+def inline(text):
+    """The commands that a page's sentences name."""
+    prose = re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
+    return [" ".join(found.split()) for found in re.findall(r"`((?:torchrun [^`]*-m )?lowshot [a-z-][^`]*)`", prose)]
+
+
+TYPED = [(page, line) for page, text in DOCUMENTS.items() for line in blocks(text)]
+NAMED = sorted({(page, line) for page, text in DOCUMENTS.items() for line in inline(text)})
+RUN = {
+    page: lines
+    for page in DOCUMENTS
+    if page not in ELSEWHERE
+    and (lines := [line for at, line in TYPED if at == page and not line.startswith(ONLY_CHECKED)])
+}
+
+
+def words_of(line):
+    """What comes after `lowshot`."""
+    words = shlex.split(line)
+    return words[words.index("lowshot") + 1 :]
+
+
+def parse(words):
+    """Let the command line's own parser read a command, as if all files were there; nothing is run or imported."""
+    context, command = click.Context(app), app
+    if words[:1] == ["--import"]:
+        words = words[2:]
+    while isinstance(command, click.Group):
+        _, command, words = command.resolve_command(context, list(words))
+        context = click.Context(command, parent=context)
+    command.parse_args(context, list(words))
+    return context
+
+
+def check_named(words):
+    """Check what a sentence names: verbs, options, and the choices of options, be they written as a|b."""
+    context, command = click.Context(app), app
+    while isinstance(command, click.Group) and words and words[0] != "...":
+        _, command, words = command.resolve_command(context, list(words))
+        context = click.Context(command, parent=context)
+    if isinstance(command, click.Group):
+        return
+    options = {name: option for option in command.params for name in option.opts if name.startswith("-")}
+    for word, value in pairwise([*words, ""]):
+        if word.startswith("-"):
+            if word not in options:
+                raise click.NoSuchOption(word)
+            if isinstance(options[word].type, click.Choice) and value and not value.isupper():
+                for choice in value.split("|"):
+                    options[word].type.convert(choice, options[word], context)
+
+
+def settings_known(context):
+    """Whether every KEY of --set KEY=VALUE is one."""
+    from lowshot.cli.options import resolve_config
+
+    given = context.params
+    name = given.get("method")
+    if name is None or name in METHODS:
+        resolve_config(given.get("preset"), None, given.get("sets", ()), {"method": {"name": name}} if name else {})
+
+
+@pytest.fixture(autouse=True)
+def _files_are_there(monkeypatch, request):
+    if "run" not in request.node.name:
+        monkeypatch.setattr(click.Path, "convert", lambda self, value, param, ctx: Path(value))
+
+
+def test_commands_were_found():
+    assert {"README.md", "docs/data.md", "docs/models.md", "docs/importing.md"} <= {page for page, _ in TYPED}
+    assert len(TYPED) > 30
+    assert len(NAMED) > 30
+    assert any(line.startswith("torchrun") for _, line in NAMED)
+
+
+def test_the_readme_has_every_verb():
+    table = set(re.findall(r"`(\w+)`", "".join(re.findall(r"^\| (`[^|]*) \|", DOCUMENTS["README.md"], re.MULTILINE))))
+    assert set(VERBS) <= table
+
+
+@pytest.mark.parametrize(("page", "line"), TYPED, ids=[f"{page}: {line[:60]}" for page, line in TYPED])
+def test_the_parser_takes_what_a_page_types(page, line):
+    if "--import" in line:
+        # Choices and verbs of the page's own modules are known to the test that runs them.
+        assert page in ELSEWHERE or "my" in line
+        return
+    settings_known(parse(words_of(line)))
+
+
+@pytest.mark.parametrize(("page", "line"), NAMED, ids=[f"{page}: {line}" for page, line in NAMED])
+def test_what_a_sentence_names_is_there(page, line):
+    words = words_of(line.replace("...", " ... ")) if line.endswith("...") else words_of(line)
+    check_named(words)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "lowshot pretrian",
+        "lowshot pretrain --dta x",
+        "lowshot finetune --strategy ful",
+        "lowshot evaluate --protocol retreival",
+        "lowshot data import foldr x --out y.csv",
+        "lowshot data describe",
+        "lowshot pretrain --set train.epoch=3",
+    ],
+)
+def test_a_slip_would_be_found(wrong):
+    with pytest.raises(Exception, match=r"pretrian|dta|'ful'|retreival|foldr|Missing parameter: source|train\.epoch"):
+        settings_known(parse(words_of(wrong)))
+
+
+@pytest.mark.parametrize("wrong", ["lowshot embed --outt DIR", "lowshot probe --within voice|fase", "lowshot modls"])
+def test_a_slip_in_a_sentence_would_be_found(wrong):
+    with pytest.raises(click.UsageError):
+        check_named(words_of(wrong))
+
+
+@pytest.mark.parametrize("page", RUN)
+def test_the_commands_of_a_page_run(page, lowshot, sets, world, monkeypatch):
+    """In their order, in one folder, with settings under which they take a second."""
+    monkeypatch.setattr(render, "ensure_world", lambda *args, **kwargs: world)
+    # Pages take seconds, and have tests of their own.
+    monkeypatch.setattr(evaluating, "write_report", lambda *args, **kwargs: None)
+    shutil.copytree(world, "DIRECTORY")
+    dataset = Dataset.open(world)
+    for modality, one, many in (("voice", "voice.wav", "voices"), ("face", "face.jpg", "faces")):
+        shutil.copy(dataset.path(modality, 0), one)
+        Path(many).mkdir()
+        for row in range(3):
+            shutil.copy(dataset.path(modality, row), Path(many) / f"{row}{Path(one).suffix}")
+    if page in {"docs/adapting.md", "docs/models.md"}:
+        assert lowshot("pretrain", *sets)[0] == 0
+    for line in RUN[page]:
+        # Of ten people a tenth would be one. What a shell does with *, the test does.
+        words = words_of(line.replace("--labels 0.1", "--labels 0.5"))
+        words = [str(path) for word in words for path in (sorted(Path().glob(word)) if "*" in word else [word])]
+        takes = {option for parameter in parse(words).command.params for option in parameter.opts}
+        more = sets if "--config" in takes and {"pretrain", "pack"} & set(words) else ()
+        code, _, err = lowshot(*words, *more, *(("--jobs", 1) if "--jobs" in takes else ()))
+        assert code == 0, f"{line}: {err}"
