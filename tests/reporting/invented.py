@@ -32,8 +32,6 @@ def results(methods: tuple[str, ...] = ("cmpc", "cid"), seeds: int = 2) -> pd.Da
         for stratum in ("U", "G"):
             auc = {"protocol": "verification", "metric": "auc", "stratum": stratum}
             rows.append({**base, **auc, **band, "value": level})
-            for gender, step in (("f", -0.0411), ("m", 0.0411)):
-                rows.append({**base, **auc, "group": f"gender={gender}", "value": level + step})
         for direction in ("voice_to_face", "face_to_voice"):
             for size in (2, 3):
                 kind: dict[str, Any] = {"protocol": "matching", "metric": "accuracy", "gallery_size": size}
@@ -47,7 +45,7 @@ def results(methods: tuple[str, ...] = ("cmpc", "cid"), seeds: int = 2) -> pd.Da
             add(method, 0.7013 - 0.05 * place + 0.01 * seed, seed=seed)
             add(method, 0.72 - 0.05 * place + 0.01 * seed, "finetune", 0.1, seed)
     table = pd.DataFrame(rows)
-    for column in ("gallery_size", "direction", "ci_low", "ci_high", "group"):
+    for column in ("gallery_size", "direction", "ci_low", "ci_high"):
         table[column] = table.get(column, pd.Series(np.nan, index=table.index))
     return table
 
@@ -78,61 +76,35 @@ def differences() -> pd.DataFrame:
     )
 
 
-def fill(tmp_path: Path) -> Path:
-    """A results directory with everything in it."""
-    results().to_csv(tmp_path / "results.csv", index=False)
-    differences().to_csv(tmp_path / "differences.csv", index=False)
-    labels = np.arange(200) % 2
-    noise = np.random.default_rng(0).normal(size=200)
-    for key, gap in (("cmpc-seed0", 1.0), ("cmpc-seed1", 0.9), ("cid-seed0", 0.5), ("oracle", 2.0)):
-        folder = tmp_path / "scores" / key
-        folder.mkdir(parents=True)
-        table = pd.DataFrame({"label": labels, "score": noise + gap * labels})
-        table.to_csv(folder / "verification-unseen-unheard-U.csv", index=False)
-    efficiency().to_csv(tmp_path / "label_efficiency.csv", index=False)
-    write_gallery(tmp_path / "gallery")
-    (tmp_path / "provenance.json").write_text(json.dumps({"seed": 0, "data": {"name": NASTY}, "seconds": 1.5}))
-    return tmp_path
+def by_gender(whole: pd.DataFrame) -> pd.DataFrame:
+    """The same with the AUC of either gender, 4.11 points less and more."""
+    parts = [whole.assign(group="")]
+    for gender, step in (("f", -0.0411), ("m", 0.0411)):
+        auc = whole[whole["metric"] == "auc"]
+        parts.append(auc.assign(group=f"gender={gender}", value=auc["value"] + step, ci_low=np.nan, ci_high=np.nan))
+    return pd.concat(parts)
 
 
-def curve(path: Path) -> Path:
-    steps = np.arange(0, 100, 10)
-    table = pd.DataFrame({"step": steps, "loss": 5 - steps / 50, "val_auc": np.nan, "clustered": steps % 30 == 0})
-    table["clustered"] = table["clustered"].astype(int)
-    table.loc[[0, 9], "val_auc"] = (0.5, 0.66)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    table.to_csv(path, index=False)
-    clusters().to_csv(path.with_name("clusters.csv"), index=False)
-    return path
-
-
-def efficiency() -> pd.DataFrame:
-    """CMPC without labels comes to what CID has with 4 % of them; with 10 % it is never reached."""
+def label_efficiency() -> pd.DataFrame:
     base = {
         "method": "cmpc",
         "reference": "cid",
+        "adaptation": "finetune",
         "metric": "auc",
         "protocol": "verification",
         "direction": "",
         "stratum": "U",
         "seen": "unseen-unheard",
         "gallery_size": np.nan,
-        "largest_fraction": 0.1,
-        "adaptation": "finetune",
+        "runs": 2,
+        "largest_fraction": 0.5,
     }
     return pd.DataFrame(
         [
-            {**base, "fraction": 0, "value": 0.7063, "equal_fraction": 0.04, "ci_low": 0.01, "ci_high": 0.0812},
-            {**base, "fraction": 0.1, "value": 0.725, "equal_fraction": np.inf, "ci_low": 0.07, "ci_high": np.inf},
+            {**base, "fraction": 0, "value": 0.7063, "equal_fraction": 0.08, "ci_low": 0.02, "ci_high": 0.31},
+            {**base, "fraction": 0.1, "value": 0.725, "equal_fraction": np.inf, "ci_low": 0.0, "ci_high": np.inf},
         ]
     )
-
-
-def clusters() -> pd.DataFrame:
-    """Two clusterings of 30 videos, as a pretraining writes them."""
-    sizes = {"smallest": 1, "lower_quartile": 3, "median": 6, "upper_quartile": 8, "largest": 12, "single": 0.25}
-    health = {"clusters": 5, "videos": 30, "purity": 0.637, "purity_chance": 0.211, "weights_below_half": 0.123}
-    return pd.DataFrame([{"modality": name, "granularity": 0, **sizes, **health} for name in ("voice", "face")])
 
 
 def write_gallery(folder: Path, name: str = "Ann", model: str = "cmpc-seed0") -> None:
@@ -179,3 +151,39 @@ def write_gallery(folder: Path, name: str = "Ann", model: str = "cmpc-seed0") ->
     table = pd.DataFrame(rows)
     table["x"], table["y"], table["variance"] = np.arange(10) / 10, np.arange(10)[::-1] / 7, 0.345
     table.to_csv(folder / "map.csv", index=False)
+
+
+def fill(tmp_path: Path) -> Path:
+    """A results directory with everything in it."""
+    by_gender(results()).to_csv(tmp_path / "results.csv", index=False)
+    differences().to_csv(tmp_path / "differences.csv", index=False)
+    label_efficiency().to_csv(tmp_path / "label_efficiency.csv", index=False)
+    write_gallery(tmp_path / "gallery", name=NASTY)
+    labels = np.arange(200) % 2
+    noise = np.random.default_rng(0).normal(size=200)
+    for key, gap in (("cmpc-seed0", 1.0), ("cmpc-seed1", 0.9), ("cid-seed0", 0.5), ("oracle", 2.0)):
+        folder = tmp_path / "scores" / key
+        folder.mkdir(parents=True)
+        table = pd.DataFrame({"label": labels, "score": noise + gap * labels})
+        table.to_csv(folder / "verification-unseen-unheard-U.csv", index=False)
+    (tmp_path / "provenance.json").write_text(json.dumps({"seed": 0, "data": {"name": NASTY}, "seconds": 1.5}))
+    return tmp_path
+
+
+def clusters() -> pd.DataFrame:
+    """Health of two clusterings, as a pretraining writes it."""
+    numbers = {"clusters": 40, "videos": 200, "smallest": 1, "lower_quartile": 2, "median": 4, "upper_quartile": 7}
+    numbers |= {"largest": 30, "single": 0.1, "purity": 0.612, "purity_chance": 0.257, "weights_below_half": 0.083}
+    rows = [{"modality": modality, "granularity": 0, **numbers} for modality in ("voice", "face")]
+    return pd.DataFrame(rows)
+
+
+def curve(path: Path) -> Path:
+    steps = np.arange(0, 100, 10)
+    table = pd.DataFrame({"step": steps, "loss": 5 - steps / 50, "val_auc": np.nan, "clustered": steps % 30 == 0})
+    table["clustered"] = table["clustered"].astype(int)
+    table.loc[[0, 9], "val_auc"] = (0.5, 0.66)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    table.to_csv(path, index=False)
+    clusters().to_csv(path.with_name("clusters.csv"), index=False)
+    return path

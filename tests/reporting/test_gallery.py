@@ -80,7 +80,8 @@ def test_a_medium_elsewhere_is_refused(directory: Path, name: str) -> None:
     content["items"][0]["query"]["file"] = name
     path.write_text(json.dumps(content), encoding="utf-8")
     with pytest.raises(RequestError, match=r"gallery\.json: '.*' must be a file of its folder"):
-        read_gallery(directory)
+        written(directory)
+    assert not (directory / "report.html").exists()
 
 
 def test_a_medium_that_is_too_large_is_refused(directory: Path) -> None:

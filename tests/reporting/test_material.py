@@ -85,8 +85,8 @@ def test_clusters_are_means_over_runs(tmp_path: Path) -> None:
         ("CMPC", "voice 1", 2),
         ("CMPC", "face 1", 2),
     ]
-    assert (shown[0]["purity"], shown[0]["purity_chance"], shown[0]["weights"]) == ("65.0", "21.1", "12.3")
-    assert shown[0]["sizes"] == "6 (1 to 12)"
+    assert (shown[0]["purity"], shown[0]["purity_chance"], shown[0]["weights"]) == ("65.0", "25.7", "8.3")
+    assert shown[0]["sizes"] == "4 (1 to 30)"
 
 
 def test_a_method_without_clusters_has_no_health_to_show(tmp_path: Path) -> None:
