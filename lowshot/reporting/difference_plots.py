@@ -27,8 +27,9 @@ def forest(claimed: pd.DataFrame | None) -> Picture | Missing:
     if shown is None or shown["low"].isna().all():
         return Missing(name, title, "no paired difference with an interval was computed (differences.csv)")
     budgets = {style.labels(row["adaptation"], row["fraction"]) for row in shown.to_dict("records")}
-    if len(budgets) == 1:
-        title += f", {budgets.pop() or 'labels not stated'}"
+    alone = len(budgets) == 1
+    if alone:
+        title += f", {next(iter(budgets)) or 'labels not stated'}"
     keys = list(dict.fromkeys(map(_line, shown.to_dict("records"))))[:_MOST_ROWS]
     figure, axes = figure_and_axes(1.5 + 0.3 * len(keys))
     axes.axvline(0, color=style.CHANCE_INK[0], linewidth=1.2)
@@ -55,7 +56,7 @@ def forest(claimed: pd.DataFrame | None) -> Picture | Missing:
             f"[{claims.band(row['low'], row['high'], ', ')}]"
             for row in rows
         ]
-    words = [key if budgets else key.rpartition(", ")[0] for key in keys]
+    words = [key.rpartition(", ")[0] if alone else key for key in keys]
     axes.set_yticks(range(len(keys)), [style.short(key, 38) for key in words], fontsize=8)
     axes.set(ylim=(len(keys) - 0.5, -0.5), xlabel="percentage points")
     axes.grid(visible=False, axis="y")

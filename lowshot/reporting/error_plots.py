@@ -29,7 +29,7 @@ FloatArray = npt.NDArray[np.float64]
 SCORES = f"verification-{tables.UNSEEN}-U.csv"
 # Ends of a DET curve: beyond them a curve is one trial or two.
 _RAREST = 0.005
-_TICKS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 0.9, 0.95, 0.98, 0.99)
+_TICKS = (0.01, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 0.9, 0.95, 0.99)
 
 
 def error_curves(

@@ -2,6 +2,7 @@
 
 import json
 import math
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -146,10 +147,10 @@ def _refuse_other_trials(sources: Sequence[_Source]) -> None:
             )
     for source in sources[1:]:
         here, there = _trials(first.results), _trials(source.results)
-        for key in here.keys() & there.keys():
+        for key in sorted(here.keys() & there.keys()):
             if here[key] != there[key]:
                 raise RequestError(
-                    f"{source.directory}: {' '.join(str(part) for part in key if str(part) != 'nan')} was measured on "
+                    f"{source.directory}: {' '.join(part for part in key if part not in ('', 'nan'))} was measured on "
                     f"{there[key]:g} trials, in {first.directory} on {here[key]:g}; make a page of each"
                 )
 
@@ -159,7 +160,7 @@ def _data(results: pd.DataFrame) -> str:
     return "" if known.empty else str(known.iloc[0])
 
 
-def _trials(results: pd.DataFrame) -> dict[tuple[object, ...], float]:
+def _trials(results: pd.DataFrame) -> dict[tuple[str, ...], float]:
     """Number of trials of each figure; a probe's depend on who was labelled."""
     if "n_trials" not in results:
         return {}
@@ -199,6 +200,8 @@ def _provenance(path: Path) -> list[tuple[str, str]]:
         raise RequestError(f"{path}: cannot be read ({error.strerror})") from error
     except ValueError as error:
         raise RequestError(f"{path}: not JSON ({error})") from error
+    if isinstance(content, dict) and isinstance(content.get("command"), list):
+        content["command"] = shlex.join(map(str, content["command"]))
     return list(_flat("", content))
 
 

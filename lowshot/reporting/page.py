@@ -87,8 +87,7 @@ def write_report(
     for picture in pictures:
         plots.write_picture(directory / "plots", picture, [kind for kind in formats if kind in drawing.FORMATS])
     wanted = [kind for kind in formats if kind in table_files.FORMATS]
-    if wanted:
-        table_files.write_tables(directory / "tables", table_files.sheets(material), wanted)
+    table_files.write_tables(directory / "tables", table_files.sheets(material) if wanted else [], wanted)
     path = directory / "report.html"
     write_text(path, text)
     return path

@@ -13,6 +13,7 @@ from lowshot.reporting import claims, efficiency_table, style, tables
 from lowshot.reporting.material import PROBED, Material
 
 FORMATS = ("csv", "md", "latex")
+_NAMES = ("headline", "strata", "groups", *tables.DIRECTIONS, "differences", "label-efficiency")
 _SUFFIX = {"csv": ".csv", "md": ".md", "latex": ".tex"}
 # The figures of `claims.FIGURES` that a column of a table holds: only there can a difference be tested.
 _TESTED = {
@@ -169,7 +170,7 @@ def _efficiency(table: pd.DataFrame) -> Sheet:
 
 
 def write_tables(folder: Path, found: Sequence[Sheet], formats: Sequence[str]) -> list[Path]:
-    """Write tables as FOLDER/NAME.csv, .md and .tex.
+    """Write tables as FOLDER/NAME.csv, .md and .tex; those of earlier results that are not written again go.
 
     Args:
         folder: of the tables.
@@ -186,6 +187,10 @@ def write_tables(folder: Path, found: Sequence[Sheet], formats: Sequence[str]) -
             text = {"csv": to_csv, "md": to_markdown, "latex": to_latex}[kind](sheet)
             write_text(path, text)
             paths.append(path)
+    for path in folder.glob("*"):
+        ours = path.stem in _NAMES or path.stem.startswith(PROBED)
+        if ours and path.suffix in _SUFFIX.values() and path not in paths:
+            path.unlink()
     return paths
 
 

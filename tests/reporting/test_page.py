@@ -4,7 +4,6 @@ import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,7 +12,8 @@ import pytest
 from lowshot.errors import RequestError
 from lowshot.reporting.page import write_report
 
-NASTY = '<script>alert("1")</script> $x_'
+from .invented import NASTY, curve, differences, fill, results
+
 PICTURES = (
     "forest",
     "label-efficiency",
@@ -29,157 +29,6 @@ PICTURES = (
     "clusters",
     "map",
 )
-
-
-def results(methods: tuple[str, ...] = ("cmpc", "cid"), seeds: int = 2) -> pd.DataFrame:
-    rows: list[dict[str, Any]] = []
-
-    def add(method: str, level: float, adaptation: str = "none", fraction: Any = 0, seed: Any = "") -> None:
-        base: dict[str, Any] = {
-            "run_id": f"{method}-seed{seed}" if adaptation == "none" else f"{method}-{adaptation}-seed{seed}",
-            "method": method,
-            "adaptation": adaptation,
-            "fraction": fraction,
-            "subset_seed": "",
-            "train_seed": seed,
-            "seen": "unseen-unheard",
-            "stratum": "U",
-            "n_trials": 1234,
-            "n_identities": 56,
-        }
-        band: dict[str, Any] = {} if method == "chance" else {"ci_low": level - 0.03, "ci_high": level + 0.03}
-        for stratum in ("U", "G"):
-            auc = {"protocol": "verification", "metric": "auc", "stratum": stratum}
-            rows.append({**base, **auc, **band, "value": level})
-        for direction in ("voice_to_face", "face_to_voice"):
-            for size in (2, 3):
-                kind: dict[str, Any] = {"protocol": "matching", "metric": "accuracy", "gallery_size": size}
-                rows.append({**base, **kind, "direction": direction, "value": level / size * 2})
-            rows.append({**base, "protocol": "retrieval", "metric": "map", "direction": direction, "value": level / 9})
-
-    add("chance", 0.5, fraction="")
-    add("oracle", 0.9, fraction="")
-    for place, method in enumerate(methods):
-        for seed in range(seeds):
-            add(method, 0.7013 - 0.05 * place + 0.01 * seed, seed=seed)
-            add(method, 0.72 - 0.05 * place + 0.01 * seed, "finetune", 0.1, seed)
-    table = pd.DataFrame(rows)
-    for column in ("gallery_size", "direction", "ci_low", "ci_high"):
-        table[column] = table.get(column, pd.Series(np.nan, index=table.index))
-    return table
-
-
-def differences() -> pd.DataFrame:
-    base = {
-        "method_a": "cmpc",
-        "method_b": "cid",
-        "metric": "auc",
-        "protocol": "verification",
-        "direction": "",
-        "stratum": "U",
-        "seen": "unseen-unheard",
-        "gallery_size": np.nan,
-        "seeds": 2,
-        "p_value": 0.01,
-    }
-    gender = {**base, "stratum": "G"}
-    search = {"protocol": "matching", "metric": "accuracy", "direction": "voice_to_face", "gallery_size": 2}
-    return pd.DataFrame(
-        [
-            {**base, "adaptation": "none", "fraction": 0, "difference": 0.05, "ci_low": 0.02, "ci_high": 0.081},
-            {**base, "adaptation": "finetune", "fraction": 0.1, "difference": 0.01, "ci_low": -0.02, "ci_high": 0.04},
-            {**gender, "adaptation": "none", "fraction": 0, "difference": 0.03, "ci_low": -0.01, "ci_high": 0.071},
-            {**gender, "adaptation": "finetune", "fraction": 0.1, "difference": 0.02, "ci_low": 0.01, "ci_high": 0.03},
-            {**base, **search, "adaptation": "none", "fraction": 0, "difference": 0.077, "ci_low": 0, "ci_high": 0.1},
-        ]
-    )
-
-
-def by_gender(whole: pd.DataFrame) -> pd.DataFrame:
-    """The same with the AUC of either gender, 4.11 points less and more."""
-    parts = [whole.assign(group="")]
-    for gender, step in (("f", -0.0411), ("m", 0.0411)):
-        auc = whole[whole["metric"] == "auc"]
-        parts.append(auc.assign(group=f"gender={gender}", value=auc["value"] + step, ci_low=np.nan, ci_high=np.nan))
-    return pd.concat(parts)
-
-
-def label_efficiency() -> pd.DataFrame:
-    base = {
-        "method": "cmpc",
-        "reference": "cid",
-        "adaptation": "finetune",
-        "metric": "auc",
-        "protocol": "verification",
-        "direction": "",
-        "stratum": "U",
-        "seen": "unseen-unheard",
-        "gallery_size": np.nan,
-        "runs": 2,
-        "largest_fraction": 0.5,
-    }
-    return pd.DataFrame(
-        [
-            {**base, "fraction": 0, "value": 0.7063, "equal_fraction": 0.08, "ci_low": 0.02, "ci_high": 0.31},
-            {**base, "fraction": 0.1, "value": 0.725, "equal_fraction": np.inf, "ci_low": 0.0, "ci_high": np.inf},
-        ]
-    )
-
-
-def fill_gallery(folder: Path) -> None:
-    """A voice for which a wrong face comes first and the right one second, and a map."""
-    folder.mkdir()
-    (folder / "voice-0.flac").write_bytes(b"sound")
-    for name in ("face-0.jpg", "face-1.jpg"):
-        (folder / name).write_bytes(name.encode())
-    item = {
-        "direction": "voice_to_face",
-        "query": {"file": "voice-0.flac", "identity": NASTY},
-        "ranked": [
-            {"file": "face-0.jpg", "identity": "other", "right": False, "similarity": 0.91},
-            {"file": "face-1.jpg", "identity": NASTY, "right": True, "similarity": 0.5},
-        ],
-        "first_right": 2,
-        "of": 9,
-        "right_in_all": 4,
-    }
-    (folder / "gallery.json").write_text(json.dumps({"model": "cmpc", "items": [item]}))
-    places = [
-        ("cmpc", modality, who, "f", k, k / 2, 0.4) for k, who in enumerate("ab") for modality in ("voice", "face")
-    ]
-    columns = ["model", "modality", "identity", "gender", "x", "y", "variance"]
-    pd.DataFrame(places, columns=columns).to_csv(folder / "map.csv", index=False)
-
-
-def fill(tmp_path: Path) -> Path:
-    """A results directory with everything in it."""
-    by_gender(results()).to_csv(tmp_path / "results.csv", index=False)
-    differences().to_csv(tmp_path / "differences.csv", index=False)
-    label_efficiency().to_csv(tmp_path / "label_efficiency.csv", index=False)
-    fill_gallery(tmp_path / "gallery")
-    labels = np.arange(200) % 2
-    noise = np.random.default_rng(0).normal(size=200)
-    for key, gap in (("cmpc-seed0", 1.0), ("cmpc-seed1", 0.9), ("cid-seed0", 0.5), ("oracle", 2.0)):
-        folder = tmp_path / "scores" / key
-        folder.mkdir(parents=True)
-        table = pd.DataFrame({"label": labels, "score": noise + gap * labels})
-        table.to_csv(folder / "verification-unseen-unheard-U.csv", index=False)
-    (tmp_path / "provenance.json").write_text(json.dumps({"seed": 0, "data": {"name": NASTY}, "seconds": 1.5}))
-    return tmp_path
-
-
-def curve(path: Path) -> Path:
-    steps = np.arange(0, 100, 10)
-    table = pd.DataFrame({"step": steps, "loss": 5 - steps / 50, "val_auc": np.nan, "clustered": steps % 30 == 0})
-    table["clustered"] = table["clustered"].astype(int)
-    table.loc[[0, 9], "val_auc"] = (0.5, 0.66)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    table.to_csv(path, index=False)
-    numbers = {"clusters": 40, "videos": 200, "smallest": 1, "lower_quartile": 2, "median": 4, "upper_quartile": 7}
-    numbers |= {"largest": 30, "single": 0.1, "purity": 0.612, "purity_chance": 0.257, "weights_below_half": 0.083}
-    rows = [{"modality": modality, "granularity": 0, **numbers} for modality in ("voice", "face")]
-    pd.DataFrame(rows).to_csv(path.with_name("clusters.csv"), index=False)
-    return path
 
 
 @pytest.fixture
@@ -224,6 +73,11 @@ def parse(text: str) -> Loads:
     return page
 
 
+def written(directory: Path) -> str:
+    """The page of a directory; no picture is written as a file, which would take longer than the page."""
+    return write_report(directory, title="t", curves={}, commands=[], formats=()).read_text(encoding="utf-8")
+
+
 def test_page_holds_everything_and_loads_nothing(report: Path) -> None:
     assert report.name == "report.html"
     text, directory = report.read_text(encoding="utf-8"), report.parent
@@ -235,7 +89,8 @@ def test_page_holds_everything_and_loads_nothing(report: Path) -> None:
     page = parse(text)
     assert [load.partition(";base64,")[0] for load in page.loads] == [
         "audio src=data:audio/flac",
-        *["img src=data:image/jpeg"] * 2,
+        *["img src=data:image/jpeg"] * 6,
+        *["audio src=data:audio/flac"] * 2,
     ]
     assert "http:" not in text and "https:" not in text and "@import" not in text
     assert not re.search(r"url\((?!#)", text)
@@ -253,8 +108,11 @@ def test_every_reference_inside_a_picture_finds_its_target(report: Path) -> None
 
 def test_every_picture_has_words_of_its_own(report: Path) -> None:
     text = report.read_text(encoding="utf-8")
-    words = [image["aria-label"] for image in parse(text).images if "aria-label" in image]
+    images = parse(text).images
+    words = [image["aria-label"] for image in images if "aria-label" in image]
     assert len(words) == len(set(words)) == len(PICTURES)
+    faces = [image["alt"] for image in images if "alt" in image]
+    assert len(faces) == len(set(faces)) == len(images) - len(PICTURES)
     assert any("CMPC 70.6 %" in str(word) for word in words)
 
 
@@ -297,7 +155,7 @@ def test_every_protocol_stands_in_the_table_of_differences(report: Path) -> None
 
 
 def test_figures_by_gender_stand_in_a_table_of_their_own(directory: Path) -> None:
-    text = write_report(directory, title="t", curves={}, commands=[]).read_text(encoding="utf-8")
+    text = written(directory)
     part = text[text.index("The same by the gender of the voice") : text.index("<h2>Matching and retrieval</h2>")]
     assert re.findall(r'class="number">([^<]+)</th>', part) == ["U gender=f", "U gender=m", "G gender=f", "G gender=m"]
     # 70.63 over two seeds, and 4.11 less or more.
@@ -332,38 +190,19 @@ def test_clusters_stand_beside_chance(report: Path) -> None:
     assert all(f">{number}<" in part for number in ("61.2", "25.7", "8.3", "4 (1 to 30)"))
 
 
-def test_the_gallery_marks_what_is_right_and_shows_names_literally(report: Path) -> None:
-    text = report.read_text(encoding="utf-8")
-    part = text[text.index("Gallery of cmpc") : text.index('<h2 id="provenance">')]
-    ranked = re.findall(r"<li (.*?)</li>", part, flags=re.DOTALL)
-    assert ["right" in item.partition(">")[0] for item in ranked] == [False, True]
-    assert "another person" in ranked[0] and "✓ right" in ranked[1]
-    assert "stands in place 2 of 9; a random order expects it in place 2." in part
-    assert "&lt;script&gt;" in part
-    assert {"<audio controls", "<img src"} <= set(re.findall(r"<audio controls|<img src", part))
-
-
-@pytest.mark.parametrize("name", ["../results.csv", "/etc/passwd", "absent.jpg", "note.txt"])
-def test_a_gallery_shows_files_of_its_folder_alone(directory: Path, name: str) -> None:
-    (directory / "gallery" / "note.txt").write_text("no picture")
-    path = directory / "gallery" / "gallery.json"
-    path.write_text(path.read_text().replace("face-0.jpg", name))
-    with pytest.raises(RequestError, match=r"gallery\.json: .*must be a file of its folder"):
-        write_report(directory, title="t", curves={}, commands=[])
-    assert not (directory / "report.html").exists()
-
-
+@pytest.mark.usefixtures("quick")
 def test_p_values_on_the_page_are_corrected(directory: Path) -> None:
-    text = write_report(directory, title="t", curves={}, commands=[]).read_text(encoding="utf-8")
+    text = written(directory)
     # Five differences of p = 0.01.
     assert text.count("p = 0.050") == 4 and "p = 0.010" not in text
     assert "corrected by Holm’s method for all comparisons" in text
 
 
+@pytest.mark.usefixtures("quick")
 def test_all_impostors_without_the_gender_matched_are_said_to_be_so(directory: Path) -> None:
     table = differences()
     table[table["stratum"] == "U"].to_csv(directory / "differences.csv", index=False)
-    text = write_report(directory, title="t", curves={}, commands=[]).read_text(encoding="utf-8")
+    text = written(directory)
     assert "how much of U is gender alone is not known here" in text
 
 
@@ -372,13 +211,14 @@ def test_validation_figures_are_said_to_be_no_test_figures(directory: Path) -> N
     (directory / "differences.csv").unlink()
     for path in directory.glob("scores/*/*.csv"):
         path.rename(path.with_name("verification-validation-U.csv"))
-    text = write_report(directory, title="t", curves={}, commands=[]).read_text(encoding="utf-8")
+    text = written(directory)
     assert "These are validation figures" in text
     assert "between 56 validation identities" in text
     assert "validation AUC %" in text and "validation AUC G %" in text and "70.6" in text
     assert "no model was trained on" not in text[: text.index('<h2 id="curves">')]
-    drawn = {path.stem for path in (directory / "plots").glob("*.png")}
-    assert not drawn & {"roc", "label-fraction", "matching-voice_to_face", "matching-face_to_voice", "strata"}
+    drawn = set(re.findall('id="picture-([a-z_-]+)"', text))
+    # Only what comes from files of its own.
+    assert drawn == {"label-efficiency", "map"}
 
 
 def test_names_are_escaped(directory: Path) -> None:
@@ -400,7 +240,7 @@ def test_same_input_gives_the_same_bytes(directory: Path) -> None:
 
 def test_results_alone_make_a_clear_page(tmp_path: Path) -> None:
     results().to_csv(tmp_path / "results.csv", index=False)
-    text = write_report(tmp_path, title="t", curves={}, commands=[]).read_text(encoding="utf-8")
+    text = written(tmp_path)
     assert "No paired difference was computed" in text
     assert "there is no provenance.json" in text.lower()
     assert "ROC on unseen identities</strong> is not shown: there is no scores/" in text
@@ -414,7 +254,7 @@ def test_one_method_with_missing_figures_makes_a_clear_page(tmp_path: Path) -> N
     table = table[(table["method"] != "oracle") & (table["protocol"] == "verification")]
     table.loc[table["method"] == "cmpc", ["value", "ci_low", "ci_high"]] = np.nan
     table.to_csv(tmp_path / "results.csv", index=False)
-    text = write_report(tmp_path, title="t", curves={}, commands=[]).read_text(encoding="utf-8")
+    text = written(tmp_path)
     assert "Only CMPC was measured: there is nothing to compare it with." in text
     assert "AUC by what the impostor shares</strong> is not shown" in text
     assert not re.search(r"\bnan\b", text, flags=re.IGNORECASE)
@@ -427,9 +267,9 @@ def test_run_directory_with_one_adapted_model(tmp_path: Path) -> None:
     (tmp_path / "scores").mkdir()
     scores = pd.DataFrame({"label": [0, 1, 0, 1], "score": [0.1, 0.9, 0.4, 0.3]})
     scores.to_csv(tmp_path / "scores" / "verification-unseen-unheard-U.csv", index=False)
-    text = write_report(tmp_path, title="t", curves={}, commands=[]).read_text(encoding="utf-8")
+    text = written(tmp_path)
     assert "CMPC, 10 % fine-tuned 72.0 %" in text
-    assert (tmp_path / "plots" / "roc.png").is_file()
+    assert 'id="picture-roc"' in text
 
 
 def test_scores_outside_the_directory_are_not_read(directory: Path) -> None:
@@ -438,7 +278,7 @@ def test_scores_outside_the_directory_are_not_read(directory: Path) -> None:
     table.to_csv(directory / "results.csv", index=False)
     (directory / "elsewhere").mkdir()
     (directory / "elsewhere" / "verification-unseen-unheard-U.csv").write_text("label,score\n0,0.1\n1,0.2\n")
-    text = write_report(directory, title="t", curves={}, commands=[]).read_text(encoding="utf-8")
+    text = written(directory)
     assert "ROC on unseen identities</strong> is not shown" in text
 
 
@@ -470,6 +310,15 @@ def test_malformed_curve_names_file_and_column(directory: Path, content: str, wo
     path.write_text(content)
     with pytest.raises(RequestError, match=rf"metrics\.csv: {words}"):
         write_report(directory, title="t", curves={"cmpc": path}, commands=[])
+
+
+@pytest.mark.usefixtures("quick")
+def test_the_command_of_a_run_can_be_given_again(directory: Path) -> None:
+    command = ["lowshot", "demo", "--out", "a b"]
+    (directory / "provenance.json").write_text(json.dumps({"command": command, "notes": ["x", "y"]}))
+    text = written(directory)
+    assert "<dt>command</dt><dd>lowshot demo --out &#39;a b&#39;</dd>" in text
+    assert "<dt>notes</dt><dd>x; y</dd>" in text
 
 
 def test_no_results_is_one_line(tmp_path: Path) -> None:

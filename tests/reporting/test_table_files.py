@@ -3,16 +3,14 @@
 import re
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
 
-from lowshot.errors import RequestError
 from lowshot.reporting.material import gather
-from lowshot.reporting.page import write_report
-from lowshot.reporting.table_files import FORMATS, escape_latex, sheets, to_latex, to_markdown, write_tables
+from lowshot.reporting.table_files import FORMATS, Sheet, escape_latex, sheets, to_latex, to_markdown, write_tables
+from lowshot.reporting.tables import escape_markdown
 
-from .test_page import NASTY, curve, differences, fill, results
+from .invented import NASTY, curve, differences, fill, results
 
 
 def sheet(directory: Path, name: str):
@@ -78,25 +76,39 @@ def test_every_table_is_written_in_every_format(directory: Path) -> None:
     assert numbers.loc[("cmpc", "none"), "auc"] == pytest.approx(0.7063)
 
 
-def test_directories_measured_on_other_data_or_trials_are_refused(tmp_path: Path) -> None:
-    for name, sha, trials in (("a", "1234", 100), ("b", "5678", 100), ("c", "1234", 99)):
-        (tmp_path / name).mkdir()
-        table = results().assign(data_sha=sha, n_trials=trials)
-        table.to_csv(tmp_path / name / "results.csv", index=False)
-    for other, words in (("b", "measured on other data"), ("c", "was measured on 99 trials, in .* on 100")):
-        out = tmp_path / "out"
-        with pytest.raises(RequestError, match=words):
-            write_report(out, title="t", curves={}, commands=[], sources=[tmp_path / "a", tmp_path / other])
-        assert not out.exists()
+def test_best_is_better_than_every_rival(directory: Path) -> None:
+    results(methods=("cmpc", "cid", "avid")).to_csv(directory / "results.csv", index=False)
+    assert not sheet(directory, "headline").best
+    pd.concat([differences(), differences().assign(method_b="avid")]).to_csv(directory / "differences.csv", index=False)
+    assert len(sheet(directory, "headline").best) == 2
 
 
-def test_methods_of_one_name_and_other_figures_are_told_apart(tmp_path: Path) -> None:
-    for name, step in (("first", 0.0), ("second", 0.02)):
-        (tmp_path / name).mkdir()
-        table = results()
-        models = ~table["method"].isin(["chance", "oracle"])
-        table["value"] = np.where(models, table["value"] + step, table["value"])
-        table.assign(data_sha="1234").to_csv(tmp_path / name / "results.csv", index=False)
-    found = gather([tmp_path / "first", tmp_path / "second"])
-    methods = {"chance", "oracle", *(f"{name} ({run})" for name in ("cmpc", "cid") for run in ("first", "second"))}
-    assert set(found.results["method"]) == methods
+@pytest.mark.parametrize("name", [NASTY, "../../out,of;here", "=1+1", "[x] * & \\\\ |"])
+def test_names_stay_themselves_in_every_format(directory: Path, name: str) -> None:
+    results(methods=("cmpc", name)).to_csv(directory / "results.csv", index=False)
+    found = sheet(directory, "headline")
+    paths = write_tables(directory / "tables", [found], FORMATS)
+    assert {path.parent for path in paths} == {directory / "tables"}
+    assert name in set(pd.read_csv(directory / "tables" / "headline.csv")["method"])
+    assert f"| {escape_markdown(name)} |" in (directory / "tables" / "headline.md").read_text(encoding="utf-8")
+    assert escape_latex(name) in (directory / "tables" / "headline.tex").read_text(encoding="utf-8")
+
+
+def test_characters_of_latex_are_shown_as_they_are() -> None:
+    assert escape_latex(r"a_b & 5 % \x {y} $z$ ~ ^ #") == (
+        r"a\_b \& 5 \% \textbackslash{}x \{y\} \$z\$ \textasciitilde{} \textasciicircum{} \#"
+    )
+    assert escape_latex("two\nlines") == "two lines"
+    # After the end of a line, LaTeX takes a bracket for an argument.
+    table = Sheet("s", "c", pd.DataFrame(), [["A", "B"], ["[x]", "1"], ["*", "2"]])
+    assert "{}[x] & 1" in to_latex(table) and "{}* & 2" in to_latex(table)
+
+
+def test_tables_of_earlier_results_go(directory: Path) -> None:
+    folder, found = directory / "tables", sheets(gather([directory]))
+    write_tables(folder, found, ("csv", "latex"))
+    (folder / "mine.csv").write_text("kept", encoding="utf-8")
+    assert (folder / "label-efficiency.tex").is_file()
+    left = write_tables(folder, [each for each in found if each.name != "label-efficiency"], ("csv",))
+    assert set(folder.iterdir()) == {*left, folder / "mine.csv"}
+    assert folder / "label-efficiency.csv" not in left

@@ -1,0 +1,117 @@
+"""Several directories on one page: what may stand together, and under which names."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from lowshot.errors import RequestError
+from lowshot.reporting.cluster_tables import gather as gather_clusters
+from lowshot.reporting.cluster_tables import rows, sizes
+from lowshot.reporting.drawing import Missing
+from lowshot.reporting.material import gather
+from lowshot.reporting.page import write_report
+
+from .invented import clusters, differences, results
+
+
+def folder(parent: Path, name: str, table: pd.DataFrame) -> Path:
+    made = parent / name
+    made.mkdir()
+    table.to_csv(made / "results.csv", index=False)
+    return made
+
+
+def test_runs_of_different_data_do_not_share_a_page(tmp_path: Path) -> None:
+    one = folder(tmp_path, "one", results(("cmpc",)).assign(data_sha="aaaa"))
+    other = folder(tmp_path, "other", results(("cid",)).assign(data_sha="bbbb"))
+    with pytest.raises(RequestError, match=r"other: measured on other data \(bbbb\) than .*one \(aaaa\); make a page"):
+        write_report(tmp_path / "page", title="t", curves={}, commands=[], sources=[one, other])
+    assert not (tmp_path / "page").exists()
+
+
+def test_data_that_is_not_stated_is_no_proof(tmp_path: Path) -> None:
+    one = folder(tmp_path, "one", results(("cmpc",)).assign(data_sha="aaaa"))
+    other = folder(tmp_path, "other", results(("cid",)))
+    with pytest.raises(RequestError, match=r"other data \(not stated\)"):
+        gather([one, other])
+
+
+def test_other_trials_of_the_same_data_do_not_share_a_page(tmp_path: Path) -> None:
+    one = folder(tmp_path, "one", results(("cmpc",)))
+    other = folder(tmp_path, "other", results(("cid",)).assign(n_trials=1235))
+    with pytest.raises(RequestError, match=r"was measured on 1235 trials, in .*one on 1234"):
+        gather([one, other])
+
+
+def test_one_table_of_two_datasets_is_refused(tmp_path: Path) -> None:
+    table = results()
+    table["data_sha"] = np.where(table["method"] == "cid", "bbbb", "aaaa")
+    with pytest.raises(RequestError, match="'data_sha' names more than one dataset"):
+        gather([folder(tmp_path, "one", table)])
+
+
+def test_methods_of_one_name_with_other_figures_carry_their_directory(tmp_path: Path) -> None:
+    one = folder(tmp_path, "one", results(("cmpc", "cid")))
+    table = results(("cmpc", "avid"))
+    changed = table["method"] == "cmpc"
+    other = folder(tmp_path, "other", table.assign(value=table["value"] - 0.01 * changed))
+    differences().to_csv(one / "differences.csv", index=False)
+    material = gather([one, other])
+    assert set(material.results["method"]) == {"cmpc (one)", "cmpc (other)", "cid", "avid", "chance", "oracle"}
+    assert set(material.groups["method"]) >= {"cmpc (one)", "cmpc (other)"}
+    assert material.claimed is not None
+    assert set(material.claimed["first"]) | set(material.claimed["second"]) == {"cmpc (one)", "cid"}
+    chance = material.results[material.results["method"] == "chance"]
+    assert len(chance) == len(gather([one]).results.query("method == 'chance'"))
+
+
+def test_the_same_run_given_twice_is_there_once(tmp_path: Path) -> None:
+    one, again = (folder(tmp_path, name, results()) for name in ("one", "again"))
+    assert len(gather([one, again]).results) == len(gather([one]).results)
+    assert set(gather([one, again]).results["method"]) == {"cmpc", "cid", "chance", "oracle"}
+
+
+def test_clusters_are_means_over_runs(tmp_path: Path) -> None:
+    curves = {}
+    for seed, purity in enumerate((0.6, 0.7)):
+        log = tmp_path / str(seed) / "metrics.csv"
+        log.parent.mkdir()
+        clusters().assign(purity=purity).to_csv(log.with_name("clusters.csv"), index=False)
+        curves[f"pretrain-cmpc-seed{seed}"] = log
+    shown = rows(gather_clusters(curves))
+    assert [(row["method"], row["which"], row["runs"]) for row in shown] == [
+        ("CMPC", "voice 1", 2),
+        ("CMPC", "face 1", 2),
+    ]
+    assert (shown[0]["purity"], shown[0]["purity_chance"], shown[0]["weights"]) == ("65.0", "25.7", "8.3")
+    assert shown[0]["sizes"] == "4 (1 to 30)"
+
+
+def test_a_method_without_clusters_has_no_health_to_show(tmp_path: Path) -> None:
+    found = gather_clusters({"pretrain-cid-seed0": tmp_path / "metrics.csv"})
+    assert rows(found) == [] and isinstance(sizes(found, {}), Missing)
+
+
+def test_clusters_that_are_malformed_name_file_and_column(tmp_path: Path) -> None:
+    clusters().drop(columns="median").to_csv(tmp_path / "clusters.csv", index=False)
+    with pytest.raises(RequestError, match=r"clusters\.csv: column 'median' is missing"):
+        gather_clusters({"pretrain-cmpc-seed0": tmp_path / "metrics.csv"})
+
+
+@pytest.mark.parametrize("column", ["method", "metric", "value", "seen"])
+def test_a_missing_column_is_one_line(tmp_path: Path, column: str) -> None:
+    with pytest.raises(RequestError, match=rf"results\.csv: column '{column}' is missing"):
+        gather([folder(tmp_path, "one", results().drop(columns=column))])
+
+
+def test_a_table_without_any_figure_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(RequestError, match=r"results\.csv: column 'value' is empty throughout"):
+        gather([folder(tmp_path, "one", results().assign(value=np.nan))])
+
+
+def test_a_model_that_was_not_measured_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "model.safetensors").write_bytes(b"")
+    with pytest.raises(RequestError, match=r"a model that was not measured; run `lowshot evaluate --model"):
+        gather([tmp_path])
