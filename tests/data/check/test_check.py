@@ -13,6 +13,7 @@ from lowshot.data.check.run import check_dataset, write_clean
 from lowshot.data.check.uses import Uses, uses_of
 from lowshot.data.dataset import Dataset, write_features
 from lowshot.data.manifest import REQUIRED, read_manifest
+from lowshot.data.voice import read_waveform
 from lowshot.errors import RequestError
 
 from ..films import write_film
@@ -105,6 +106,22 @@ def test_every_broken_file_is_named_by_its_kind(tmp_path):
     assert result.counts == {kind: len(several) for kind, several in expected.items()}
     # Faulty rows go; what is a note stays.
     assert set(result.clean["path"]) == {"a.wav", "a.png", "b.wav", "b.png", "short.wav", "clipped.wav"}
+
+
+def test_what_a_run_would_refuse_is_named_and_ends_no_check(tmp_path):
+    rows = pairs(tmp_path, *WHOLE)
+    noise(1.5, 1).astype(np.float32).tofile(tmp_path / "samples.raw")
+    soundfile.write(tmp_path / "slow.wav", noise(1.5, 2), 1000)
+    soundfile.write(tmp_path / "loud.wav", np.full(2 * RATE, 1e20), RATE, subtype="DOUBLE")
+    soundfile.write(tmp_path / "cut.mp3", noise(3.0, 3), RATE, format="MP3")
+    content = (tmp_path / "cut.mp3").read_bytes()
+    (tmp_path / "cut.mp3").write_bytes(content[: len(content) // 2])
+    expected = {"samples.raw": "unreadable", "slow.wav": "unreadable", "loud.wav": "unreadable", "cut.mp3": "truncated"}
+    result = checked(tmp_path, [*rows, *((name, "voice", "a", "p1", "train") for name in expected)])
+    assert {problem.path: problem.kind for problem in result.problems} == expected
+    for name in expected:
+        with pytest.raises(RequestError, match=name):
+            read_waveform(tmp_path / name)
 
 
 def test_a_long_film_is_heard_to_its_end_and_never_held_whole(tmp_path, monkeypatch):
