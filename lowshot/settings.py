@@ -39,6 +39,11 @@ class VoiceConfig(Section):
         60.0, gt=0, description="Of a longer clip its middle is read, so long; at least a crop's length."
     )
 
+    @property
+    def longest_seconds(self) -> float:
+        """How much of a clip is read at most."""
+        return max(self.max_seconds, self.frames * self.hop_ms / 1000)
+
 
 class FaceConfig(Section):
     """Size of a face image, in pixels, and which part of it that is."""

@@ -70,7 +70,7 @@ def read_clip(path: Path, config: VoiceConfig) -> np.ndarray:
     Raises:
         RequestError: as `read_waveform`.
     """
-    longest = max(config.max_seconds, config.frames * config.hop_ms / 1000)
+    longest = config.longest_seconds
     with open_sound(path) as sound:
         if sound.seconds <= longest:
             return _read_part(path, sound, 0.0, None)
