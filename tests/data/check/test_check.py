@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import soundfile
 from PIL import Image
+from safetensors.numpy import save_file
 
 from lowshot.data.check.kinds import FAULTS, NOTES
 from lowshot.data.check.run import check_dataset, write_clean
@@ -186,6 +187,15 @@ def test_every_broken_rule_of_the_table_is_listed_at_once(tmp_path):
     }
 
 
+def test_a_row_that_lacks_its_last_cells_is_listed(tmp_path):
+    pairs(tmp_path, *WHOLE)
+    header = "path,modality,video,identity,split"
+    rows = ["a.wav,voice,a,p1,train", "a.png,face,a,p1", "b.wav,voice,b,p2,", "b.png,face,b,p2,"]
+    (tmp_path / "manifest.csv").write_text("\n".join([header, *rows]) + "\n")
+    result = check_dataset(tmp_path / "manifest.csv")
+    assert [(problem.kind, problem.rows) for problem in result.problems if problem.fault] == [("cells", (3,))]
+
+
 def test_rows_that_are_no_rows_are_listed_and_the_others_are_read(tmp_path):
     pairs(tmp_path, *WHOLE)
     (tmp_path / "manifest.csv").write_bytes(
@@ -282,6 +292,18 @@ def test_vectors_are_looked_at_one_by_one(tmp_path):
         ("duplicate-identities", "3.wav", (5, 7)),
     }
     assert (result.looked_at, result.clean.index.tolist()) == (6, [2, 6])
+
+
+def test_vectors_that_a_run_would_refuse_are_named(tmp_path):
+    rows = [("", modality, video, "", "train") for modality in ("voice", "face") for video in "ab"]
+    far = np.array([[1.0, 2.0], [1e39, 2.0]])
+    save_file({"voice": far, "face": np.arange(4).reshape(2, 2)}, tmp_path / "features.safetensors")
+    result = checked(tmp_path, rows)
+    assert {(problem.kind, problem.rows) for problem in result.problems if problem.fault} == {
+        ("not-finite", (3,)),
+        ("shape", ()),
+    }
+    assert "'face' is of type int64" in result.of_kind("shape")[0].detail
 
 
 def test_clean_vectors_are_a_dataset_of_their_own(tmp_path):
