@@ -39,6 +39,11 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8", newline="\n")
 
 
+def no_formula(path: str) -> str:
+    """A path for a cell of a table: the same file by another name where a spreadsheet would take it for a formula."""
+    return f"./{path}" if path.startswith(("=", "+", "-", "@", "\t", "\r")) else path
+
+
 def sort_metadata(path: Path) -> None:
     """Order the metadata of a safetensors file by key, in place: the library writes them in an order of chance.
 

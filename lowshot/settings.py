@@ -26,8 +26,8 @@ class VoiceConfig(Section):
     """Log-mel spectrogram of a voice clip, and how much of it one training sample holds."""
 
     mel_bands: int = Field(64, ge=16, le=128)
-    window_ms: float = Field(25.0, gt=0, le=200, description="Analysis window; the paper uses 100 ms.")
-    hop_ms: float = Field(10.0, gt=0, le=100)
+    window_ms: float = Field(25.0, ge=1, le=200, description="Analysis window; the paper uses 100 ms.")
+    hop_ms: float = Field(10.0, ge=1, le=100)
     frames: int = Field(128, ge=16, description="Frames of a training crop; the paper uses 500.")
     front_end: FrontEnd = Field("centred", description="Log power about its mean, or decibels as the released code's.")
     normalise: bool = Field(False, description="Each clip to mean 0 and standard deviation 1; padded at the floor.")
@@ -38,6 +38,11 @@ class VoiceConfig(Section):
     max_seconds: float = Field(
         60.0, gt=0, description="Of a longer clip its middle is read, so long; at least a crop's length."
     )
+
+    @property
+    def longest_seconds(self) -> float:
+        """How much of a clip is read at most."""
+        return max(self.max_seconds, self.frames * self.hop_ms / 1000)
 
 
 class FaceConfig(Section):

@@ -189,14 +189,12 @@ def _as_json(checked: "Checked", uses: "Uses") -> str:
 def _write_problems(problems: "list[Problem]", out: Path) -> None:
     import csv
 
-    from lowshot.files import atomic_path
+    from lowshot.files import atomic_path, no_formula
 
     with atomic_path(out) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(("kind", "fault", "row", "path", "detail"))
         for problem in problems:
-            # The same file by another name, so that no spreadsheet takes it for a formula.
-            path = f"./{problem.path}" if problem.path.startswith(("=", "+", "-", "@", "\t", "\r")) else problem.path
-            fault = "yes" if problem.fault else "no"
+            path, fault = no_formula(problem.path), "yes" if problem.fault else "no"
             for row in problem.rows or ("",):
                 writer.writerow((problem.kind, fault, row, path, problem.detail))

@@ -98,7 +98,7 @@ def mean_of(channels: np.ndarray, axis: int) -> np.ndarray:
 @contextmanager
 def _opened(path: Path) -> Iterator[Sound]:
     try:
-        file = _Straight(path)
+        file = StraightFile(path)
     except TypeError as error:
         raise ValueError("samples without a header; convert it to WAV") from error
     except soundfile.LibsndfileError as error:
@@ -130,7 +130,7 @@ def _film(path: Path) -> Iterator[Sound]:
         yield film
 
 
-class _Straight(soundfile.SoundFile):
+class StraightFile(soundfile.SoundFile):
     """A file read block after block without the jump that soundfile makes after each: an MP3 is silent after one."""
 
     def seekable(self) -> bool:
@@ -148,7 +148,7 @@ class _SoundFile:
         # libsndfile takes a WAV that was cut off for a shorter one, and guesses the length of an MP3 that has no index.
         width = file.channels * _BYTES.get(file.subtype, 0)
         promised = _promised_bytes(path) // width if width else 0
-        self.exact = file.format != "MP3" or _has_index(path)
+        self.exact = file.format != "MP3" or has_index(path)
         self.frames: int = max(file.frames, promised)
 
     @property
@@ -190,7 +190,7 @@ def _promised_bytes(path: Path) -> int:
     return 0
 
 
-def _has_index(path: Path) -> bool:
+def has_index(path: Path) -> bool:
     """Whether the first frame of an MP3 counts its frames, as encoders write it; tags may come before."""
     with path.open("rb") as file:
         head = file.read(10)

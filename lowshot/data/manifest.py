@@ -1,6 +1,7 @@
 """The one table: which voice clips and face images belong to which video, whose they are, and how they are split."""
 
 import csv
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
@@ -25,7 +26,8 @@ def read_manifest(path: Path) -> pd.DataFrame:
         One row per voice clip or face image, every column as text, missing values as "".
 
     Raises:
-        RequestError: the file is missing, is not a CSV table, or breaks a rule of `check_manifest`.
+        RequestError: the file is missing, is not a CSV table, has a row with more or fewer cells than the header, or
+            breaks a rule of `check_manifest`.
 
     Source:
         DESIGN, section 2.
@@ -36,8 +38,33 @@ def read_manifest(path: Path) -> pd.DataFrame:
         table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         raise RequestError(f"{path}: not a CSV table in UTF-8 ({str(error).strip()})") from error
+    if may_be_uneven(table):
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            if fault := uneven_row(file):
+                raise RequestError(f"{path}, {fault}; a cell without a value is empty, with its commas around it")
     check_manifest(table, path)
     return table
+
+
+def may_be_uneven(table: pd.DataFrame) -> bool:
+    """Whether a table that pandas read may have had rows with more or fewer cells than its header.
+
+    pandas takes what is in excess at all rows for a column of row names, and what is missing for empty.
+    """
+    return not isinstance(table.index, pd.RangeIndex) or bool((table.iloc[:, -1] == "").any())
+
+
+def uneven_row(lines: Iterable[str]) -> str:
+    """The first row of a CSV table with more or fewer cells than the header, in words; "" where there is none."""
+    try:
+        rows = (row for row in csv.reader(lines) if len(row) > 1 or "".join(row).strip())
+        header = len(next(rows, []))
+        for number, row in enumerate(rows, start=2):
+            if len(row) != header:
+                return f"row {number}: {len(row)} cells, the header has {header}"
+    except csv.Error as error:
+        return f"not a CSV table ({error})"
+    return ""
 
 
 def check_manifest(table: pd.DataFrame, name: str | Path = "manifest.csv") -> None:

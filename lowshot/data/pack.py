@@ -145,8 +145,8 @@ def file_sha256(path: Path) -> str:
 def other_setting(record: PackRecord, voice: VoiceConfig, face: FaceConfig) -> tuple[str, Any, Any] | None:
     """The first setting in which media are wanted otherwise than they were packed: its key, packed, wanted.
 
-    The length of a voice crop counts only where the front end pads to it. Of faces that are kept as their files' bytes
-    no setting counts.
+    The length of a voice crop counts only where the front end pads to it, and where a crop is longer than what is read
+    of a clip otherwise. Of faces that are kept as their files' bytes no setting counts.
     """
     kept = None if voice.front_end == "released" else {"frames"}
     pairs = {"voice": (record.voice.model_dump(exclude=kept), voice.model_dump(exclude=kept))}
@@ -156,6 +156,8 @@ def other_setting(record: PackRecord, voice: VoiceConfig, face: FaceConfig) -> t
         for key in sorted(packed):
             if packed[key] != wanted[key]:
                 return f"{section}.{key}", packed[key], wanted[key]
+    if record.voice.longest_seconds != voice.longest_seconds:
+        return "voice.frames", record.voice.frames, voice.frames
     return None
 
 

@@ -34,7 +34,7 @@ from lowshot.data.pack import (
 from lowshot.data.shards import ShardMade, ShardTask, begin_packing, make_shard
 from lowshot.data.voice import SAMPLE_RATE, LogMel
 from lowshot.errors import RequestError, RunError
-from lowshot.files import atomic_path
+from lowshot.files import atomic_path, no_formula
 from lowshot.settings import FaceConfig, VoiceConfig
 from lowshot.workers import signals_held
 
@@ -89,7 +89,8 @@ def pack_dataset(
     """Decode all media of a dataset into a pack, or go on with one that was begun.
 
     What is in a pack does not depend on the number of processes, nor on how often it was stopped. Shards that are there
-    are read, compared with their hashes, and kept if they are whole; those with unreadable files are made anew.
+    are read, compared with their hashes, and kept if they are whole; those with unreadable files, and those of files
+    that have changed since, are made anew.
 
     Args:
         dataset: of media files.
@@ -270,4 +271,4 @@ def _write_unreadable(path: Path, unreadable: list[Unreadable]) -> None:
     with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["modality", "path", "fault"])
-        writer.writerows([entry.modality, entry.path, entry.fault] for entry in unreadable)
+        writer.writerows([entry.modality, no_formula(entry.path), entry.fault] for entry in unreadable)

@@ -38,6 +38,7 @@ class ShardMade:
         sizes: items of each row.
         silence: of each voice.
         faults: (row, what is wrong) of those left out.
+        sources: of the files it was made of, see `_sources`; "" where that is not known.
     """
 
     sha256: str = ""
@@ -45,6 +46,7 @@ class ShardMade:
     sizes: list[int] = field(default_factory=list)
     silence: list[float] = field(default_factory=list)
     faults: list[tuple[int, str]] = field(default_factory=list)
+    sources: str = ""
     kept: bool = False
 
 
@@ -59,17 +61,19 @@ def begin_packing(stop: Event) -> None:
 
 
 def make_shard(task: ShardTask) -> ShardMade:
-    """Make one shard and the note beside it, unless both are there and whole.
+    """Make one shard and the note beside it, unless both are there and whole, and of the files as they are.
 
     What cannot be decoded is left out and noted.
     """
     note = task.path.with_suffix(".json")
-    found = _whole(task, note)
+    # Before any is read: a file that changes meanwhile is found to have changed.
+    sources = _sources(task.paths)
+    found = _whole(task, note, sources)
     if found:
         return found
     # Without its note a shard counts for nothing: none may describe a file that is being replaced.
     note.unlink(missing_ok=True)
-    made, digest = ShardMade(), hashlib.sha256()
+    made, digest = ShardMade(sources=sources), hashlib.sha256()
     with atomic_path(task.path) as temporary, temporary.open("wb") as file:
         for row, path in enumerate(task.paths, start=task.first):
             if any(stop.is_set() for stop in _stop):
@@ -90,14 +94,28 @@ def make_shard(task: ShardTask) -> ShardMade:
     return made
 
 
-def _whole(task: ShardTask, note: Path) -> ShardMade | None:
-    """What the note beside a shard says, if the shard is what it says and has every row."""
+def _sources(paths: list[Path]) -> str:
+    """Hash of the sizes of files and of when they were last changed; "" where one is missing: none is told from it."""
+    try:
+        found = [path.stat() for path in paths]
+    except OSError:
+        return ""
+    return hashlib.sha256(json.dumps([[file.st_size, file.st_mtime_ns] for file in found]).encode()).hexdigest()
+
+
+def _whole(task: ShardTask, note: Path, sources: str) -> ShardMade | None:
+    """What the note beside a shard says, if the shard is what it says, has every row, and its files have not changed.
+
+    Files may be gone once they are packed: then the shard is all there is.
+    """
     try:
         facts: dict[str, Any] = json.loads(note.read_text(encoding="utf-8"))
         made = ShardMade(**facts | {"kept": True})
     except (OSError, ValueError, TypeError):
         return None
     if made.faults or len(made.sizes) != len(task.paths) or not task.path.is_file():
+        return None
+    if sources and made.sources not in ("", sources):
         return None
     return made if file_sha256(task.path) == made.sha256 else None
 

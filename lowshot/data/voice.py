@@ -15,6 +15,8 @@ from lowshot.settings import VoiceConfig
 SAMPLE_RATE = 16_000
 # Hz; beyond them a header is wrong, or the file is no recording of a voice.
 LOWEST_RATE, HIGHEST_RATE = 2_000, 768_000
+# Times full scale; beyond it a file is no recording, and the power of its bands no number of float32.
+LOUDEST = 1e12
 # Samples at 16 kHz, on either side, that a resampled one depends on, and more.
 _NEIGHBOURS = 32
 # Values of a resampling kernel: torchaudio has a filter for each phase, which for odd rates were gigabytes.
@@ -45,7 +47,8 @@ def read_waveform(path: Path, start_s: float = 0.0, seconds: float | None = None
         whole clip, up to the rounding of float32 and of the milliseconds that WebM and MKV count in.
 
     Raises:
-        RequestError: the file is missing, unreadable, truncated or empty, or holds values that are not finite.
+        RequestError: the file is missing, unreadable, truncated or empty, or holds values that are not finite or
+            above `LOUDEST`.
     """
     with open_sound(path) as sound:
         return _read_part(path, sound, start_s, seconds)
@@ -67,7 +70,7 @@ def read_clip(path: Path, config: VoiceConfig) -> np.ndarray:
     Raises:
         RequestError: as `read_waveform`.
     """
-    longest = max(config.max_seconds, config.frames * config.hop_ms / 1000)
+    longest = config.longest_seconds
     with open_sound(path) as sound:
         if sound.seconds <= longest:
             return _read_part(path, sound, 0.0, None)
@@ -75,8 +78,7 @@ def read_clip(path: Path, config: VoiceConfig) -> np.ndarray:
 
 
 def _read_part(path: Path, sound: Sound, start_s: float, seconds: float | None) -> np.ndarray:
-    if not LOWEST_RATE <= sound.rate <= HIGHEST_RATE:
-        raise RequestError(f"{path}: its sampling rate, {sound.rate} Hz, is none that voices are recorded at")
+    check_rate(path, sound.rate)
     first = round(start_s * SAMPLE_RATE)
     count = None if seconds is None else max(1, round(seconds * SAMPLE_RATE))
     if sound.rate == SAMPLE_RATE:
@@ -92,11 +94,23 @@ def _read_part(path: Path, sound: Sound, start_s: float, seconds: float | None) 
     return _usable(path, resampled[first - block * made :][:count])
 
 
+def check_rate(path: Path, rate: int) -> None:
+    """Refuse a sampling rate that no voice is recorded at.
+
+    Raises:
+        RequestError: it is below `LOWEST_RATE` or above `HIGHEST_RATE`.
+    """
+    if not LOWEST_RATE <= rate <= HIGHEST_RATE:
+        raise RequestError(f"{path}: its sampling rate, {rate} Hz, is none that voices are recorded at")
+
+
 def _usable(path: Path, mono: np.ndarray) -> np.ndarray:
     if not len(mono):
         raise RequestError(f"{path}: holds no samples")
     if not np.isfinite(mono).all():
         raise RequestError(f"{path}: holds samples that are not finite")
+    if (loudest := float(np.abs(mono).max())) > LOUDEST:
+        raise RequestError(f"{path}: holds samples of {loudest:.0e} times full scale")
     return mono
 
 

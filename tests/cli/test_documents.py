@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 import pytest
+from safetensors.numpy import load_file
 
 from lowshot.cli import VERBS, app, evaluating
 from lowshot.config import METHODS
@@ -61,16 +62,15 @@ RUN = {
 
 
 def words_of(line):
-    """What comes after `lowshot`."""
+    """What comes after `lowshot`, but for a module to import."""
     words = shlex.split(line)
-    return words[words.index("lowshot") + 1 :]
+    words = words[words.index("lowshot") + 1 :]
+    return words[2:] if words[:1] == ["--import"] else words
 
 
 def parse(words):
     """Let the command line's own parser read a command, as if all files were there; nothing is run or imported."""
     context, command = click.Context(app), app
-    if words[:1] == ["--import"]:
-        words = words[2:]
     while isinstance(command, click.Group):
         _, command, words = command.resolve_command(context, list(words))
         context = click.Context(command, parent=context)
@@ -163,7 +163,7 @@ def test_a_slip_in_a_sentence_would_be_found(wrong):
 
 
 @pytest.mark.parametrize("page", RUN)
-def test_the_commands_of_a_page_run(page, lowshot, sets, world, monkeypatch):
+def test_the_commands_of_a_page_run(page, lowshot, sets, world, vectors, vector_config, monkeypatch):
     """In their order, in one folder, with settings under which they take a second."""
     monkeypatch.setattr(render, "ensure_world", lambda *args, **kwargs: world)
     # Pages take seconds, and have tests of their own.
@@ -177,11 +177,19 @@ def test_the_commands_of_a_page_run(page, lowshot, sets, world, monkeypatch):
             shutil.copy(dataset.path(modality, row), Path(many) / f"{row}{Path(one).suffix}")
     if page in {"docs/adapting.md", "docs/models.md"}:
         assert lowshot("pretrain", *sets)[0] == 0
+    if page == "README.md":
+        Path("vectors").mkdir()
+        shutil.copy(vectors / "manifest.csv", "vectors")
+        arrays = load_file(vectors / "features.safetensors")
+        [code] = re.findall(r"^```python\n(.*?)^```", DOCUMENTS[page], re.DOTALL | re.MULTILINE)
+        exec(code, {"voices": arrays["voice"], "faces": arrays["face"]})
+        Path("vectors.yaml").write_text(vector_config.to_yaml())
     for line in RUN[page]:
         # Of ten people a tenth would be one. What a shell does with *, the test does.
         words = words_of(line.replace("--labels 0.1", "--labels 0.5"))
         words = [str(path) for word in words for path in (sorted(Path().glob(word)) if "*" in word else [word])]
         takes = {option for parameter in parse(words).command.params for option in parameter.opts}
-        more = sets if "--config" in takes and {"pretrain", "pack"} & set(words) else ()
+        small = ("--config", "vectors.yaml") if "vectors" in words else sets
+        more = small if "--config" in takes and {"pretrain", "pack"} & set(words) else ()
         code, _, err = lowshot(*words, *more, *(("--jobs", 1) if "--jobs" in takes else ()))
         assert code == 0, f"{line}: {err}"

@@ -54,6 +54,34 @@ def test_a_fault_is_named(tmp_path, changes, fault):
         read_manifest(written(tmp_path, table(**changes)))
 
 
+@pytest.mark.parametrize(
+    ("row", "fault"),
+    [
+        ("a.jpg,face,v1,p1", "row 3: 4 cells, the header has 6"),
+        ('"a,1.jpg",face,v1,p1,train', "row 3: 5 cells, the header has 6"),
+        ("a.jpg,face,v1,p1,train,x,y", "not a CSV table"),
+    ],
+)
+def test_a_row_with_more_or_fewer_cells_is_no_row_with_empty_ones(tmp_path, row, fault):
+    lines = written(tmp_path, table()).read_text().splitlines()
+    lines[2] = row
+    (tmp_path / "manifest.csv").write_text("\n\n".join(lines) + "\n")
+    with pytest.raises(RequestError, match=fault):
+        read_manifest(tmp_path / "manifest.csv")
+
+
+def test_cells_in_excess_at_every_row_move_no_column(tmp_path):
+    header, *rows = written(tmp_path, table()).read_text().splitlines()
+    (tmp_path / "manifest.csv").write_text("\n".join([header, *(f"0,{row}" for row in rows)]) + "\n")
+    with pytest.raises(RequestError, match="row 2: 7 cells, the header has 6"):
+        read_manifest(tmp_path / "manifest.csv")
+
+
+def test_a_last_column_without_values_is_a_column(tmp_path):
+    rows = table(mood=[""] * 4)
+    pd.testing.assert_frame_equal(read_manifest(written(tmp_path, rows)), rows)
+
+
 def test_a_missing_column_is_named(tmp_path):
     with pytest.raises(RequestError, match="column 'identity' is missing"):
         read_manifest(written(tmp_path, table().drop(columns="identity")))

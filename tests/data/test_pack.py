@@ -202,6 +202,38 @@ def test_a_crop_of_another_length_needs_no_other_pack_and_a_jpeg_pack_no_face_si
     assert np.array_equal(reader.face(3), MediaReader(Dataset.open(world), config.voice, larger).face(3))
 
 
+def test_a_crop_longer_than_what_is_read_of_a_clip_needs_another_pack(world, config, tmp_path):
+    short = config.model_copy(update={"voice": config.voice.model_copy(update={"max_seconds": 0.5})})
+    packed(world, tmp_path / "pack", short)
+    longer = short.voice.model_copy(update={"frames": 100})
+    assert MediaReader(Dataset.open(world), longer, config.face).voice(0)[0].shape[1] > 90
+    with pytest.raises(RequestError, match=rf"packed with voice\.frames={short.voice.frames}, wanted .*frames=100"):
+        MediaReader(Dataset.open(tmp_path / "pack"), longer, config.face)
+
+
+def test_the_list_of_unreadable_files_holds_no_formula(source, config, tmp_path):
+    first = paths(source, "face")[0]
+    relative = first.relative_to(source).as_posix()
+    (source / "=1+1.jpg").write_bytes(b"no image")
+    table = (source / "manifest.csv").read_text(encoding="utf-8")
+    (source / "manifest.csv").write_text(table.replace(relative, "=1+1.jpg"), encoding="utf-8")
+    packed(source, tmp_path / "pack", config)
+    assert pd.read_csv(tmp_path / "pack" / UNREADABLE)["path"].tolist() == ["./=1+1.jpg"]
+
+
+def test_files_that_have_changed_are_packed_anew_and_those_that_are_gone_stay(source, config, tmp_path):
+    out = tmp_path / "pack"
+    shards = len(packed(source, out, config).record.shards)
+    one, other = paths(source, "voice")[:2]
+    content = other.read_bytes()
+    one.write_bytes(content[:-2000] + content[-2000:][::-1])
+    assert packed(source, out, config).kept == shards - 1
+    assert np.array_equal(opened(out, config).voice(0)[0], opened(source, config).voice(0)[0])
+    one.unlink()
+    assert packed(source, out, config).kept == shards
+    assert damaged_files(out) == []
+
+
 def test_labels_of_a_pack_may_change_and_its_rows_may_not(pack, config, tmp_path):
     out = shutil.copytree(pack, tmp_path / "pack")
     table = pd.read_csv(out / "manifest.csv", dtype=str, keep_default_na=False)

@@ -91,9 +91,11 @@ def test_an_unreadable_file_is_named(tmp_path, content):
 def test_empty_missing_and_not_finite_clips_are_named(tmp_path):
     soundfile.write(tmp_path / "empty.wav", np.zeros(0, np.float32), SAMPLE_RATE)
     soundfile.write(tmp_path / "nan.wav", np.full(100, np.nan, np.float32), SAMPLE_RATE, subtype="FLOAT")
-    for name, fault in (("empty.wav", "no samples"), ("nan.wav", "not finite"), ("none.wav", "cannot be read")):
-        with pytest.raises(RequestError, match=rf"{name.split('.')[0]}\.wav: .*{fault}"):
-            read_waveform(tmp_path / name)
+    soundfile.write(tmp_path / "loud.wav", np.full(100, 1e20, np.float32), SAMPLE_RATE, subtype="FLOAT")
+    faults = {"empty": "no samples", "nan": "not finite", "loud": r"1e\+20 times full scale", "none": "cannot be read"}
+    for name, fault in faults.items():
+        with pytest.raises(RequestError, match=rf"{name}\.wav: .*{fault}"):
+            read_waveform(tmp_path / f"{name}.wav")
 
 
 def test_a_silent_clip_stays_finite():

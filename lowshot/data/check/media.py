@@ -17,9 +17,9 @@ from lowshot.data.check.kinds import (
     LEAST_SIDE,
     SILENT_PEAK,
 )
-from lowshot.data.codec import open_sound
+from lowshot.data.codec import TOLERANCE_S, StraightFile, has_index, mean_of, open_sound
 from lowshot.data.face import read_face
-from lowshot.data.voice import SAMPLE_RATE, read_waveform
+from lowshot.data.voice import LOUDEST, SAMPLE_RATE, check_rate, read_waveform
 from lowshot.errors import RequestError
 from lowshot.settings import FaceConfig, VoiceConfig
 
@@ -72,6 +72,7 @@ class _Heard:
 
     samples: int = 0
     peak: float = 0.0
+    loudest: float = 0.0
     full: int = 0
     values: int = 0
     finite: bool = True
@@ -81,24 +82,27 @@ class _Heard:
         self.finite = self.finite and bool(np.isfinite(block).all())
         self.samples += len(block)
         self.values += block.size
-        self.full += int((np.abs(block) >= FULL_SCALE).sum())
+        level, mono = np.abs(block), mean_of(block, 1)
+        self.full += int((level >= FULL_SCALE).sum())
+        self.loudest = max(self.loudest, float(level.max(initial=0.0)))
         # As a run hears it: channels that cancel each other are silence.
-        self.peak = max(self.peak, float(np.abs(block.mean(axis=1)).max(initial=0.0)))
+        self.peak = max(self.peak, float(np.abs(mono).max(initial=0.0)))
 
 
 def _voice(path: Path) -> list[tuple[str, str]]:
     heard = _Heard()
     try:
-        file = soundfile.SoundFile(path)
-    except soundfile.LibsndfileError:
-        # Formats beyond libsndfile's, or an error that names the file.
+        file = StraightFile(path)
+    except (soundfile.LibsndfileError, TypeError):
+        # Formats beyond libsndfile's, samples without a header, or an error that names the file.
         _hear_film(path, heard)
         rate, promised = SAMPLE_RATE, heard.samples
     else:
         with file:
             rate, promised = file.samplerate, _promised_samples(path, file)
+            check_rate(path, rate)
             try:
-                for block in file.blocks(_BLOCK, dtype="float32", always_2d=True):
+                while len(block := file.read(_BLOCK, dtype="float32", always_2d=True)):
                     heard.hear(block)
             except soundfile.LibsndfileError as error:
                 if heard.samples >= promised:
@@ -120,6 +124,8 @@ def _hear_film(path: Path, heard: _Heard) -> None:
 def _of_sound(heard: _Heard, rate: int) -> list[tuple[str, str]]:
     if not heard.finite:
         return [("not-finite", "holds samples that are not finite")]
+    if heard.loudest > LOUDEST:
+        return [("unreadable", f"holds samples of {heard.loudest:.0e} times full scale")]
     found = []
     seconds = heard.samples / rate
     voice = VoiceConfig()
@@ -139,6 +145,9 @@ def _promised_samples(path: Path, file: soundfile.SoundFile) -> int:
     """Samples per channel that the header speaks of; 0 where none says. Of a WAV, libsndfile gives those there are."""
     if file.format == "FLAC":
         return int(file.frames)
+    if file.format == "MP3" and has_index(path):
+        # As much may be missing as a run lets pass.
+        return max(0, int(file.frames) - round(TOLERANCE_S * file.samplerate))
     if file.format not in {"WAV", "WAVEX"}:
         return 0
     with path.open("rb") as stream:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from lowshot.data.check.kinds import HELD_OUT_FIRST, Problem
 from lowshot.data.dataset import leaves_root
-from lowshot.data.manifest import MODALITIES, REQUIRED, SPLITS
+from lowshot.data.manifest import MODALITIES, REQUIRED, SPLITS, may_be_uneven, uneven_row
 from lowshot.errors import RequestError
 
 _SHOWN = 3
@@ -32,8 +32,9 @@ def read_table(path: Path) -> tuple[pd.DataFrame, list[Problem]]:
         raise RequestError(f"{path}: no such manifest; give a directory with manifest.csv, or a CSV file")
     content = path.read_bytes()
     try:
-        table = pd.read_csv(io.StringIO(content.decode("utf-8-sig")), dtype=str, keep_default_na=False)
-        regular = isinstance(table.index, pd.RangeIndex) and not table.isna().to_numpy().any()
+        text = content.decode("utf-8-sig")
+        table = pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False)
+        regular = not (may_be_uneven(table) and uneven_row(io.StringIO(text, newline="")))
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError):
         regular = False
     problems: list[Problem] = []

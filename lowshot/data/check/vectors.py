@@ -55,14 +55,18 @@ def check_vectors(
 def _misfit(tensors: dict[str, npt.NDArray], modality: str, count: int) -> str:
     if modality not in tensors:
         return f"tensor '{modality}' is missing"
-    shape = list(tensors[modality].shape)
+    shape, kind = list(tensors[modality].shape), tensors[modality].dtype
+    if kind.kind != "f":
+        return f"tensor '{modality}' is of type {kind}; write it as float32 or float16"
     if len(shape) == 2 and shape[0] == count and shape[1]:
         return ""
     return f"tensor '{modality}' has shape {shape}, but the manifest has {count} {modality} rows"
 
 
 def _of_block(block: npt.NDArray, numbers: list[int], modality: str, digests: dict[int, bytes]) -> list[Problem]:
-    finite = np.isfinite(block).all(axis=1)
+    with np.errstate(over="ignore"):
+        # As a run reads it.
+        finite = np.asarray(np.isfinite(block.astype(np.float32, copy=False)).all(axis=1))
     # NaN is no zero, so that no row is both.
     zero = (block == 0).all(axis=1)
     problems = []

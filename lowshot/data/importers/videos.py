@@ -29,7 +29,7 @@ from lowshot.data.importers.video_streams import Unreadable, Video
 from lowshot.data.manifest import write_manifest
 from lowshot.data.voice import SAMPLE_RATE
 from lowshot.errors import RequestError
-from lowshot.files import atomic_path, write_text
+from lowshot.files import atomic_path, no_formula, write_text
 
 ENDINGS = (".mp4", ".m4v", ".mov", ".mkv", ".webm")
 IdentityFrom = Literal["none", "folder"]
@@ -156,8 +156,7 @@ def _name_of(path: Path, folder: Path) -> str:
 
 def _as_text(name: str) -> str:
     """A file's name as text: bytes that are none are written out, and no spreadsheet takes it for a formula."""
-    text = os.fsencode(name).decode("utf-8", "backslashreplace")
-    return f"./{text}" if text.startswith(("=", "+", "-", "@")) else text
+    return no_formula(os.fsencode(name).decode("utf-8", "backslashreplace"))
 
 
 def _wanted(path: Path, asked: Thresholds, detect: FaceDetector) -> dict[str, Any]:

@@ -7,12 +7,14 @@ import pandas as pd
 import pytest
 import soundfile
 from PIL import Image
+from safetensors.numpy import save_file
 
 from lowshot.data.check.kinds import FAULTS, NOTES
 from lowshot.data.check.run import check_dataset, write_clean
 from lowshot.data.check.uses import Uses, uses_of
 from lowshot.data.dataset import Dataset, write_features
 from lowshot.data.manifest import REQUIRED, read_manifest
+from lowshot.data.voice import read_waveform
 from lowshot.errors import RequestError
 
 from ..films import write_film
@@ -107,6 +109,22 @@ def test_every_broken_file_is_named_by_its_kind(tmp_path):
     assert set(result.clean["path"]) == {"a.wav", "a.png", "b.wav", "b.png", "short.wav", "clipped.wav"}
 
 
+def test_what_a_run_would_refuse_is_named_and_ends_no_check(tmp_path):
+    rows = pairs(tmp_path, *WHOLE)
+    noise(1.5, 1).astype(np.float32).tofile(tmp_path / "samples.raw")
+    soundfile.write(tmp_path / "slow.wav", noise(1.5, 2), 1000)
+    soundfile.write(tmp_path / "loud.wav", np.full(2 * RATE, 1e20), RATE, subtype="DOUBLE")
+    soundfile.write(tmp_path / "cut.mp3", noise(3.0, 3), RATE, format="MP3")
+    content = (tmp_path / "cut.mp3").read_bytes()
+    (tmp_path / "cut.mp3").write_bytes(content[: len(content) // 2])
+    expected = {"samples.raw": "unreadable", "slow.wav": "unreadable", "loud.wav": "unreadable", "cut.mp3": "truncated"}
+    result = checked(tmp_path, [*rows, *((name, "voice", "a", "p1", "train") for name in expected)])
+    assert {problem.path: problem.kind for problem in result.problems} == expected
+    for name in expected:
+        with pytest.raises(RequestError, match=name):
+            read_waveform(tmp_path / name)
+
+
 def test_a_long_film_is_heard_to_its_end_and_never_held_whole(tmp_path, monkeypatch):
     pytest.importorskip("av")
     from lowshot.data.check import media
@@ -167,6 +185,15 @@ def test_every_broken_rule_of_the_table_is_listed_at_once(tmp_path):
         ("duplicate", "e.wav", ()),
         ("duplicate", "c.png", ()),
     }
+
+
+def test_a_row_that_lacks_its_last_cells_is_listed(tmp_path):
+    pairs(tmp_path, *WHOLE)
+    header = "path,modality,video,identity,split"
+    rows = ["a.wav,voice,a,p1,train", "a.png,face,a,p1", "b.wav,voice,b,p2,", "b.png,face,b,p2,"]
+    (tmp_path / "manifest.csv").write_text("\n".join([header, *rows]) + "\n")
+    result = check_dataset(tmp_path / "manifest.csv")
+    assert [(problem.kind, problem.rows) for problem in result.problems if problem.fault] == [("cells", (3,))]
 
 
 def test_rows_that_are_no_rows_are_listed_and_the_others_are_read(tmp_path):
@@ -265,6 +292,18 @@ def test_vectors_are_looked_at_one_by_one(tmp_path):
         ("duplicate-identities", "3.wav", (5, 7)),
     }
     assert (result.looked_at, result.clean.index.tolist()) == (6, [2, 6])
+
+
+def test_vectors_that_a_run_would_refuse_are_named(tmp_path):
+    rows = [("", modality, video, "", "train") for modality in ("voice", "face") for video in "ab"]
+    far = np.array([[1.0, 2.0], [1e39, 2.0]])
+    save_file({"voice": far, "face": np.arange(4).reshape(2, 2)}, tmp_path / "features.safetensors")
+    result = checked(tmp_path, rows)
+    assert {(problem.kind, problem.rows) for problem in result.problems if problem.fault} == {
+        ("not-finite", (3,)),
+        ("shape", ()),
+    }
+    assert "'face' is of type int64" in result.of_kind("shape")[0].detail
 
 
 def test_clean_vectors_are_a_dataset_of_their_own(tmp_path):
