@@ -26,15 +26,20 @@ def read(path: Path) -> pd.DataFrame | None:
 def rows(table: pd.DataFrame, figure: str = "auc") -> list[dict[str, Any]]:
     """What stands in the table of the page, as text: one figure of `claims.FIGURES`, a row per method and budget."""
     shown = []
+    several = table["adaptation"].nunique() > 1
     for row in tables.where_equal(table, claims.FIGURES[figure]).to_dict("records"):
         largest = row["largest_fraction"]
         low, high = (share(row[end], largest) for end in ("ci_low", "ci_high"))
-        kind = "" if row["fraction"] == 0 else f", {style.labels(row['adaptation'], math.nan)}"
+        way = style.labels(row["adaptation"], math.nan)
+        kind = f", {way}"
+        if row["fraction"] == 0:
+            # Without labels a method is one and the same; what it is held against is not.
+            kind = f"; {style.name(row['reference'])} {way}" if several else ""
         shown.append(
             {
                 "method": style.name(row["method"]),
                 "labels": ("no labels" if row["fraction"] == 0 else style.percent(row["fraction"])) + kind,
-                "adaptation": style.labels(row["adaptation"], math.nan),
+                "adaptation": way,
                 "value": tables.percentage(row["value"]),
                 "equal": share(row["equal_fraction"], largest),
                 "interval": "" if tables.MISSING in (low, high) else f"{low} to {high}",

@@ -138,6 +138,7 @@ def theme_variables() -> dict[str, tuple[str, str, str]]:
         "chance": CHANCE_INK,
         "oracle": ORACLE_INK,
         **{method: (item.light, item.dark) for method, item in LOOKS.items()},
+        **{f"spare-{place}": (item.light, item.dark) for place, item in enumerate(SPARE, start=1)},
     }
     return {key: (f"--c-{key}", *pair) for key, pair in pairs.items()}
 

@@ -32,6 +32,7 @@ ONLY_CHECKED = (
     "lowshot data check talk",
     "lowshot pretrain --data talk",
     "lowshot evaluate --model pretrained:",
+    "lowshot report",
 )
 
 

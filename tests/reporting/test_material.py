@@ -10,10 +10,11 @@ from lowshot.errors import RequestError
 from lowshot.reporting.cluster_tables import gather as gather_clusters
 from lowshot.reporting.cluster_tables import rows, sizes
 from lowshot.reporting.drawing import Missing
+from lowshot.reporting.efficiency_table import rows as efficiency_rows
 from lowshot.reporting.material import gather
 from lowshot.reporting.page import write_report
 
-from .invented import by_gender, clusters, differences, results
+from .invented import clusters, differences, label_efficiency, results
 
 
 def folder(parent: Path, name: str, table: pd.DataFrame) -> Path:
@@ -53,8 +54,8 @@ def test_one_table_of_two_datasets_is_refused(tmp_path: Path) -> None:
 
 
 def test_methods_of_one_name_with_other_figures_carry_their_directory(tmp_path: Path) -> None:
-    one = folder(tmp_path, "one", by_gender(results(("cmpc", "cid"))))
-    table = by_gender(results(("cmpc", "avid")))
+    one = folder(tmp_path, "one", results(("cmpc", "cid")))
+    table = results(("cmpc", "avid"))
     changed = table["method"] == "cmpc"
     other = folder(tmp_path, "other", table.assign(value=table["value"] - 0.01 * changed))
     differences().to_csv(one / "differences.csv", index=False)
@@ -115,3 +116,11 @@ def test_a_model_that_was_not_measured_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "model.safetensors").write_bytes(b"")
     with pytest.raises(RequestError, match=r"a model that was not measured; run `lowshot evaluate --model"):
         gather([tmp_path])
+
+
+def test_label_efficiency_says_which_labels_the_reference_learned_from() -> None:
+    """Without labels a method is one, and the reference as many as it was adapted in ways."""
+    table = label_efficiency().iloc[[0]]
+    assert [row["labels"] for row in efficiency_rows(table)] == ["no labels"]
+    both = pd.concat([table, table.assign(adaptation="probe", equal_fraction=0.02)])
+    assert [row["labels"] for row in efficiency_rows(both)] == ["no labels; CID fine-tuned", "no labels; CID probe"]

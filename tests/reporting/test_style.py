@@ -20,9 +20,9 @@ def contrast(one: str, other: str) -> float:
 
 def test_every_method_stands_out_from_both_grounds() -> None:
     grounds = style.SURFACE
-    for method, look in style.LOOKS.items():
-        assert contrast(look.light, grounds[0]) >= 3, method
-        assert contrast(look.dark, grounds[1]) >= 3, method
+    for look in (*style.LOOKS.values(), *style.SPARE):
+        assert contrast(look.light, grounds[0]) >= 3, look
+        assert contrast(look.dark, grounds[1]) >= 3, look
 
 
 def test_text_is_readable_on_both_grounds() -> None:
@@ -56,6 +56,13 @@ def test_cmpc_and_cid_stay_apart_without_green() -> None:
 def test_no_colour_hides_another_when_a_page_swaps_them_for_variables() -> None:
     lights = [light for _, light, _ in style.theme_variables().values()]
     assert len(set(lights)) == len(lights)
+
+
+def test_every_colour_of_a_method_changes_with_the_theme() -> None:
+    swapped = {(light, dark) for _, light, dark in style.theme_variables().values()}
+    assert {
+        (look.light, look.dark) for look in style.looks([f"mine-{place}" for place in range(13)]).values()
+    } <= swapped
 
 
 def test_unknown_method_keeps_its_look() -> None:
