@@ -38,6 +38,11 @@ def read_manifest(path: Path) -> pd.DataFrame:
         table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         raise RequestError(f"{path}: not a CSV table in UTF-8 ({str(error).strip()})") from error
+    # pandas gives the second column of a name another one.
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        header = next(csv.reader(file), [])
+    if twice := [name for name in dict.fromkeys(header) if header.count(name) > 1]:
+        raise RequestError(f"{path}: column '{twice[0]}' stands there twice; keep one of them")
     if may_be_uneven(table):
         with path.open(encoding="utf-8-sig", newline="") as file:
             if fault := uneven_row(file):

@@ -87,6 +87,13 @@ def test_a_missing_column_is_named(tmp_path):
         read_manifest(written(tmp_path, table().drop(columns="identity")))
 
 
+def test_a_column_named_twice_is_named(tmp_path):
+    path = written(tmp_path, table())
+    path.write_text(path.read_text().replace("mood", "identity", 1))
+    with pytest.raises(RequestError, match=r"manifest\.csv: column 'identity' stands there twice"):
+        read_manifest(path)
+
+
 def test_no_rows_and_no_file_are_refused(tmp_path):
     with pytest.raises(RequestError, match="no rows"):
         read_manifest(written(tmp_path, table().iloc[:0]))

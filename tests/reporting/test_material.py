@@ -14,7 +14,7 @@ from lowshot.reporting.efficiency_table import rows as efficiency_rows
 from lowshot.reporting.material import gather
 from lowshot.reporting.page import write_report
 
-from .invented import clusters, differences, label_efficiency, results
+from .invented import by_gender, clusters, differences, label_efficiency, results
 
 
 def folder(parent: Path, name: str, table: pd.DataFrame) -> Path:
@@ -54,8 +54,8 @@ def test_one_table_of_two_datasets_is_refused(tmp_path: Path) -> None:
 
 
 def test_methods_of_one_name_with_other_figures_carry_their_directory(tmp_path: Path) -> None:
-    one = folder(tmp_path, "one", results(("cmpc", "cid")))
-    table = results(("cmpc", "avid"))
+    one = folder(tmp_path, "one", by_gender(results(("cmpc", "cid"))))
+    table = by_gender(results(("cmpc", "avid")))
     changed = table["method"] == "cmpc"
     other = folder(tmp_path, "other", table.assign(value=table["value"] - 0.01 * changed))
     differences().to_csv(one / "differences.csv", index=False)
