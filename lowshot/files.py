@@ -7,6 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from safetensors import SafetensorError
+
+from lowshot.errors import RunError, reason
+
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
@@ -17,6 +21,9 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
     Yields:
         The temporary path to write to. It is removed when the block raises.
+
+    Raises:
+        RunError: the disk does not take it; what was at `path` before is intact.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
@@ -29,6 +36,11 @@ def atomic_path(path: Path) -> Iterator[Path]:
         # mkstemp makes files that only their owner may read; results are meant to be shared.
         temporary.chmod(0o644)
         temporary.replace(path)
+    except (OSError, SafetensorError) as error:
+        # A failed write names no file, or the temporary one; an error that names another is not about this.
+        if getattr(error, "filename", None) not in (None, name):
+            raise
+        raise RunError(f"{path}: cannot be written ({reason(error)}); nothing made before is lost") from error
     finally:
         temporary.unlink(missing_ok=True)
 
