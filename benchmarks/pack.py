@@ -1,14 +1,15 @@
 """Packing against one process that decodes file by file with librosa, and batches from a pack against from files.
 
     pip install librosa
-    python -P benchmarks/pack.py [--data synth:demo] [--videos 1000] [--jobs 2] [--rounds 3] [--batches 20]
+    python -P benchmarks/pack.py [--data synth:demo] [--videos 2500] [--jobs 2] [--rounds 3] [--batches 20]
 
 (-P because librosa's numba would take coverage.py, beside this file, for the library of that name.)
 
 The files are copied to a temporary directory first, and every round reads them from the system's memory for files, so
 that no way pays for the disk. The time of a way is the least over the rounds. Packing is the whole of it: starting the
-processes, decoding, hashing, writing. librosa decodes, makes the same log-mel and shrinks the faces, and keeps nothing;
-its first call, which compiles, is not counted. Decoded media that `lowshot` keeps in memory are not counted on either:
+processes, decoding, hashing, writing; and once more from its first shard to its last, which is what counts where there
+is much to pack. librosa decodes, makes the same log-mel and shrinks the faces, and keeps nothing; its first call, which
+compiles, is not counted. Decoded media that `lowshot` keeps in memory are not counted on either:
 batches from files are timed with an empty memory, as of a dataset that exceeds it, and once more with a full one.
 """
 
@@ -99,7 +100,7 @@ def main() -> None:
     """Read the options and measure."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", default="synth:demo")
-    parser.add_argument("--videos", type=int, default=1000)
+    parser.add_argument("--videos", type=int, default=2500)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--batches", type=int, default=20)
@@ -112,13 +113,30 @@ def main() -> None:
         files = len(dataset.manifest)
         decode_voice(dataset.path("voice", 0), config)
 
+        running = dict.fromkeys(sorted({1, options.jobs}), 0.0)
+
         def pack(jobs: int) -> Callable[[int], object]:
-            return lambda turn: pack_dataset(dataset, root / f"{jobs}-{turn}", config.voice, config.face, jobs=jobs)
+            def work(turn: int) -> None:
+                shards: list[tuple[float, int]] = []
+                pack_dataset(
+                    dataset,
+                    root / f"{jobs}-{turn}",
+                    config.voice,
+                    config.face,
+                    jobs=jobs,
+                    progress=lambda done, total: shards.append((time.perf_counter(), done)),
+                )
+                (first, before), (last, after) = shards[0], shards[-1]
+                running[jobs] = max(running[jobs], (after - before) / (last - first))
+
+            return work
 
         print(f"{options.data}, {files} files, {options.rounds} rounds, {torch.get_num_threads()} threads")
         ways: dict[str, Callable[[int], object]] = {"librosa, one process": lambda turn: file_by_file(dataset, config)}
-        ways |= {f"data pack --jobs {jobs}": pack(jobs) for jobs in sorted({1, options.jobs})}
-        report(ways, files, "files", options.rounds)
+        ways |= {f"data pack --jobs {jobs}": pack(jobs) for jobs in running}
+        first = report(ways, files, "files", options.rounds)
+        for jobs, rate in running.items():
+            say(f"data pack --jobs {jobs}, once it runs", rate, "files", first)
 
         kept = MediaReader(dataset, config.voice, config.face)
         packed = MediaReader(Dataset.open(root / f"{options.jobs}-0"), config.voice, config.face)
@@ -137,13 +155,19 @@ def main() -> None:
         )
 
 
-def report(ways: dict[str, Callable[[int], object]], count: int, unit: str, rounds: int) -> None:
-    """Time some ways and print each one's throughput, and its ratio to the first one's."""
+def report(ways: dict[str, Callable[[int], object]], count: int, unit: str, rounds: int) -> float:
+    """Time some ways and print each one's throughput and its ratio to the first one's, which is returned."""
     first = 0.0
     for name, work in ways.items():
         rate = count / least_seconds(work, rounds)
         first = first or rate
-        print(f"{name:32} {rate:10,.1f} {unit} a second, {rate / first:6.2f} times the first")
+        say(name, rate, unit, first)
+    return first
+
+
+def say(name: str, rate: float, unit: str, first: float) -> None:
+    """Print a throughput and its ratio to the first way's."""
+    print(f"{name:32} {rate:10,.1f} {unit} a second, {rate / first:6.2f} times the first", flush=True)
 
 
 if __name__ == "__main__":
