@@ -91,7 +91,7 @@ def run_within(
 ) -> None:
     """Resolve the request, probe within modalities, and print the figures and where they lie."""
     # Brings scikit-learn along, which nothing else here needs.
-    from lowshot.adapt.within_run import probe_within
+    from lowshot.adapt.within.run import probe_within
 
     check_labels(subset)
     start, config, reader = resolve_start(source, preset, config_file, sets, {"data": data, "seed": seed})

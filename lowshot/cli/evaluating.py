@@ -16,13 +16,13 @@ from lowshot.data.dataset import Dataset
 from lowshot.errors import RequestError
 from lowshot.evaluation.evaluate import score
 from lowshot.evaluation.exhibits import write_exhibits
-from lowshot.evaluation.list_set import read_trial_set
+from lowshot.evaluation.lists.list_set import read_trial_set
+from lowshot.evaluation.lists.vox_names import find_meta
 from lowshot.evaluation.own import MEASURES
 from lowshot.evaluation.protocols import PROTOCOLS
 from lowshot.evaluation.run import check_trial_files, embed_trials, labels_of, write_evaluation
 from lowshot.evaluation.scorers import EmbeddingScorer
 from lowshot.evaluation.trial_set import TrialSet, build_trial_set
-from lowshot.evaluation.vox_names import find_meta
 from lowshot.reporting.page import write_report
 from lowshot.runs import called_with, open_run, safe_name, start_run, write_provenance
 from lowshot.training.loop import default_device

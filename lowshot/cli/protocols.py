@@ -105,11 +105,11 @@ def audit(files: tuple[Path, ...], data: str | None, meta: Path | None, as_json:
 
     Without --data, what is said of people and videos comes from the names in the lists and from --meta.
     """
-    from lowshot.evaluation.audit import Auditor
-    from lowshot.evaluation.facts import FactFinder
-    from lowshot.evaluation.media import MediaIndex
-    from lowshot.evaluation.read_list import read_list
-    from lowshot.evaluation.vox_names import find_meta
+    from lowshot.evaluation.lists.audit import Auditor
+    from lowshot.evaluation.lists.facts import FactFinder
+    from lowshot.evaluation.lists.media import MediaIndex
+    from lowshot.evaluation.lists.read_list import read_list
+    from lowshot.evaluation.lists.vox_names import find_meta
 
     lists = [part for path in files for part in read_list(path)]
     dataset = open_dataset(data) if data else None

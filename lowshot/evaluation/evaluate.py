@@ -9,6 +9,7 @@ from lowshot import __version__
 from lowshot.data.dataset import Dataset
 from lowshot.data.synthetic.oracle import Oracle
 from lowshot.errors import RequestError
+from lowshot.evaluation.lists.submission import submission
 from lowshot.evaluation.matching import (
     matching_chance,
     matching_figures,
@@ -23,7 +24,6 @@ from lowshot.evaluation.results import Figure, figure_row, results_frame
 from lowshot.evaluation.retrieval import Queries, query_table, rank_queries
 from lowshot.evaluation.retrieval_figures import retrieval_chance, retrieval_figures
 from lowshot.evaluation.scorers import OracleScorer, Scorer, checked_scores
-from lowshot.evaluation.submission import submission
 from lowshot.evaluation.trial_set import TrialSet, build_trial_set
 from lowshot.evaluation.trials import (
     MatchingTrials,

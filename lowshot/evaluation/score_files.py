@@ -10,9 +10,9 @@ import pandas as pd
 
 from lowshot.data.table_text import Rows, read_rows
 from lowshot.errors import RequestError
-from lowshot.evaluation.joined import MIXED
+from lowshot.evaluation.lists.joined import MIXED
+from lowshot.evaluation.lists.published import seen_of, stratum_of
 from lowshot.evaluation.protocols import DIRECTIONS, retrieval_protocol
-from lowshot.evaluation.published import seen_of, stratum_of
 from lowshot.evaluation.trials import SEEN, UNSEEN, VALIDATION
 from lowshot.evaluation.verification import IDENTITIES
 

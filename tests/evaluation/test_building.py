@@ -12,7 +12,7 @@ import pytest
 from lowshot.data.dataset import Dataset
 from lowshot.errors import RequestError
 from lowshot.evaluation.building import write_lists
-from lowshot.evaluation.list_set import read_trial_set
+from lowshot.evaluation.lists.list_set import read_trial_set
 from lowshot.evaluation.protocols import verification_protocol
 from lowshot.evaluation.trial_set import TrialSet, build_trial_set
 

@@ -7,8 +7,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from lowshot import __version__
-from lowshot.adapt.within_probe import FittedProbe, Names
-from lowshot.adapt.within_tasks import IDENTITY, Task
+from lowshot.adapt.within.probe import FittedProbe, Names
+from lowshot.adapt.within.tasks import IDENTITY, Task
 from lowshot.evaluation.results import Figure, figure_row
 from lowshot.evaluation.verification import identity_codes
 from lowshot.metrics.bootstrap import Interval, identity_counts, mean_replicates, percentile_interval

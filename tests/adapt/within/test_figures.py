@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lowshot.adapt.within_figures import chance_figures, probe_figures
-from lowshot.adapt.within_tasks import Clips, Task
+from lowshot.adapt.within.figures import chance_figures, probe_figures
+from lowshot.adapt.within.tasks import Clips, Task
 
 
 class Known:

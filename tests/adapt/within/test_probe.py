@@ -8,7 +8,7 @@ from sklearn.model_selection import GridSearchCV, PredefinedSplit
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from lowshot.adapt.within_probe import FOLDS, GRID, UNTRIED, deal_folds, fit_probe, fits_of
+from lowshot.adapt.within.probe import FOLDS, GRID, UNTRIED, deal_folds, fit_probe, fits_of
 
 
 def names(codes, prefix="c"):

@@ -8,9 +8,9 @@ import numpy as np
 from lowshot.data.dataset import Dataset
 from lowshot.errors import RequestError
 from lowshot.evaluation.draws import IntArray
-from lowshot.evaluation.listed import TrialList
+from lowshot.evaluation.lists.listed import TrialList
+from lowshot.evaluation.lists.vox_names import Medium, VoxMeta, parse_medium
 from lowshot.evaluation.trials import BoolArray, row_names
-from lowshot.evaluation.vox_names import Medium, VoxMeta, parse_medium
 
 ABSENT = -1
 UNKNOWN = -2

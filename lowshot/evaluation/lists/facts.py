@@ -7,11 +7,11 @@ import numpy as np
 
 from lowshot.data.dataset import Dataset
 from lowshot.evaluation.draws import IntArray
-from lowshot.evaluation.listed import Names, names_of
+from lowshot.evaluation.lists.listed import Names, names_of
+from lowshot.evaluation.lists.vox_names import Medium, VoxMeta, parse_medium
 from lowshot.evaluation.protocols import verification_protocol
 from lowshot.evaluation.strata import age_group
 from lowshot.evaluation.trials import BoolArray
-from lowshot.evaluation.vox_names import Medium, VoxMeta, parse_medium
 
 GENDER, NATIONALITY, AGE = "gender", "nationality", "age"
 ATTRIBUTES = (GENDER, NATIONALITY, AGE)

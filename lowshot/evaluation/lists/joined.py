@@ -6,10 +6,11 @@ import numpy as np
 
 from lowshot.data.dataset import Dataset
 from lowshot.errors import RequestError
-from lowshot.evaluation.audit import duplicated
 from lowshot.evaluation.draws import IntArray
-from lowshot.evaluation.listed import GalleryList, HiddenList, MatchingList, Names, TrialList, VerificationList
-from lowshot.evaluation.media import ABSENT
+from lowshot.evaluation.lists.audit import duplicated
+from lowshot.evaluation.lists.listed import GalleryList, HiddenList, MatchingList, Names, TrialList, VerificationList
+from lowshot.evaluation.lists.media import ABSENT
+from lowshot.evaluation.lists.vox_names import VoxMeta
 from lowshot.evaluation.trial_files import FORM
 from lowshot.evaluation.trials import (
     SEEN,
@@ -21,7 +22,6 @@ from lowshot.evaluation.trials import (
     RetrievalTrials,
     VerificationTrials,
 )
-from lowshot.evaluation.vox_names import VoxMeta
 
 MIXED = "mixed"
 """`seen` of a list some of whose people are trained on."""

@@ -6,10 +6,10 @@ from dataclasses import asdict, dataclass, field
 import numpy as np
 import pandas as pd
 
-from lowshot.evaluation.chance_levels import retrieval_chance_levels
 from lowshot.evaluation.draws import IntArray
-from lowshot.evaluation.facts import ATTRIBUTES, FactFinder, MediaFacts
-from lowshot.evaluation.listed import (
+from lowshot.evaluation.lists.chance_levels import retrieval_chance_levels
+from lowshot.evaluation.lists.facts import ATTRIBUTES, FactFinder, MediaFacts
+from lowshot.evaluation.lists.listed import (
     GalleryList,
     HiddenList,
     MatchingList,
@@ -18,7 +18,7 @@ from lowshot.evaluation.listed import (
     VerificationList,
     names_of,
 )
-from lowshot.evaluation.media import UNKNOWN, MediaIndex
+from lowshot.evaluation.lists.media import UNKNOWN, MediaIndex
 from lowshot.evaluation.protocols import verification_protocol
 from lowshot.evaluation.trials import SEEN, UNSEEN, BoolArray
 

@@ -6,7 +6,7 @@ import pytest
 
 from lowshot.adapt.run import videos_of_subset
 from lowshot.adapt.subsets import draw_subset
-from lowshot.adapt.within_tasks import TRAINING, clips_of, task_of
+from lowshot.adapt.within.tasks import TRAINING, clips_of, task_of
 from lowshot.data.dataset import Dataset
 from lowshot.errors import RequestError
 from lowshot.evaluation.trials import SEEN, UNSEEN

@@ -5,7 +5,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.special import gammaln
 
-from lowshot.evaluation.facts import MediaFacts
+from lowshot.evaluation.lists.facts import MediaFacts
 from lowshot.evaluation.protocols import retrieval_protocol
 
 FloatArray = npt.NDArray[np.float64]

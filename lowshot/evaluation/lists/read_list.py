@@ -4,8 +4,8 @@ from pathlib import Path
 
 from lowshot.data.table_text import read_rows
 from lowshot.errors import RequestError
-from lowshot.evaluation.listed import TrialList
-from lowshot.evaluation.published import parse_published
+from lowshot.evaluation.lists.listed import TrialList
+from lowshot.evaluation.lists.published import parse_published
 from lowshot.evaluation.trial_files import parse_own
 
 

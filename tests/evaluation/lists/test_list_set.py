@@ -9,14 +9,14 @@ import pytest
 from lowshot.data.dataset import Dataset
 from lowshot.errors import RequestError
 from lowshot.evaluation.evaluate import chance, score
-from lowshot.evaluation.list_set import read_trial_set
+from lowshot.evaluation.lists.list_set import read_trial_set
+from lowshot.evaluation.lists.submission import write_submissions
+from lowshot.evaluation.lists.vox_names import find_meta
 from lowshot.evaluation.run import write_evaluation
 from lowshot.evaluation.scorers import EmbeddingScorer
-from lowshot.evaluation.submission import write_submissions
 from lowshot.evaluation.trial_set import TrialSet
-from lowshot.evaluation.vox_names import find_meta
 
-from .conftest import manifest_rows, write_dataset
+from ..conftest import manifest_rows, write_dataset
 from .voxlike import gallery_text, matching_text, new_voice, verification_text, vox_dataset
 
 NAMES = {

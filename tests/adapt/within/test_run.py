@@ -6,11 +6,11 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
-from lowshot.adapt import within_run
 from lowshot.adapt.run import adapt
 from lowshot.adapt.start import find_start, fresh_start
 from lowshot.adapt.subsets import Subset, draw_subset
-from lowshot.adapt.within_run import probe_within
+from lowshot.adapt.within import run as within
+from lowshot.adapt.within.run import probe_within
 from lowshot.data.dataset import Dataset
 from lowshot.data.reader import MediaReader
 from lowshot.errors import RequestError
@@ -62,7 +62,7 @@ def made(config, tmp_path, monkeypatch):
             found += strength * directions[codes]
         return (found / np.linalg.norm(found, axis=1, keepdims=True)).astype(np.float32)
 
-    monkeypatch.setattr(within_run, "embed_rows", vectors)
+    monkeypatch.setattr(within, "embed_rows", vectors)
     monkeypatch.setattr(Dataset, "check_files", lambda *args: None)
     reader = MediaReader(dataset, config.voice, config.face)
     return reader, strengths
@@ -127,14 +127,14 @@ def test_no_held_out_identity_or_video_reaches_a_fit(config, reader, subset, tmp
             return original(self, x, *args, **options)
 
         monkeypatch.setattr(kind, "fit", spy)
-    original_vectors = within_run._embedded
+    original_vectors = within._embedded
 
     def embedded(start, modality, clips, *args):
         found = original_vectors(start, modality, clips, *args)
         vectors[modality] = (clips.about, found)
         return found
 
-    monkeypatch.setattr(within_run, "_embedded", embedded)
+    monkeypatch.setattr(within, "_embedded", embedded)
     probe_within(fresh_start(config), ["voice", "face"], [], subset, reader, config, tmp_path / "run")
     seen = {row.tobytes() for part in fitted for row in part}
     manifest = reader.dataset.manifest
@@ -245,7 +245,7 @@ def test_killed_it_can_be_made_again(config, reader, subset, tmp_path, monkeypat
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(within_run, "write_results", killed)
+        patch.setattr(within, "write_results", killed)
         with pytest.raises(KeyboardInterrupt):
             probe_within(fresh_start(config), ["voice"], ["gender"], subset, reader, config, tmp_path / "run")
     assert not is_finished(tmp_path / "run")

@@ -18,7 +18,7 @@ import numpy as np
 
 from lowshot.data.table_text import Rows
 from lowshot.errors import RequestError
-from lowshot.evaluation.listed import (
+from lowshot.evaluation.lists.listed import (
     GalleryList,
     HiddenList,
     MatchingList,

@@ -11,22 +11,22 @@ import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from lowshot.data.dataset import Dataset
-from lowshot.evaluation.audit import Audit, Auditor, Share
 from lowshot.evaluation.evaluate import chance, score
-from lowshot.evaluation.facts import FactFinder
-from lowshot.evaluation.list_set import read_trial_set
-from lowshot.evaluation.media import MediaIndex
-from lowshot.evaluation.read_list import read_list
+from lowshot.evaluation.lists.audit import Audit, Auditor, Share
+from lowshot.evaluation.lists.facts import FactFinder
+from lowshot.evaluation.lists.list_set import read_trial_set
+from lowshot.evaluation.lists.media import MediaIndex
+from lowshot.evaluation.lists.read_list import read_list
+from lowshot.evaluation.lists.vox_names import VoxMeta, read_meta
 from lowshot.evaluation.scorers import EmbeddingScorer
 from lowshot.evaluation.trial_files import write_matching, write_retrieval, write_verification
 from lowshot.evaluation.trials import build_matching, build_retrieval, build_verification, split_population
-from lowshot.evaluation.vox_names import VoxMeta, read_meta
 
-from .conftest import write_dataset
+from ..conftest import write_dataset
 from .voxlike import face, gallery_text, matching_text, new_voice, old_voice, verification_text, vox_dataset, write_meta
 
 Put = Callable[[str, str], Path]
-REFERENCE = Path(os.environ.get("VOXCELEB1_LISTS", Path(__file__).parents[3] / "shared" / "reference" / "voxceleb1"))
+REFERENCE = Path(os.environ.get("VOXCELEB1_LISTS", Path(__file__).parents[4] / "shared" / "reference" / "voxceleb1"))
 has_reference = pytest.mark.skipif(not REFERENCE.is_dir(), reason="the published lists are not here")
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from lowshot.adapt.within_probe import Names
+from lowshot.adapt.within.probe import Names
 from lowshot.data.dataset import Dataset
 from lowshot.data.pairs import Videos
 from lowshot.errors import RequestError

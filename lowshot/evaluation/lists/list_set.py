@@ -5,16 +5,16 @@ from pathlib import Path
 
 from lowshot.data.dataset import Dataset
 from lowshot.errors import RequestError
-from lowshot.evaluation.audit import Auditor
-from lowshot.evaluation.facts import FactFinder
-from lowshot.evaluation.joined import join_hidden, join_matching, join_retrieval, join_verification
-from lowshot.evaluation.listed import GalleryList, HiddenList, MatchingList, TrialList, VerificationList
-from lowshot.evaluation.media import MediaIndex, complete, refuse_missing
+from lowshot.evaluation.lists.audit import Auditor
+from lowshot.evaluation.lists.facts import FactFinder
+from lowshot.evaluation.lists.joined import join_hidden, join_matching, join_retrieval, join_verification
+from lowshot.evaluation.lists.listed import GalleryList, HiddenList, MatchingList, TrialList, VerificationList
+from lowshot.evaluation.lists.media import MediaIndex, complete, refuse_missing
+from lowshot.evaluation.lists.read_list import read_list
+from lowshot.evaluation.lists.vox_names import VoxMeta
 from lowshot.evaluation.protocols import matching_protocol, retrieval_protocol
-from lowshot.evaluation.read_list import read_list
 from lowshot.evaluation.trial_set import TrialSet, find_queries
 from lowshot.evaluation.trials import HiddenTrials, MatchingTrials, RetrievalTrials, VerificationTrials
-from lowshot.evaluation.vox_names import VoxMeta
 
 
 def read_trial_set(

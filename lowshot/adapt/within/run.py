@@ -10,9 +10,9 @@ from tqdm import tqdm
 from lowshot.adapt.run import check_start, label_facts, videos_of_subset
 from lowshot.adapt.start import Start
 from lowshot.adapt.subsets import Subset
-from lowshot.adapt.within_figures import chance_figures, probe_figures, rows_of_figures
-from lowshot.adapt.within_probe import UNTRIED, FittedProbe, fit_probe, fits_of
-from lowshot.adapt.within_tasks import TARGETS, Clips, Task, clips_of, task_of
+from lowshot.adapt.within.figures import chance_figures, probe_figures, rows_of_figures
+from lowshot.adapt.within.probe import UNTRIED, FittedProbe, fit_probe, fits_of
+from lowshot.adapt.within.tasks import TARGETS, Clips, Task, clips_of, task_of
 from lowshot.config import Config
 from lowshot.data.reading import Reader
 from lowshot.errors import RequestError

@@ -8,11 +8,11 @@ import pytest
 
 from lowshot.data.dataset import Dataset
 from lowshot.errors import RequestError
-from lowshot.evaluation.list_set import read_trial_set
-from lowshot.evaluation.listed import GalleryList, HiddenList, MatchingList, VerificationList
-from lowshot.evaluation.read_list import read_list
+from lowshot.evaluation.lists.list_set import read_trial_set
+from lowshot.evaluation.lists.listed import GalleryList, HiddenList, MatchingList, VerificationList
+from lowshot.evaluation.lists.read_list import read_list
+from lowshot.evaluation.lists.vox_names import Medium, find_meta, parse_medium, read_meta
 from lowshot.evaluation.trial_set import TrialSet
-from lowshot.evaluation.vox_names import Medium, find_meta, parse_medium, read_meta
 
 from .voxlike import (
     PEOPLE,

@@ -1,0 +1,1 @@
+"""What frozen embeddings of one modality know: probes within it."""

@@ -1,0 +1,1 @@
+"""Trial lists of others: read, joined to a dataset, audited."""
