@@ -3,17 +3,13 @@
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import soundfile
 
+from lowshot.data.sound import PREROLL_S, Sound, check_whole, mean_of
 from lowshot.errors import RequestError, reason
 
-# By so much may what can be read fall short of what the header promises: encoders round to their frames.
-TOLERANCE_S = 0.25
-# A decoder that starts in the middle starts so much earlier, for some need a few frames to settle.
-PREROLL_S = 0.5
 # Samples of each channel that are decoded at a time, whatever length a header claims.
 BLOCK = 1 << 16
 SUFFIXES = (
@@ -29,25 +25,6 @@ _UNKNOWN_SIZE = 0x7FFF0000
 _UNKNOWN_LENGTH = 1 << 48
 # Bytes of one sample of one channel, where all have as many.
 _BYTES = {"PCM_U8": 1, "PCM_16": 2, "PCM_24": 3, "PCM_32": 4, "FLOAT": 4, "DOUBLE": 8, "ULAW": 1, "ALAW": 1}
-
-
-class Sound(Protocol):
-    """An open sound file.
-
-    Attributes:
-        rate: samples per second, of each channel.
-    """
-
-    rate: int
-
-    @property
-    def seconds(self) -> float:
-        """Length: as the header tells it or, where it says nothing exact, as the packets do."""
-        ...
-
-    def read(self, first: int = 0, count: int | None = None) -> np.ndarray:
-        """The mean of the channels from sample `first` on, float32 [at most count]; to be called once."""
-        ...
 
 
 @contextmanager
@@ -73,26 +50,6 @@ def open_sound(path: Path) -> Iterator[Sound]:
     # A decoder that trips over the bytes of a file raises whatever it happens to run into.
     except Exception as error:
         raise RequestError(f"{path}: cannot be read as audio ({reason(error)})") from error
-
-
-def check_whole(got: int, wanted: float, rate: int) -> None:
-    """Refuse a file that ends before what its header promises.
-
-    Args:
-        got, wanted: samples that could be read, and that were to be.
-        rate: samples per second.
-
-    Raises:
-        ValueError: more than `TOLERANCE_S` is missing.
-    """
-    if wanted - got > TOLERANCE_S * rate:
-        raise ValueError(f"it is truncated: {got / rate:.1f} of {wanted / rate:.1f} s are there")
-
-
-def mean_of(channels: np.ndarray, axis: int) -> np.ndarray:
-    """The mean along the channels, float32; values that are not finite stay so, without a warning."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        return channels.astype(np.float32, copy=False).mean(axis=axis)
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from pathlib import Path
 import av
 import numpy as np
 
-from lowshot.data.codec import PREROLL_S, check_whole, mean_of
+from lowshot.data.sound import PREROLL_S, check_whole, mean_of
 
 # The demuxers in use: none that fetches other files, as playlists do, and none of a format that libsndfile reads.
 FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,aac,ac3,eac3,amr,asf,avi,flv,mpeg,mpegts"

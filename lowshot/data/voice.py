@@ -8,7 +8,8 @@ import numpy as np
 import torch
 import torchaudio
 
-from lowshot.data.codec import Sound, open_sound
+from lowshot.data.codec import open_sound
+from lowshot.data.sound import Sound
 from lowshot.errors import RequestError
 from lowshot.settings import VoiceConfig
 

@@ -17,8 +17,9 @@ from lowshot.data.check.kinds import (
     LEAST_SIDE,
     SILENT_PEAK,
 )
-from lowshot.data.codec import TOLERANCE_S, StraightFile, has_index, mean_of, open_sound
+from lowshot.data.codec import StraightFile, has_index, open_sound
 from lowshot.data.face import read_face
+from lowshot.data.sound import TOLERANCE_S, mean_of
 from lowshot.data.voice import LOUDEST, SAMPLE_RATE, check_rate, read_waveform
 from lowshot.errors import RequestError
 from lowshot.settings import FaceConfig, VoiceConfig

@@ -1,0 +1,49 @@
+"""What every decoder of sound offers, and what all share."""
+
+from typing import Protocol
+
+import numpy as np
+
+# By so much may what can be read fall short of what the header promises: encoders round to their frames.
+TOLERANCE_S = 0.25
+# A decoder that starts in the middle starts so much earlier, for some need a few frames to settle.
+PREROLL_S = 0.5
+
+
+class Sound(Protocol):
+    """An open sound file.
+
+    Attributes:
+        rate: samples per second, of each channel.
+    """
+
+    rate: int
+
+    @property
+    def seconds(self) -> float:
+        """Length: as the header tells it or, where it says nothing exact, as the packets do."""
+        ...
+
+    def read(self, first: int = 0, count: int | None = None) -> np.ndarray:
+        """The mean of the channels from sample `first` on, float32 [at most count]; to be called once."""
+        ...
+
+
+def check_whole(got: int, wanted: float, rate: int) -> None:
+    """Refuse a file that ends before what its header promises.
+
+    Args:
+        got, wanted: samples that could be read, and that were to be.
+        rate: samples per second.
+
+    Raises:
+        ValueError: more than `TOLERANCE_S` is missing.
+    """
+    if wanted - got > TOLERANCE_S * rate:
+        raise ValueError(f"it is truncated: {got / rate:.1f} of {wanted / rate:.1f} s are there")
+
+
+def mean_of(channels: np.ndarray, axis: int) -> np.ndarray:
+    """The mean along the channels, float32; values that are not finite stay so, without a warning."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return channels.astype(np.float32, copy=False).mean(axis=axis)
