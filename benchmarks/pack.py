@@ -1,9 +1,9 @@
 """Packing against one process that decodes file by file with librosa, and batches from a pack against from files.
 
-    pip install librosa
     python -P benchmarks/pack.py [--data synth:demo] [--videos 2500] [--jobs 2] [--rounds 3] [--batches 20]
 
-(-P because librosa's numba would take coverage.py, beside this file, for the library of that name.)
+(librosa comes with the extra `dev`; -P because its numba would take coverage.py, beside this file, for the library of
+that name.)
 
 The files are copied to a temporary directory first, and every round reads them from the system's memory for files, so
 that no way pays for the disk. The time of a way is the least over the rounds. Packing is the whole of it: starting the
