@@ -4,7 +4,9 @@ Every replicate resamples the identities once, for all training seeds of both me
 the choice of identities, given these training runs. The spread over runs is another thing and is not in it.
 """
 
+import hashlib
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +15,7 @@ import pandas as pd
 from lowshot.errors import RequestError
 from lowshot.evaluation.protocols import matching_protocol, retrieval_protocol, verification_protocol
 from lowshot.evaluation.verification import identity_codes
-from lowshot.metrics.bootstrap import Difference, difference_of, identity_counts, mean_replicates
+from lowshot.metrics.bootstrap import Difference, IntArray, difference_of, identity_counts, mean_replicates
 from lowshot.metrics.curve_replicates import PAIR_REPLICATES, auc_of, curve_replicates, pair_replicates
 from lowshot.metrics.matching import trial_credit
 from lowshot.metrics.spread import corrected
@@ -47,12 +49,34 @@ def paired_auc(scores_a: Tables, scores_b: Tables, replicates: int, seed: int) -
     counts = identity_counts(n_identities, replicates, seed)
     scores = [table["score"].to_numpy() for table in tables]
     values = np.array([auc(score, labels) for score in scores])
-    figure = {"auc": auc_of}
-    resampled = [curve_replicates(score, labels, voice, face, counts, figure)["auc"] for score in scores]
-    few = min(replicates, PAIR_REPLICATES)
-    by_pair = [pair_replicates(score, labels, voice, face, few, seed, figure)["auc"] for score in scores]
+    found = [_resampled_auc(_Scored(score, labels, voice, face), n_identities, replicates, seed) for score in scores]
+    resampled, by_pair = (np.stack(part) for part in zip(*found, strict=True))
     level = verification_protocol().interval.level
-    return _difference(values, np.stack(resampled), counts, len(scores_a), level, np.stack(by_pair))
+    return _difference(values, resampled, counts, len(scores_a), level, by_pair)
+
+
+class _Scored:
+    """A model's scores of a list of trials, equal to others of the same bytes."""
+
+    def __init__(self, score: FloatArray, labels: FloatArray, voice: IntArray, face: IntArray) -> None:
+        self.trials = score, labels, voice, face
+        self.digest = hashlib.sha256(b"".join(array.tobytes() for array in self.trials)).digest()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Scored) and self.digest == other.digest
+
+    def __hash__(self) -> int:
+        return hash(self.digest)
+
+
+# A reference is held against many, and a model that no label changed stands there once for every subset.
+@lru_cache(maxsize=256)
+def _resampled_auc(scored: _Scored, n_identities: int, replicates: int, seed: int) -> tuple[FloatArray, FloatArray]:
+    """Resamples of a model's AUC, [R] by identities and [min(R, PAIR_REPLICATES)] by pairs of them."""
+    figure, counts = {"auc": auc_of}, identity_counts(n_identities, replicates, seed)
+    by_identity = curve_replicates(*scored.trials, counts, figure)["auc"]
+    by_pair = pair_replicates(*scored.trials, min(replicates, PAIR_REPLICATES), seed, figure)["auc"]
+    return by_identity, by_pair
 
 
 def paired_accuracy(scores_a: Tables, scores_b: Tables, size: int, replicates: int, seed: int) -> Difference:

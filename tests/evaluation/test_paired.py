@@ -9,13 +9,14 @@ from sklearn.metrics import roc_auc_score
 
 from lowshot.data.dataset import Dataset
 from lowshot.errors import RequestError
+from lowshot.evaluation import paired as room
 from lowshot.evaluation.evaluate import EvaluationResult, score
 from lowshot.evaluation.paired import paired_accuracy, paired_auc, paired_map
 from lowshot.evaluation.results import read_scores, write_scores
 from lowshot.evaluation.trial_set import TrialSet, build_trial_set
 from lowshot.evaluation.verification import identity_codes
 from lowshot.metrics.bootstrap import identity_counts, percentile_interval
-from lowshot.metrics.curve_replicates import auc_replicates
+from lowshot.metrics.curve_replicates import auc_replicates, curve_replicates
 
 from .test_evaluate import QUICK, noisy
 
@@ -93,6 +94,28 @@ def test_what_single_pairs_contribute_is_counted_once(better, worse) -> None:
     low, high, _ = percentile_interval((resampled[0] + resampled[1] - resampled[2] - resampled[3]) / 2)
     found = paired_auc(a, b, 1000, 0)
     assert (high - low) / 3**0.5 * 0.95 < found.high - found.low < 0.9 * (high - low)
+
+
+def test_a_model_is_resampled_once_whomever_it_is_held_against(better, worse, monkeypatch) -> None:
+    a, b, c = (result.scores[VERIFICATION] for result in (*better, worse[0]))
+    room._resampled_auc.cache_clear()
+    fresh = [paired_auc([a], [c], QUICK, 7), paired_auc([b], [c], QUICK, 7), paired_auc([b], [c], QUICK, 8)]
+    room._resampled_auc.cache_clear()
+    resampled = []
+
+    def counted(*arguments):
+        resampled.append(arguments)
+        return curve_replicates(*arguments)
+
+    monkeypatch.setattr(room, "curve_replicates", counted)
+    again = [paired_auc([table], [c], QUICK, 7) for table in (a, b)]
+    assert len(resampled) == 3
+    # In another order of its rows a table holds the same trials; another seed resamples anew.
+    assert paired_auc([a.iloc[::-1]], [c], QUICK, 7) == again[0]
+    assert len(resampled) == 3
+    again.append(paired_auc([b], [c], QUICK, 8))
+    assert len(resampled) == 5
+    assert again == fresh
 
 
 @pytest.mark.parametrize(("key", "paired"), PAIRED)
