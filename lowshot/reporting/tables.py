@@ -30,7 +30,7 @@ PARTS = ("_low", "_high", "_min", "_max")
 MISSING = "–"
 
 AUC: dict[str, object] = {"protocol": "verification", "metric": "auc", "stratum": "U", "seen": UNSEEN}
-_SEARCH = {"direction": "voice_to_face", "seen": UNSEEN}
+_SEARCH = {"direction": "voice_to_face", "stratum": "U", "seen": UNSEEN}
 HEADLINE: dict[str, dict[str, object]] = {
     "auc": AUC,
     "auc_g": {**AUC, "stratum": "G"},
@@ -287,21 +287,39 @@ def by_group(groups: pd.DataFrame, seen: str = UNSEEN) -> pd.DataFrame:
     )
 
 
-def direction(results: pd.DataFrame, name: str, seen: str = UNSEEN) -> pd.DataFrame:
-    """Matching and retrieval in one direction; columns of `figures`.
+def direction(results: pd.DataFrame, name: str, seen: str = UNSEEN, stratum: str = "U") -> pd.DataFrame:
+    """Matching and retrieval in one direction, against impostors of one stratum; columns of `figures`.
 
     Args:
         results: as `check` returns it.
         name: voice_to_face or face_to_voice.
         seen: which identities: unseen-unheard or validation.
+        stratum: what the impostors share with the probe; lists of several strata are never averaged.
     """
-    across: dict[str, object] = {"direction": name, "seen": seen}
+    across: dict[str, object] = {"direction": name, "stratum": stratum, "seen": seen}
     matching = {"protocol": "matching", "metric": "accuracy", **across}
     retrieval = {"protocol": "retrieval", **across}
     wanted: dict[str, dict[str, object]] = {f"1:{n}": {**matching, "gallery_size": float(n)} for n in (2, 5, 10)}
     wanted |= {"mAP": {**retrieval, "metric": "map"}}
     wanted |= {f"R@{k}": {**retrieval, "metric": f"recall@{k}"} for k in (1, 5, 10)}
     return figures(results, wanted)
+
+
+def directions(results: pd.DataFrame, seen: str = UNSEEN) -> list[tuple[str, str, pd.DataFrame]]:
+    """Name, words and figures of `direction`, for each direction and stratum that was measured, stratum U first."""
+    found = []
+    for stratum in STRATA:
+        for name, words in DIRECTIONS.items():
+            shared = "" if stratum == "U" else f", impostors of stratum {stratum}"
+            table = direction(results, name, seen, stratum)
+            if names_of_figures(table):
+                found.append((search_name(name, stratum), words + shared, table))
+    return found
+
+
+def search_name(direction: str, stratum: str) -> str:
+    """What the table of `direction` is called: the direction, and the stratum where that is not U."""
+    return direction if stratum == "U" else f"{direction}-{stratum}"
 
 
 def percentage(value: float) -> str:

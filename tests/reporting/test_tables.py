@@ -143,6 +143,22 @@ def test_directions_are_kept_apart() -> None:
     assert tables.direction(results, "face_to_voice").iloc[0]["1:5"] == 0.4
 
 
+def test_strata_of_matching_are_never_averaged() -> None:
+    one: dict[str, Any] = {"protocol": "matching", "metric": "accuracy", "direction": "voice_to_face"}
+    results = table(
+        row("cmpc", 0.8, gallery_size=2, **one),
+        row("cmpc", 0.6, gallery_size=2, **{**one, "stratum": "G"}),
+        row("cmpc", 0.1, protocol="retrieval", metric="map", direction="voice_to_face", stratum="G"),
+    )
+    head = tables.headline(results).iloc[0]
+    assert head["accuracy"] == 0.8 and math.isnan(head["map"])
+    found = {name: (words, part.iloc[0]["1:2"]) for name, words, part in tables.directions(results)}
+    assert found == {
+        "voice_to_face": ("voice to face", 0.8),
+        "voice_to_face-G": ("voice to face, impostors of stratum G", 0.6),
+    }
+
+
 def by_gender(value: float = 0.7) -> list[dict[str, Any]]:
     """A figure with its groups, in two strata."""
     return [
