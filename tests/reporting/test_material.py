@@ -124,3 +124,14 @@ def test_label_efficiency_says_which_labels_the_reference_learned_from() -> None
     assert [row["labels"] for row in efficiency_rows(table)] == ["no labels"]
     both = pd.concat([table, table.assign(adaptation="probe", equal_fraction=0.02)])
     assert [row["labels"] for row in efficiency_rows(both)] == ["no labels; CID fine-tuned", "no labels; CID probe"]
+
+
+def test_shares_of_labels_are_written_as_a_person_writes_them() -> None:
+    table = label_efficiency().iloc[[0]].assign(fraction=0.01, largest_fraction=1.0, ci_low=0.5)
+    shown = [
+        (row["equal"], row["interval"], row["words"])
+        for equal in (1.0, 0.9999, 0.0316)
+        for row in efficiency_rows(table.assign(equal_fraction=equal, ci_high=1.0))
+    ]
+    assert shown[:2] == [("100 %", "50 % to 100 %", "100 times the labels; more, by the interval")] * 2
+    assert shown[2][0] == "3.2 %" and shown[2][2].startswith("3.2 times the labels")
