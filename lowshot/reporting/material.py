@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ from lowshot.reporting.exhibited import Gallery, read_gallery
 RESULTS = "results.csv"
 PROBED = "probe-"
 _KEY = ["protocol", "direction", "stratum", "seen", "gallery_size", "metric"]
+# The columns of a score table that say what was scored.
+_TRIAL = re.compile(r"voice|face|label|direction|probe|target|candidate_\d+|query")
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,6 +89,7 @@ def gather(directories: Sequence[Path], curves: Mapping[str, Path] | None = None
     sources = [_read(directory, curves or {}) for directory in directories]
     if len(sources) > 1:
         _refuse_other_trials(sources)
+        _refuse_other_lists(directories)
         _tell_apart(sources)
     results = _joined([source.results for source in sources])
     groups = _joined([source.groups for source in sources])
@@ -153,6 +157,35 @@ def _refuse_other_trials(sources: Sequence[_Source]) -> None:
                     f"{source.directory}: {' '.join(part for part in key if part not in ('', 'nan'))} was measured on "
                     f"{there[key]:g} trials, in {first.directory} on {here[key]:g}; make a page of each"
                 )
+
+
+def _refuse_other_lists(directories: Sequence[Path]) -> None:
+    """Refuse scores of other trials, such as another seed draws: as many of them, on the same data."""
+    ours = _score_tables(directories[0])
+    for directory in directories[1:]:
+        theirs = _score_tables(directory)
+        for name in sorted(ours.keys() & theirs.keys()):
+            if not _listed(ours[name]).equals(_listed(theirs[name])):
+                raise RequestError(
+                    f"{directory}: {name} holds scores of other trials than in {directories[0]}; evaluate with one "
+                    "seed, or make a page of each"
+                )
+
+
+def _score_tables(directory: Path) -> dict[str, Path]:
+    """A score table of each list that was measured, by its name; which run's does not matter."""
+    found = {path.name: path for path in sorted((directory / "scores").glob("**/*.csv"))}
+    return {name: path for name, path in found.items() if not name.startswith(PROBED)}
+
+
+def _listed(path: Path) -> pd.DataFrame:
+    """The trials of a score table, in an order of their own."""
+    table = tables.read_csv(path)
+    columns = sorted(column for column in table.columns if _TRIAL.fullmatch(column))
+    # A number is one number, however it was written.
+    types = {column: float if pd.api.types.is_numeric_dtype(table[column]) else str for column in columns}
+    listed = table[columns].astype(types)
+    return listed.sort_values(columns, ignore_index=True) if columns else listed
 
 
 def _data(results: pd.DataFrame) -> str:

@@ -46,6 +46,21 @@ def test_other_trials_of_the_same_data_do_not_share_a_page(tmp_path: Path) -> No
         gather([one, other])
 
 
+def test_as_many_other_trials_do_not_share_a_page(tmp_path: Path) -> None:
+    directories = [folder(tmp_path, method, results((method,))) for method in ("cmpc", "cid")]
+    table = pd.DataFrame({"voice": ["a", "b"], "face": ["c", "d"], "label": [1, 0], "score": [0.5, 0.1]})
+    for directory in directories:
+        made = directory / "scores" / f"{directory.name}-seed0"
+        made.mkdir(parents=True)
+        # Neither their order, nor how a label is written, nor the scores make them other trials.
+        table.to_csv(made / "verification-unseen-unheard-U.csv")
+        table = table.assign(score=[0.2, 0.3], label=[1.0, 0.0]).iloc[::-1]
+    assert set(gather(directories).results["method"]) == {"cmpc", "cid", "chance", "oracle"}
+    table.assign(face=["c", "d"]).to_csv(made / "verification-unseen-unheard-U.csv")
+    with pytest.raises(RequestError, match=r"cid: verification-unseen-unheard-U\.csv holds scores of other trials"):
+        gather(directories)
+
+
 def test_one_table_of_two_datasets_is_refused(tmp_path: Path) -> None:
     table = results()
     table["data_sha"] = np.where(table["method"] == "cid", "bbbb", "aaaa")
