@@ -204,13 +204,25 @@ def _trials(results: pd.DataFrame) -> dict[tuple[str, ...], float]:
 
 
 def _tell_apart(sources: Sequence[_Source]) -> None:
-    """Give methods of several directories names of their own where their figures are not the same."""
+    """Give methods of several directories names of their own where their figures or their runs are not the same."""
     same = [column for column in (*tables.TEXT, *tables.NUMBERS) if column not in ("value", "ci_low", "ci_high")]
     rows = pd.concat([source.results for source in sources], ignore_index=True)
     models = rows[~rows["method"].isin((style.CHANCE, style.ORACLE))].drop_duplicates([*same, "value"])
-    twice = set(models.loc[models.duplicated(same, keep=False), "method"])
+    twice = set(models.loc[models.duplicated(same, keep=False), "method"]) | _of_other_runs(sources)
     for source in sources:
         source.rename(sorted(twice & set(source.results["method"])))
+
+
+def _of_other_runs(sources: Sequence[_Source]) -> set[str]:
+    """Methods of which two directories hold different runs under one budget: whether these are seeds of one another or
+    of other settings is not known, and a mean over both would belong to neither directory's differences."""
+    runs: dict[tuple[str, ...], set[frozenset[tuple[str, ...]]]] = {}
+    for source in sources:
+        models = source.results[~source.results["method"].isin((style.CHANCE, style.ORACLE))]
+        for budget, rows in models.groupby(list(tables.BUDGET), dropna=False):
+            seeds = frozenset(zip(rows["train_seed"].astype(str), rows["subset_seed"].astype(str), strict=True))
+            runs.setdefault(tuple(map(str, budget)), set()).add(seeds)
+    return {budget[0] for budget, found in runs.items() if len(found) > 1}
 
 
 def _joined(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:

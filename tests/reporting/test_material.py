@@ -83,6 +83,20 @@ def test_methods_of_one_name_with_other_figures_carry_their_directory(tmp_path: 
     assert len(chance) == len(gather([one]).results.query("method == 'chance'"))
 
 
+def test_runs_of_several_directories_are_no_seeds_of_one_method(tmp_path: Path) -> None:
+    one, other = (folder(tmp_path, name, results(("cmpc", "cid"))) for name in ("one", "other"))
+    table = results(("cmpc",))
+    table.assign(train_seed=table["train_seed"].replace({0: 2, 1: 3})).to_csv(other / "results.csv", index=False)
+    differences().to_csv(one / "differences.csv", index=False)
+    assert set(gather([one, other]).results["method"]) == {"cmpc (one)", "cmpc (other)", "cid", "chance", "oracle"}
+    # Budgets that only one of them has are no other runs.
+    table = results(("cmpc",))
+    table[table["adaptation"] != "none"].to_csv(other / "results.csv", index=False)
+    unadapted = results()
+    unadapted[unadapted["adaptation"] != "finetune"].to_csv(one / "results.csv", index=False)
+    assert set(gather([one, other]).results["method"]) == {"cmpc", "cid", "chance", "oracle"}
+
+
 def test_the_same_run_given_twice_is_there_once(tmp_path: Path) -> None:
     one, again = (folder(tmp_path, name, results()) for name in ("one", "again"))
     assert len(gather([one, again]).results) == len(gather([one]).results)
