@@ -59,6 +59,7 @@ class _Source:
     results: pd.DataFrame
     groups: pd.DataFrame
     differences: pd.DataFrame | None
+    efficiency: pd.DataFrame | None
     curves: Mapping[str, Path]
 
     @property
@@ -73,6 +74,9 @@ class _Source:
         if self.differences is not None:
             both = ["method_a", "method_b"]
             self.differences[both] = self.differences[both].replace(names)
+        if self.efficiency is not None:
+            both = ["method", "reference"]
+            self.efficiency[both] = self.efficiency[both].replace(names)
 
 
 def gather(directories: Sequence[Path], curves: Mapping[str, Path] | None = None) -> Material:
@@ -101,7 +105,7 @@ def gather(directories: Sequence[Path], curves: Mapping[str, Path] | None = None
         told = several if len(found) == 1 else several.drop(columns="p_holm", errors="ignore").drop_duplicates()
         paths = ", ".join(str(path) for item in directories if (path := item / "differences.csv").is_file())
         claimed = claims.claims(told, results, paths)
-    efficiency = [path for item in directories if (path := item / "label_efficiency.csv").is_file()]
+    efficiency = [source.efficiency for source in sources if source.efficiency is not None]
     maps = [path for item in directories if (path := item / map_plot.FILE).is_file()]
     galleries = [read_gallery(item) for item in directories]
     return Material(
@@ -110,7 +114,7 @@ def gather(directories: Sequence[Path], curves: Mapping[str, Path] | None = None
         groups=groups,
         claimed=claimed,
         # Two tables of labels have curves of their own; only one of them can be drawn.
-        efficiency=efficiency_table.read(efficiency[0]) if len(efficiency) == 1 else None,
+        efficiency=efficiency[0] if len(efficiency) == 1 else None,
         curves=curves or {},
         clusters=cluster_tables.gather(curves or {}),
         map=maps[0] if maps else None,
@@ -129,12 +133,13 @@ def _read(directory: Path, curves: Mapping[str, Path]) -> _Source:
     results, groups = tables.check(table, path), tables.check_groups(table, path)
     if results["value"].isna().all():
         raise RequestError(f"{path}: column 'value' is empty throughout: there is no figure to report")
-    differences = directory / "differences.csv"
+    differences, efficiency = directory / "differences.csv", directory / "label_efficiency.csv"
     return _Source(
         directory,
         results.assign(source=str(directory)),
         groups.assign(source=str(directory)),
         tables.read_csv(differences) if differences.is_file() else None,
+        efficiency_table.read(efficiency) if efficiency.is_file() else None,
         curves,
     )
 

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from lowshot.cli.report import _curves
 from lowshot.errors import RequestError
 from lowshot.reporting.cluster_tables import gather as gather_clusters
 from lowshot.reporting.cluster_tables import rows, sizes
@@ -14,7 +15,7 @@ from lowshot.reporting.efficiency_table import rows as efficiency_rows
 from lowshot.reporting.material import gather
 from lowshot.reporting.page import write_report
 
-from .invented import by_gender, clusters, differences, label_efficiency, results
+from .invented import by_gender, clusters, curve, differences, label_efficiency, results
 
 
 def folder(parent: Path, name: str, table: pd.DataFrame) -> Path:
@@ -74,7 +75,10 @@ def test_methods_of_one_name_with_other_figures_carry_their_directory(tmp_path: 
     changed = table["method"] == "cmpc"
     other = folder(tmp_path, "other", table.assign(value=table["value"] - 0.01 * changed))
     differences().to_csv(one / "differences.csv", index=False)
+    label_efficiency().to_csv(one / "label_efficiency.csv", index=False)
     material = gather([one, other])
+    assert material.efficiency is not None
+    assert set(material.efficiency["method"]) == {"cmpc (one)"} and set(material.efficiency["reference"]) == {"cid"}
     assert set(material.results["method"]) == {"cmpc (one)", "cmpc (other)", "cid", "avid", "chance", "oracle"}
     assert set(material.groups["method"]) >= {"cmpc (one)", "cmpc (other)"}
     assert material.claimed is not None
@@ -164,3 +168,16 @@ def test_shares_of_labels_are_written_as_a_person_writes_them() -> None:
     ]
     assert shown[:2] == [("100 %", "50 % to 100 %", "100 times the labels; more, by the interval")] * 2
     assert shown[2][0] == "3.2 %" and shown[2][2].startswith("3.2 times the labels")
+
+
+def test_training_runs_of_one_name_carry_their_directory(tmp_path: Path) -> None:
+    directories = [folder(tmp_path, name, results(("cmpc", other))) for name, other in ((r"a\1", "cid"), ("b", "avid"))]
+    for directory, method in zip(directories, ("cid", "avid"), strict=True):
+        for run in ("pretrain-cmpc-seed0", f"pretrain-{method}-seed1"):
+            curve(directory / run / "metrics.csv")
+    assert set(_curves(directories)) == {
+        r"pretrain-cmpc (a\1)-seed0",
+        "pretrain-cmpc (b)-seed0",
+        "pretrain-cid-seed1",
+        "pretrain-avid-seed1",
+    }
