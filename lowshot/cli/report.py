@@ -2,6 +2,7 @@
 
 import re
 import shlex
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -59,12 +60,16 @@ def _curves(folders: Sequence[Path]) -> dict[str, Path]:
     from lowshot.experiments.curves import pretraining_curves
     from lowshot.reporting.tables import check, read_csv
 
-    found: dict[str, Path] = {}
+    logs = []
     for folder in folders:
         path = folder / "results.csv"
-        if not path.is_file():
-            continue
-        for name, log in pretraining_curves(folder, check(read_csv(path), path)).items():
-            own = re.sub(r"(-seed\d+)$", rf" ({folder.resolve().name})\1", name) if name in found else name
-            found[own] = log
-    return found
+        if path.is_file():
+            known = pretraining_curves(folder, check(read_csv(path), path))
+            logs += [(name, folder.resolve().name, log) for name, log in known.items()]
+    times = Counter(name for name, _, _ in logs)
+    return {_own(name, folder) if times[name] > 1 else name: log for name, folder, log in logs}
+
+
+def _own(name: str, folder: str) -> str:
+    """The name of a run with that of its directory before its seed, as methods carry it."""
+    return re.sub(r"(-seed\d+)$", lambda seed: f" ({folder}){seed[0]}", name)

@@ -20,7 +20,7 @@ from lowshot.evaluation.trial_files import write_table
 from lowshot.evaluation.trial_set import TrialSet, build_trial_set
 from lowshot.experiments.cells import Cell, Plan
 from lowshot.experiments.curves import pretraining_curves
-from lowshot.experiments.differences import difference_rows, differences_table
+from lowshot.experiments.differences import FIGURES, difference_rows, differences_table, enough_replicates
 from lowshot.experiments.efficiency import Budget, Point, efficiency_rows, efficiency_table, points
 from lowshot.experiments.making import Making
 from lowshot.reporting.page import write_report
@@ -206,7 +206,9 @@ def _write_tables(plan: Plan, config: Config, trials: TrialSet, making: Making, 
     replicates, seed = config.evaluate.replicates, config.evaluate.seed
     differences: list[dict[str, object]] = []
     measured: dict[str, dict[Budget, dict[int, Point]]] = {arm.label: {} for arm in plan.arms}
-    for budget in dict.fromkeys((cell.adaptation, cell.fraction) for cell in cells):
+    budgets = dict.fromkeys((cell.adaptation, cell.fraction) for cell in cells)
+    enough = enough_replicates(replicates, len(plan.pairs) * len(budgets) * len(FIGURES))
+    for budget in budgets:
         results = {
             label: [making.measured.compared(cell.key) for cell in chosen]
             for label in measured
@@ -214,7 +216,7 @@ def _write_tables(plan: Plan, config: Config, trials: TrialSet, making: Making, 
         }
         for first, second in plan.pairs:
             if first in results and second in results:
-                found = difference_rows((first, second), *budget, results[first], results[second], replicates, seed)
+                found = difference_rows((first, second), *budget, results[first], results[second], enough, seed)
                 # A verdict rests on trainings; subsets of one training are no further ones.
                 differences += [{**row, "seeds": len(plan.seeds)} for row in found]
         if _converts(plan):

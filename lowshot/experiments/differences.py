@@ -42,6 +42,18 @@ COLUMNS = (
 )
 # A p-value of resamples is 2 / (R + 1) or more, and a table of m differences multiplies it by up to m.
 LEAST_REPLICATES = 10_000
+# With fewer than 40 for each row, no difference of the table could have a corrected p-value of 0.05.
+REPLICATES_PER_ROW = 50
+
+
+def enough_replicates(replicates: int, rows: int) -> int:
+    """How many resamples the p-values of a table of differences need to withstand the correction for its rows.
+
+    Args:
+        replicates: that were asked for.
+        rows: of the table, at most.
+    """
+    return max(replicates, LEAST_REPLICATES, REPLICATES_PER_ROW * rows)
 
 
 def difference_rows(

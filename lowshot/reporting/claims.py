@@ -55,10 +55,10 @@ def claims(differences: pd.DataFrame, results: pd.DataFrame, source: str | Path 
 
     Returns:
         `COLUMNS`, a row per pair, budget and figure of `FIGURES` that was compared: difference is first minus second,
-        low and high its interval, seed_low and seed_high the least and greatest difference of single seeds (NaN with
-        one). A verdict names the better one where the interval leaves zero out and the p-value corrected for the table
-        is at most `ALPHA`. Where cmpc and cid meet, they come first in that order; budgets go by their number of
-        labels.
+        low and high its interval, seed_low and seed_high the least and greatest difference of single training seeds
+        (NaN with one). A verdict names the better one where the interval leaves zero out and the p-value corrected for
+        the table is at most `ALPHA`. Where cmpc and cid meet, they come first in that order; budgets go by their number
+        of labels.
 
     Raises:
         RequestError: a column is missing or a number is none.
@@ -107,11 +107,13 @@ def claims(differences: pd.DataFrame, results: pd.DataFrame, source: str | Path 
 
 
 def _by_seed(results: pd.DataFrame, first: str, second: str) -> pd.Series:
-    """First minus second, seed by seed, for the seeds that both were measured with."""
+    """First minus second for each training seed that both were measured with, over the labelled subsets of both."""
     seeds = ["train_seed", "subset_seed"]
     a, b = (results.loc[results["method"] == name, [*seeds, "value"]].drop_duplicates() for name in (first, second))
     both = a.merge(b, on=seeds)
-    return (both["value_x"] - both["value_y"]).dropna()
+    gaps = both.assign(gap=both["value_x"] - both["value_y"]).dropna(subset="gap")
+    # Subsets of one training are no further trainings, and spread by which people happened to be labelled.
+    return gaps.groupby("train_seed", dropna=False)["gap"].mean()
 
 
 def _corrected(p_values: pd.Series, source: str | Path) -> FloatArray:

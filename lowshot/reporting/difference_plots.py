@@ -131,4 +131,9 @@ def share(fraction: float, largest: float) -> str:
         return tables.MISSING
     if math.isinf(fraction):
         return f"over {style.percent(largest)}"
-    return "none" if fraction == 0 else f"{100 * fraction:.2g} %"
+    return "none" if fraction == 0 else f"{two_digits(100 * fraction)} %"
+
+
+def two_digits(value: float) -> str:
+    """A number of 0 or more to two digits, without the power of ten that they would take from 100 on."""
+    return f"{float(f'{value:.2g}'):,g}"

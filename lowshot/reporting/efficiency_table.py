@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from lowshot.reporting import claims, style, tables
-from lowshot.reporting.difference_plots import share
+from lowshot.reporting.difference_plots import share, two_digits
 
 _TEXT = ("method", "reference", "adaptation", "metric", "protocol", "direction", "stratum", "seen")
 _NUMBERS = ("fraction", "gallery_size", "value", "equal_fraction", "ci_low", "ci_high", "largest_fraction")
@@ -62,7 +62,7 @@ def _words(fraction: float, equal: float, low: float, high: float) -> str:
     elif fraction == 0:
         reached = "labels, where the method needs none"
     else:
-        reached = f"{equal / fraction:.2g} times the labels"
+        reached = f"{two_digits(equal / fraction)} times the labels"
     if math.isnan(low) or math.isnan(high):
         return f"{reached}; without an interval"
     if low > fraction:

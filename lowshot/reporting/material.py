@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ from lowshot.reporting.exhibited import Gallery, read_gallery
 RESULTS = "results.csv"
 PROBED = "probe-"
 _KEY = ["protocol", "direction", "stratum", "seen", "gallery_size", "metric"]
+# The columns of a score table that say what was scored.
+_TRIAL = re.compile(r"voice|face|label|direction|probe|target|candidate_\d+|query")
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +59,7 @@ class _Source:
     results: pd.DataFrame
     groups: pd.DataFrame
     differences: pd.DataFrame | None
+    efficiency: pd.DataFrame | None
     curves: Mapping[str, Path]
 
     @property
@@ -70,6 +74,9 @@ class _Source:
         if self.differences is not None:
             both = ["method_a", "method_b"]
             self.differences[both] = self.differences[both].replace(names)
+        if self.efficiency is not None:
+            both = ["method", "reference"]
+            self.efficiency[both] = self.efficiency[both].replace(names)
 
 
 def gather(directories: Sequence[Path], curves: Mapping[str, Path] | None = None) -> Material:
@@ -86,6 +93,7 @@ def gather(directories: Sequence[Path], curves: Mapping[str, Path] | None = None
     sources = [_read(directory, curves or {}) for directory in directories]
     if len(sources) > 1:
         _refuse_other_trials(sources)
+        _refuse_other_lists(directories)
         _tell_apart(sources)
     results = _joined([source.results for source in sources])
     groups = _joined([source.groups for source in sources])
@@ -97,7 +105,7 @@ def gather(directories: Sequence[Path], curves: Mapping[str, Path] | None = None
         told = several if len(found) == 1 else several.drop(columns="p_holm", errors="ignore").drop_duplicates()
         paths = ", ".join(str(path) for item in directories if (path := item / "differences.csv").is_file())
         claimed = claims.claims(told, results, paths)
-    efficiency = [path for item in directories if (path := item / "label_efficiency.csv").is_file()]
+    efficiency = [source.efficiency for source in sources if source.efficiency is not None]
     maps = [path for item in directories if (path := item / map_plot.FILE).is_file()]
     galleries = [read_gallery(item) for item in directories]
     return Material(
@@ -106,7 +114,7 @@ def gather(directories: Sequence[Path], curves: Mapping[str, Path] | None = None
         groups=groups,
         claimed=claimed,
         # Two tables of labels have curves of their own; only one of them can be drawn.
-        efficiency=efficiency_table.read(efficiency[0]) if len(efficiency) == 1 else None,
+        efficiency=efficiency[0] if len(efficiency) == 1 else None,
         curves=curves or {},
         clusters=cluster_tables.gather(curves or {}),
         map=maps[0] if maps else None,
@@ -125,12 +133,13 @@ def _read(directory: Path, curves: Mapping[str, Path]) -> _Source:
     results, groups = tables.check(table, path), tables.check_groups(table, path)
     if results["value"].isna().all():
         raise RequestError(f"{path}: column 'value' is empty throughout: there is no figure to report")
-    differences = directory / "differences.csv"
+    differences, efficiency = directory / "differences.csv", directory / "label_efficiency.csv"
     return _Source(
         directory,
         results.assign(source=str(directory)),
         groups.assign(source=str(directory)),
         tables.read_csv(differences) if differences.is_file() else None,
+        efficiency_table.read(efficiency) if efficiency.is_file() else None,
         curves,
     )
 
@@ -155,6 +164,35 @@ def _refuse_other_trials(sources: Sequence[_Source]) -> None:
                 )
 
 
+def _refuse_other_lists(directories: Sequence[Path]) -> None:
+    """Refuse scores of other trials, such as another seed draws: as many of them, on the same data."""
+    ours = _score_tables(directories[0])
+    for directory in directories[1:]:
+        theirs = _score_tables(directory)
+        for name in sorted(ours.keys() & theirs.keys()):
+            if not _listed(ours[name]).equals(_listed(theirs[name])):
+                raise RequestError(
+                    f"{directory}: {name} holds scores of other trials than in {directories[0]}; evaluate with one "
+                    "seed, or make a page of each"
+                )
+
+
+def _score_tables(directory: Path) -> dict[str, Path]:
+    """A score table of each list that was measured, by its name; which run's does not matter."""
+    found = {path.name: path for path in sorted((directory / "scores").glob("**/*.csv"))}
+    return {name: path for name, path in found.items() if not name.startswith(PROBED)}
+
+
+def _listed(path: Path) -> pd.DataFrame:
+    """The trials of a score table, in an order of their own."""
+    table = tables.read_csv(path)
+    columns = sorted(column for column in table.columns if _TRIAL.fullmatch(column))
+    # A number is one number, however it was written.
+    types = {column: float if pd.api.types.is_numeric_dtype(table[column]) else str for column in columns}
+    listed = table[columns].astype(types)
+    return listed.sort_values(columns, ignore_index=True) if columns else listed
+
+
 def _data(results: pd.DataFrame) -> str:
     known = results["data_sha"].dropna() if "data_sha" in results else pd.Series(dtype=str)
     return "" if known.empty else str(known.iloc[0])
@@ -171,13 +209,25 @@ def _trials(results: pd.DataFrame) -> dict[tuple[str, ...], float]:
 
 
 def _tell_apart(sources: Sequence[_Source]) -> None:
-    """Give methods of several directories names of their own where their figures are not the same."""
+    """Give methods of several directories names of their own where their figures or their runs are not the same."""
     same = [column for column in (*tables.TEXT, *tables.NUMBERS) if column not in ("value", "ci_low", "ci_high")]
     rows = pd.concat([source.results for source in sources], ignore_index=True)
     models = rows[~rows["method"].isin((style.CHANCE, style.ORACLE))].drop_duplicates([*same, "value"])
-    twice = set(models.loc[models.duplicated(same, keep=False), "method"])
+    twice = set(models.loc[models.duplicated(same, keep=False), "method"]) | _of_other_runs(sources)
     for source in sources:
         source.rename(sorted(twice & set(source.results["method"])))
+
+
+def _of_other_runs(sources: Sequence[_Source]) -> set[str]:
+    """Methods of which two directories hold different runs under one budget: whether these are seeds of one another or
+    of other settings is not known, and a mean over both would belong to neither directory's differences."""
+    runs: dict[tuple[str, ...], set[frozenset[tuple[str, ...]]]] = {}
+    for source in sources:
+        models = source.results[~source.results["method"].isin((style.CHANCE, style.ORACLE))]
+        for budget, rows in models.groupby(list(tables.BUDGET), dropna=False):
+            seeds = frozenset(zip(rows["train_seed"].astype(str), rows["subset_seed"].astype(str), strict=True))
+            runs.setdefault(tuple(map(str, budget)), set()).add(seeds)
+    return {budget[0] for budget, found in runs.items() if len(found) > 1}
 
 
 def _joined(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:

@@ -144,10 +144,7 @@ def _tables(material: Material) -> dict[str, Any]:
         "strata": views.figure_table(tables.strata(results, seen)),
         "groups": views.figure_table(tables.by_group(material.groups, seen)),
         "heard": views.figure_table(tables.strata(results, seen="seen-heard")),
-        "directions": [
-            (words, views.figure_table(tables.direction(results, name, seen)))
-            for name, words in tables.DIRECTIONS.items()
-        ],
+        "directions": [(words, views.figure_table(table)) for _, words, table in tables.directions(results, seen)],
         "probes": [(words, views.figure_table(table)) for _, words, table in table_files.probe_tables(results)],
         "efficiency": [] if efficiency is None else efficiency_table.rows(efficiency),
         "efficiency_g": [] if efficiency is None else efficiency_table.rows(efficiency, "auc_g"),

@@ -24,18 +24,19 @@ from lowshot.reporting.drawing import (
 
 
 def matching(results: pd.DataFrame, looks: Mapping[str, style.Look], direction: str) -> Picture | Missing:
-    """Accuracy of matching against the number of candidates, in one direction."""
+    """Accuracy of matching against the number of candidates, in one direction, stratum U."""
     words = tables.DIRECTIONS[direction]
     name, title = f"matching-{direction}", f"1:N matching, {words}"
     where: dict[str, object] = {
         "protocol": "matching",
         "metric": "accuracy",
         "direction": direction,
+        "stratum": "U",
         "seen": tables.UNSEEN,
     }
     sizes = sorted({int(size) for size in tables.where_equal(results, where)["gallery_size"].dropna()})
     if not sizes:
-        return Missing(name, title, f"results.csv has no matching accuracy from {words} on unseen identities")
+        return Missing(name, title, f"results.csv has no accuracy of stratum U from {words} on unseen identities")
     table = tables.figures(results, {str(n): {**where, "gallery_size": float(n)} for n in sizes})
     figure, axes = figure_and_axes()
     series = series_of(results, looks)

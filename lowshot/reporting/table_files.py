@@ -13,7 +13,8 @@ from lowshot.reporting import claims, efficiency_table, style, tables
 from lowshot.reporting.material import PROBED, Material
 
 FORMATS = ("csv", "md", "latex")
-_NAMES = ("headline", "strata", "groups", *tables.DIRECTIONS, "differences", "label-efficiency")
+_SEARCHES = tuple(tables.search_name(name, stratum) for stratum in tables.STRATA for name in tables.DIRECTIONS)
+_NAMES = ("headline", "strata", "groups", *_SEARCHES, "differences", "label-efficiency")
 _SUFFIX = {"csv": ".csv", "md": ".md", "latex": ".tex"}
 # The figures of `claims.FIGURES` that a column of a table holds: only there can a difference be tested.
 _TESTED = {
@@ -72,9 +73,8 @@ def sheets(material: Material) -> list[Sheet]:
         ("strata", f"Verification AUC on {people} by what the impostor shares", tables.strata(results, seen)),
         ("groups", f"Verification AUC on {people} by the gender of the voice", tables.by_group(material.groups, seen)),
     ]
-    for name, words in tables.DIRECTIONS.items():
-        caption = f"Matching and retrieval on {people}, {words}, per cent"
-        wanted.append((name, caption, tables.direction(results, name, seen)))
+    for name, words, table in tables.directions(results, seen):
+        wanted.append((name, f"Matching and retrieval on {people}, {words}, per cent", table))
     for name, words, table in probe_tables(results):
         wanted.append((name, words, table))
     found = [_sheet(name, caption, table, claimed) for name, caption, table in wanted if tables.names_of_figures(table)]

@@ -30,7 +30,7 @@ PARTS = ("_low", "_high", "_min", "_max")
 MISSING = "–"
 
 AUC: dict[str, object] = {"protocol": "verification", "metric": "auc", "stratum": "U", "seen": UNSEEN}
-_SEARCH = {"direction": "voice_to_face", "seen": UNSEEN}
+_SEARCH = {"direction": "voice_to_face", "stratum": "U", "seen": UNSEEN}
 HEADLINE: dict[str, dict[str, object]] = {
     "auc": AUC,
     "auc_g": {**AUC, "stratum": "G"},
@@ -166,7 +166,8 @@ def figures(results: pd.DataFrame, wanted: Mapping[str, Mapping[str, object]]) -
 
     Returns:
         Columns method, adaptation, fraction, seeds, and for each wanted name `x`: x (mean over seeds), x_low
-        and x_high (95 % interval), x_min and x_max (least and greatest seed; NaN with one seed). NaN where
+        and x_high (95 % interval), x_min and x_max (least and greatest seed; NaN with one seed). Seeds are those of
+        the training, each with all its labelled subsets; of a single training, those of the subsets. NaN where
         nothing was measured, or where the figure of one seed is missing. Chance comes first, then budgets by
         their number of labels, oracle last.
     """
@@ -183,17 +184,24 @@ def figures(results: pd.DataFrame, wanted: Mapping[str, Mapping[str, object]]) -
         record: dict[str, Any] = {**budget, "seeds": 1}
         for column, part in parts.items():
             group = part.get(order(**budget), none)
-            seeds = len(group.drop_duplicates(["subset_seed", "train_seed"]))
+            by_seed = _by_seed(group)
             # One set of trials has one chance level and one ceiling, however many models were run on it.
-            several = seeds > 1 and budget["method"] not in (style.CHANCE, style.ORACLE)
-            record["seeds"] = max(record["seeds"], seeds if several else 1)
+            several = len(by_seed) > 1 and budget["method"] not in (style.CHANCE, style.ORACLE)
+            record["seeds"] = max(record["seeds"], len(by_seed) if several else 1)
             record[column] = group["value"].mean(skipna=False)
             record[f"{column}_low"] = group["ci_low"].mean(skipna=False)
             record[f"{column}_high"] = group["ci_high"].mean(skipna=False)
-            record[f"{column}_min"] = group["value"].min(skipna=False) if several else math.nan
-            record[f"{column}_max"] = group["value"].max(skipna=False) if several else math.nan
+            record[f"{column}_min"] = by_seed.min(skipna=False) if several else math.nan
+            record[f"{column}_max"] = by_seed.max(skipna=False) if several else math.nan
         records.append(record)
     return pd.DataFrame(records, columns=columns)
+
+
+def _by_seed(group: pd.DataFrame) -> pd.Series:
+    """A figure of one method and budget by training, over its labelled subsets; of a single training, by subset."""
+    seed = "train_seed" if group["train_seed"].nunique(dropna=False) > 1 else "subset_seed"
+    # A run that lacks the figure is not averaged away.
+    return group.groupby(seed, dropna=False)["value"].agg(lambda values: values.mean(skipna=False))
 
 
 def _by_budget(table: pd.DataFrame) -> dict[tuple[Any, ...], pd.DataFrame]:
@@ -287,21 +295,39 @@ def by_group(groups: pd.DataFrame, seen: str = UNSEEN) -> pd.DataFrame:
     )
 
 
-def direction(results: pd.DataFrame, name: str, seen: str = UNSEEN) -> pd.DataFrame:
-    """Matching and retrieval in one direction; columns of `figures`.
+def direction(results: pd.DataFrame, name: str, seen: str = UNSEEN, stratum: str = "U") -> pd.DataFrame:
+    """Matching and retrieval in one direction, against impostors of one stratum; columns of `figures`.
 
     Args:
         results: as `check` returns it.
         name: voice_to_face or face_to_voice.
         seen: which identities: unseen-unheard or validation.
+        stratum: what the impostors share with the probe; lists of several strata are never averaged.
     """
-    across: dict[str, object] = {"direction": name, "seen": seen}
+    across: dict[str, object] = {"direction": name, "stratum": stratum, "seen": seen}
     matching = {"protocol": "matching", "metric": "accuracy", **across}
     retrieval = {"protocol": "retrieval", **across}
     wanted: dict[str, dict[str, object]] = {f"1:{n}": {**matching, "gallery_size": float(n)} for n in (2, 5, 10)}
     wanted |= {"mAP": {**retrieval, "metric": "map"}}
     wanted |= {f"R@{k}": {**retrieval, "metric": f"recall@{k}"} for k in (1, 5, 10)}
     return figures(results, wanted)
+
+
+def directions(results: pd.DataFrame, seen: str = UNSEEN) -> list[tuple[str, str, pd.DataFrame]]:
+    """Name, words and figures of `direction`, for each direction and stratum that was measured, stratum U first."""
+    found = []
+    for stratum in STRATA:
+        for name, words in DIRECTIONS.items():
+            shared = "" if stratum == "U" else f", impostors of stratum {stratum}"
+            table = direction(results, name, seen, stratum)
+            if names_of_figures(table):
+                found.append((search_name(name, stratum), words + shared, table))
+    return found
+
+
+def search_name(direction: str, stratum: str) -> str:
+    """What the table of `direction` is called: the direction, and the stratum where that is not U."""
+    return direction if stratum == "U" else f"{direction}-{stratum}"
 
 
 def percentage(value: float) -> str:

@@ -56,6 +56,15 @@ def test_p_values_are_corrected_for_the_whole_table(rows: list[dict[str, object]
     assert differences_table([]).empty
 
 
+@pytest.mark.parametrize("rows", [1, 200, 251, 2000])
+def test_however_many_rows_there_are_the_clearest_can_be_shown(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(differences, "LEAST_REPLICATES", LEAST_REPLICATES)
+    replicates = differences.enough_replicates(1000, rows)
+    p_values = [2 / (replicates + 1), *[1.0] * (rows - 1)]
+    assert holm(p_values)[0] <= 0.05
+    assert differences.enough_replicates(10**6, rows) == 10**6
+
+
 def test_a_clear_difference_stays_one_in_a_table_of_many(rows: list[dict[str, object]]) -> None:
     """Of 100 resamples the least p-value is 0.02: five of those, and nothing could ever be shown."""
     many = differences_table([rows[0], *[rows[1]] * 99])

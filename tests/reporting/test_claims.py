@@ -77,6 +77,19 @@ def test_the_spread_over_seeds_is_that_of_paired_runs() -> None:
     assert (turned["seed_low"], turned["seed_high"]) == (pytest.approx(-0.02), pytest.approx(0.10))
 
 
+def test_the_spread_over_seeds_is_not_that_over_labelled_subsets() -> None:
+    budget: dict[str, Any] = {"adaptation": "probe", "fraction": 0.1}
+    results = table(
+        *(
+            row(method, value, train_seed=seed, subset_seed=subset, **budget)
+            for method, values in (("cmpc", (0.60, 0.80, 0.70, 0.74)), ("cid", (0.65, 0.65, 0.65, 0.65)))
+            for (seed, subset), value in zip(((0, 0), (0, 1), (1, 0), (1, 1)), values, strict=True)
+        )
+    )
+    found = claimed(difference(0.0, 0.1, seeds=2, **budget), results=results).iloc[0]
+    assert (found["seed_low"], found["seed_high"]) == (pytest.approx(0.05), pytest.approx(0.07))
+
+
 def test_a_verdict_is_corrected_for_the_whole_table() -> None:
     claimed_alone = claimed(difference(0.01, 0.05, p_value=0.02))
     assert claimed_alone["verdict"].tolist() == ["CMPC is better"]

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from lowshot.cli.report import _curves
 from lowshot.errors import RequestError
 from lowshot.reporting.cluster_tables import gather as gather_clusters
 from lowshot.reporting.cluster_tables import rows, sizes
@@ -14,7 +15,7 @@ from lowshot.reporting.efficiency_table import rows as efficiency_rows
 from lowshot.reporting.material import gather
 from lowshot.reporting.page import write_report
 
-from .invented import by_gender, clusters, differences, label_efficiency, results
+from .invented import by_gender, clusters, curve, differences, label_efficiency, results
 
 
 def folder(parent: Path, name: str, table: pd.DataFrame) -> Path:
@@ -46,6 +47,21 @@ def test_other_trials_of_the_same_data_do_not_share_a_page(tmp_path: Path) -> No
         gather([one, other])
 
 
+def test_as_many_other_trials_do_not_share_a_page(tmp_path: Path) -> None:
+    directories = [folder(tmp_path, method, results((method,))) for method in ("cmpc", "cid")]
+    table = pd.DataFrame({"voice": ["a", "b"], "face": ["c", "d"], "label": [1, 0], "score": [0.5, 0.1]})
+    for directory in directories:
+        made = directory / "scores" / f"{directory.name}-seed0"
+        made.mkdir(parents=True)
+        # Neither their order, nor how a label is written, nor the scores make them other trials.
+        table.to_csv(made / "verification-unseen-unheard-U.csv")
+        table = table.assign(score=[0.2, 0.3], label=[1.0, 0.0]).iloc[::-1]
+    assert set(gather(directories).results["method"]) == {"cmpc", "cid", "chance", "oracle"}
+    table.assign(face=["c", "d"]).to_csv(made / "verification-unseen-unheard-U.csv")
+    with pytest.raises(RequestError, match=r"cid: verification-unseen-unheard-U\.csv holds scores of other trials"):
+        gather(directories)
+
+
 def test_one_table_of_two_datasets_is_refused(tmp_path: Path) -> None:
     table = results()
     table["data_sha"] = np.where(table["method"] == "cid", "bbbb", "aaaa")
@@ -59,13 +75,30 @@ def test_methods_of_one_name_with_other_figures_carry_their_directory(tmp_path: 
     changed = table["method"] == "cmpc"
     other = folder(tmp_path, "other", table.assign(value=table["value"] - 0.01 * changed))
     differences().to_csv(one / "differences.csv", index=False)
+    label_efficiency().to_csv(one / "label_efficiency.csv", index=False)
     material = gather([one, other])
+    assert material.efficiency is not None
+    assert set(material.efficiency["method"]) == {"cmpc (one)"} and set(material.efficiency["reference"]) == {"cid"}
     assert set(material.results["method"]) == {"cmpc (one)", "cmpc (other)", "cid", "avid", "chance", "oracle"}
     assert set(material.groups["method"]) >= {"cmpc (one)", "cmpc (other)"}
     assert material.claimed is not None
     assert set(material.claimed["first"]) | set(material.claimed["second"]) == {"cmpc (one)", "cid"}
     chance = material.results[material.results["method"] == "chance"]
     assert len(chance) == len(gather([one]).results.query("method == 'chance'"))
+
+
+def test_runs_of_several_directories_are_no_seeds_of_one_method(tmp_path: Path) -> None:
+    one, other = (folder(tmp_path, name, results(("cmpc", "cid"))) for name in ("one", "other"))
+    table = results(("cmpc",))
+    table.assign(train_seed=table["train_seed"].replace({0: 2, 1: 3})).to_csv(other / "results.csv", index=False)
+    differences().to_csv(one / "differences.csv", index=False)
+    assert set(gather([one, other]).results["method"]) == {"cmpc (one)", "cmpc (other)", "cid", "chance", "oracle"}
+    # Budgets that only one of them has are no other runs.
+    table = results(("cmpc",))
+    table[table["adaptation"] != "none"].to_csv(other / "results.csv", index=False)
+    unadapted = results()
+    unadapted[unadapted["adaptation"] != "finetune"].to_csv(one / "results.csv", index=False)
+    assert set(gather([one, other]).results["method"]) == {"cmpc", "cid", "chance", "oracle"}
 
 
 def test_the_same_run_given_twice_is_there_once(tmp_path: Path) -> None:
@@ -124,3 +157,27 @@ def test_label_efficiency_says_which_labels_the_reference_learned_from() -> None
     assert [row["labels"] for row in efficiency_rows(table)] == ["no labels"]
     both = pd.concat([table, table.assign(adaptation="probe", equal_fraction=0.02)])
     assert [row["labels"] for row in efficiency_rows(both)] == ["no labels; CID fine-tuned", "no labels; CID probe"]
+
+
+def test_shares_of_labels_are_written_as_a_person_writes_them() -> None:
+    table = label_efficiency().iloc[[0]].assign(fraction=0.01, largest_fraction=1.0, ci_low=0.5)
+    shown = [
+        (row["equal"], row["interval"], row["words"])
+        for equal in (1.0, 0.9999, 0.0316)
+        for row in efficiency_rows(table.assign(equal_fraction=equal, ci_high=1.0))
+    ]
+    assert shown[:2] == [("100 %", "50 % to 100 %", "100 times the labels; more, by the interval")] * 2
+    assert shown[2][0] == "3.2 %" and shown[2][2].startswith("3.2 times the labels")
+
+
+def test_training_runs_of_one_name_carry_their_directory(tmp_path: Path) -> None:
+    directories = [folder(tmp_path, name, results(("cmpc", other))) for name, other in ((r"a\1", "cid"), ("b", "avid"))]
+    for directory, method in zip(directories, ("cid", "avid"), strict=True):
+        for run in ("pretrain-cmpc-seed0", f"pretrain-{method}-seed1"):
+            curve(directory / run / "metrics.csv")
+    assert set(_curves(directories)) == {
+        r"pretrain-cmpc (a\1)-seed0",
+        "pretrain-cmpc (b)-seed0",
+        "pretrain-cid-seed1",
+        "pretrain-avid-seed1",
+    }

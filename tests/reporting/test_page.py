@@ -193,8 +193,10 @@ def test_clusters_stand_beside_chance(report: Path) -> None:
 @pytest.mark.usefixtures("quick")
 def test_p_values_on_the_page_are_corrected(directory: Path) -> None:
     text = written(directory)
-    # Five differences of p = 0.01.
-    assert text.count("p = 0.050") == 4 and "p = 0.010" not in text
+    # Five differences of p = 0.01: four of them on cards, and every one in the table of all pairs.
+    assert text.count("p = 0.050") == 4 + 5 and "p = 0.010" not in text
+    part = text[text.index("By every protocol and pair") : text.index('<h2 id="headline">')]
+    assert part.count("p = 0.050") == 5
     assert "corrected by Holm’s method for all comparisons" in text
 
 

@@ -90,6 +90,21 @@ def test_seeds_are_averaged_and_their_spread_kept_apart() -> None:
     assert tables.display(head).iloc[0].tolist() == ["no labels", "CMPC", "2", "73.0 [69.0, 77.0]", "70.0–76.0"]
 
 
+def test_labelled_subsets_are_no_further_seeds() -> None:
+    def runs(*values: tuple[int, int, float]) -> pd.DataFrame:
+        budget: dict[str, Any] = {"adaptation": "probe", "fraction": 0.1}
+        return table(
+            *(row("cmpc", value, train_seed=seed, subset_seed=subset, **budget) for seed, subset, value in values)
+        )
+
+    found = tables.headline(runs((0, 0, 0.60), (0, 1, 0.80), (1, 0, 0.75), (1, 1, 0.77))).iloc[0]
+    assert found["auc"] == pytest.approx(0.73)
+    # Subsets of one training spread by 20 points, the trainings by 6.
+    assert (found["seeds"], found["auc_min"], found["auc_max"]) == (2, pytest.approx(0.70), pytest.approx(0.76))
+    alone = tables.headline(runs((0, 0, 0.60), (0, 1, 0.80))).iloc[0]
+    assert (alone["seeds"], alone["auc_min"], alone["auc_max"]) == (2, 0.60, 0.80)
+
+
 def test_a_missing_seed_is_not_averaged_away() -> None:
     head = tables.headline(table(row("cmpc", 0.7, train_seed=0), row("cmpc", "", train_seed=1)))
     assert math.isnan(head.iloc[0]["auc"])
@@ -141,6 +156,22 @@ def test_directions_are_kept_apart() -> None:
     )
     assert tables.direction(results, "voice_to_face").iloc[0]["1:5"] == 0.3
     assert tables.direction(results, "face_to_voice").iloc[0]["1:5"] == 0.4
+
+
+def test_strata_of_matching_are_never_averaged() -> None:
+    one: dict[str, Any] = {"protocol": "matching", "metric": "accuracy", "direction": "voice_to_face"}
+    results = table(
+        row("cmpc", 0.8, gallery_size=2, **one),
+        row("cmpc", 0.6, gallery_size=2, **{**one, "stratum": "G"}),
+        row("cmpc", 0.1, protocol="retrieval", metric="map", direction="voice_to_face", stratum="G"),
+    )
+    head = tables.headline(results).iloc[0]
+    assert head["accuracy"] == 0.8 and math.isnan(head["map"])
+    found = {name: (words, part.iloc[0]["1:2"]) for name, words, part in tables.directions(results)}
+    assert found == {
+        "voice_to_face": ("voice to face", 0.8),
+        "voice_to_face-G": ("voice to face, impostors of stratum G", 0.6),
+    }
 
 
 def by_gender(value: float = 0.7) -> list[dict[str, Any]]:
