@@ -1,7 +1,7 @@
 """Pictures of what differs: the forest of paired differences, and what labels of two methods come to the same."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ _MOST_ROWS = 40
 
 
 def forest(claimed: pd.DataFrame | None) -> Picture | Missing:
-    """Paired differences of verification AUC with their intervals, a line per pair and budget.
+    """Paired differences of verification AUC with their intervals, a line per budget below a heading for each pair.
 
     Args:
         claimed: as `claims.claims` gives them; None where no difference was computed.
@@ -26,21 +26,23 @@ def forest(claimed: pd.DataFrame | None) -> Picture | Missing:
     shown = None if claimed is None else claimed[claimed["figure"].isin(list(_FOREST))]
     if shown is None or shown["low"].isna().all():
         return Missing(name, title, "no paired difference with an interval was computed (differences.csv)")
-    budgets = {style.labels(row["adaptation"], row["fraction"]) for row in shown.to_dict("records")}
-    alone = len(budgets) == 1
+    records = shown.to_dict("records")
+    lines = list(dict.fromkeys(map(_line, records)))[:_MOST_ROWS]
+    alone = len({budget for _, budget in lines}) == 1
     if alone:
-        title += f", {next(iter(budgets)) or 'labels not stated'}"
-    keys = list(dict.fromkeys(map(_line, shown.to_dict("records"))))[:_MOST_ROWS]
-    figure, axes = figure_and_axes(1.5 + 0.3 * len(keys))
+        title += f", {lines[0][1]}"
+    headings, places = _places(lines, headed=not alone)
+    rows_in_all = len(headings) + len(places)
+    figure, axes = figure_and_axes(1.5 + (0.3 if alone else 0.25) * rows_in_all)
     axes.axvline(0, color=style.CHANCE_INK[0], linewidth=1.2)
     handles = []
     said: list[str] = []
     for figure_name, (meaning, marker, filled) in _FOREST.items():
-        rows = [row for row in shown.to_dict("records") if row["figure"] == figure_name and _line(row) in keys]
+        rows = [row for row in records if row["figure"] == figure_name and _line(row) in places]
         if not rows:
             continue
         color = style.INK[0] if filled else style.MUTED[0]
-        y = np.array([keys.index(_line(row)) for row in rows]) + (-0.14 if filled else 0.14)
+        y = np.array([places[_line(row)] for row in rows]) + (-0.14 if filled else 0.14)
         values, low, high = (100 * np.array([row[part] for row in rows]) for part in ("difference", "low", "high"))
         axes.hlines(y, low, high, color=color, linewidth=1.4)
         look: dict[str, Any] = {
@@ -52,21 +54,42 @@ def forest(claimed: pd.DataFrame | None) -> Picture | Missing:
         axes.plot(values, y, **look)
         handles.append(Line2D([], [], label=meaning, **look))
         said += [
-            f"{_line(row)}, {claims.NAMES[figure_name]} {claims.points(row['difference'])} "
+            f"{', '.join(_line(row))}, {claims.NAMES[figure_name]} {claims.points(row['difference'])} "
             f"[{claims.band(row['low'], row['high'], ', ')}]"
             for row in rows
         ]
-    words = [key.rpartition(", ")[0] if alone else key for key in keys]
-    axes.set_yticks(range(len(keys)), [style.short(key, 38) for key in words], fontsize=8)
-    axes.set(ylim=(len(keys) - 0.5, -0.5), xlabel="percentage points")
+    words = [style.short(pair, 38) if alone else style.short(budget) for pair, budget in places]
+    axes.set_yticks(list(places.values()), words, fontsize=8)
+    # On a ground of their own: the line at zero would run through the minus.
+    ground = {"facecolor": style.SURFACE[0], "edgecolor": "none", "pad": 1}
+    bold: dict[str, Any] = {"va": "center", "fontsize": 8, "fontweight": "bold", "bbox": ground}
+    for pair, place in headings.items():
+        axes.text(0.01, place, style.short(pair, 60), transform=axes.get_yaxis_transform(), **bold)
+    axes.set(ylim=(rows_in_all - 0.5, -0.5), xlabel="percentage points")
     axes.grid(visible=False, axis="y")
     return finish(figure, handles, name, title, f"Paired differences in percentage points: {'; '.join(said)}.")
 
 
-def _line(row: Mapping[object, object]) -> str:
-    """What stands beside a line of the forest."""
+def _line(row: Mapping[object, object]) -> tuple[str, str]:
+    """What a line of the forest is of: the pair and the budget, in words."""
     labels = style.labels(str(row["adaptation"]), float(str(row["fraction"])))
-    return f"{style.name(str(row['first']))} − {style.name(str(row['second']))}, {labels or 'labels not stated'}"
+    return f"{style.name(str(row['first']))} − {style.name(str(row['second']))}", labels or "labels not stated"
+
+
+def _places(lines: Sequence[tuple[str, str]], headed: bool) -> tuple[dict[str, int], dict[tuple[str, str], int]]:
+    """Where headings and lines stand, counted from the top.
+
+    Args:
+        lines: pair and budget of each, those of a pair together.
+        headed: whether each pair has a heading.
+    """
+    headings: dict[str, int] = {}
+    places: dict[tuple[str, str], int] = {}
+    for line in lines:
+        if headed and line[0] not in headings:
+            headings[line[0]] = len(headings) + len(places)
+        places[line] = len(headings) + len(places)
+    return headings, places
 
 
 def efficiency(table: pd.DataFrame | None, looks: Mapping[str, style.Look]) -> Picture | Missing:
