@@ -27,10 +27,13 @@ def forest(claimed: pd.DataFrame | None) -> Picture | Missing:
     if shown is None or shown["low"].isna().all():
         return Missing(name, title, "no paired difference with an interval was computed (differences.csv)")
     records = shown.to_dict("records")
-    lines = list(dict.fromkeys(map(_line, records)))[:_MOST_ROWS]
+    every = list(dict.fromkeys(map(_line, records)))
+    lines = every[:_MOST_ROWS]
     alone = len({budget for _, budget in lines}) == 1
     if alone:
         title += f", {lines[0][1]}"
+    if len(every) > len(lines):
+        title += f" (the first {len(lines)} of {len(every)})"
     headings, places = _places(lines, headed=not alone)
     rows_in_all = len(headings) + len(places)
     figure, axes = figure_and_axes(1.5 + (0.3 if alone else 0.25) * rows_in_all)
