@@ -30,7 +30,10 @@ def forest(claimed: pd.DataFrame | None) -> Picture | Missing:
     alone = len(budgets) == 1
     if alone:
         title += f", {next(iter(budgets)) or 'labels not stated'}"
-    keys = list(dict.fromkeys(map(_line, shown.to_dict("records"))))[:_MOST_ROWS]
+    every = list(dict.fromkeys(map(_line, shown.to_dict("records"))))
+    keys = every[:_MOST_ROWS]
+    if len(every) > len(keys):
+        title += f" (the first {len(keys)} of {len(every)}; all are in the table)"
     figure, axes = figure_and_axes(1.5 + 0.3 * len(keys))
     axes.axvline(0, color=style.CHANCE_INK[0], linewidth=1.2)
     handles = []

@@ -226,6 +226,7 @@ def test_validation_figures_are_said_to_be_no_test_figures(directory: Path) -> N
     assert "between 56 validation identities" in text
     assert "validation AUC %" in text and "validation AUC G %" in text and "70.6" in text
     assert "no model was trained on" not in text[: text.index('<h2 id="curves">')]
+    assert "people were drawn by seed from validation identities" in text and "unseen person" not in text
     drawn = set(re.findall('id="picture-([a-z_-]+)"', text))
     # Only what comes from files of its own.
     assert drawn == {"label-efficiency", "map"}
