@@ -260,6 +260,12 @@ def test_results_alone_make_a_clear_page(tmp_path: Path) -> None:
     assert "Label efficiency" not in text
 
 
+@pytest.mark.usefixtures("quick")
+def test_the_command_for_differences_names_the_method_as_it_is_called(tmp_path: Path) -> None:
+    results(methods=("cmpc-released", "pins")).to_csv(tmp_path / "results.csv", index=False)
+    assert "<code>lowshot compare --reference cmpc-released</code>" in written(tmp_path)
+
+
 def test_one_method_with_missing_figures_makes_a_clear_page(tmp_path: Path) -> None:
     table = results(methods=("cmpc",), seeds=1)
     table = table[(table["method"] != "oracle") & (table["protocol"] == "verification")]
