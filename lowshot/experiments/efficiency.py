@@ -37,6 +37,7 @@ COLUMNS = (
     "equal_fraction",
     "ci_low",
     "ci_high",
+    "least_fraction",
     "largest_fraction",
 )
 
@@ -153,6 +154,7 @@ def efficiency_rows(
                             "runs": point.runs,
                             "value": point.value,
                             **_equal(point, curve, _level(figure)),
+                            "least_fraction": min(curve),
                             "largest_fraction": max(curve),
                         }
                     )
@@ -234,7 +236,7 @@ def efficiency_lines(table: pd.DataFrame) -> list[str]:
     """
     shown = table[(table["metric"] == "auc") & (table["stratum"] == "U") & (table["fraction"] > 0)]
     return [
-        f"{row['method']} with {_share(row['fraction'], row)} ({row['adaptation']}) = {row['reference']} with "
+        f"{row['method']} with {100 * row['fraction']:.3g} % ({row['adaptation']}) = {row['reference']} with "
         f"{_share(row['equal_fraction'], row)} [{_share(row['ci_low'], row)}, {_share(row['ci_high'], row)}]"
         for row in shown[shown["fraction"] < shown["largest_fraction"]].to_dict("records")
     ]
@@ -243,4 +245,6 @@ def efficiency_lines(table: pd.DataFrame) -> list[str]:
 def _share(fraction: float, row: Mapping[object, object]) -> str:
     if np.isinf(fraction):
         return f"over {100 * float(str(row['largest_fraction'])):.3g} %"
-    return f"{100 * fraction:.3g} %"
+    # Below the least share that was measured, less may do; tables of earlier versions do not say which that is.
+    bound = "at most " if 0 < fraction == row.get("least_fraction") else ""
+    return f"{bound}{100 * fraction:.3g} %"

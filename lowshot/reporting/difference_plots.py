@@ -33,7 +33,7 @@ def forest(claimed: pd.DataFrame | None) -> Picture | Missing:
     if alone:
         title += f", {lines[0][1]}"
     if len(every) > len(lines):
-        title += f" (the first {len(lines)} of {len(every)})"
+        title += f" (the first {len(lines)} of {len(every)}; all are in the table)"
     headings, places = _places(lines, headed=not alone)
     rows_in_all = len(headings) + len(places)
     figure, axes = figure_and_axes(1.5 + (0.3 if alone else 0.25) * rows_in_all)
@@ -138,7 +138,7 @@ def efficiency(table: pd.DataFrame | None, looks: Mapping[str, style.Look]) -> P
         needs = f"equals {style.name(reference)} with"
         said += [
             f"{style.name(row['method'])} with {style.labels(str(kind), row['fraction'])} {needs} "
-            f"{share(row['equal_fraction'], largest)}"
+            f"{share(row['equal_fraction'], row['least_fraction'], largest)}"
             for row in rows.to_dict("records")
         ]
     logs = [math.log10(fraction / least) for fraction in fractions]
@@ -151,13 +151,16 @@ def efficiency(table: pd.DataFrame | None, looks: Mapping[str, style.Look]) -> P
     return finish(figure, handles, name, title, f"{'; '.join(said)}.")
 
 
-def share(fraction: float, largest: float) -> str:
-    """A share of labels in words: 'none', '3.2 %', or 'over 10 %' where the largest measured is not enough."""
+def share(fraction: float, least: float, largest: float) -> str:
+    """A share of labels in words: 'none', '3.2 %', 'at most 1 %' where the least measured is enough, or 'over 10 %'
+    where the largest is not."""
     if math.isnan(fraction):
         return tables.MISSING
     if math.isinf(fraction):
         return f"over {style.percent(largest)}"
-    return "none" if fraction == 0 else f"{two_digits(100 * fraction)} %"
+    if fraction == 0:
+        return "none"
+    return f"{'at most ' if fraction == least else ''}{two_digits(100 * fraction)} %"
 
 
 def two_digits(value: float) -> str:

@@ -10,7 +10,16 @@ from lowshot.reporting import claims, style, tables
 from lowshot.reporting.difference_plots import share, two_digits
 
 _TEXT = ("method", "reference", "adaptation", "metric", "protocol", "direction", "stratum", "seen")
-_NUMBERS = ("fraction", "gallery_size", "value", "equal_fraction", "ci_low", "ci_high", "largest_fraction")
+_NUMBERS = (
+    "fraction",
+    "gallery_size",
+    "value",
+    "equal_fraction",
+    "ci_low",
+    "ci_high",
+    "least_fraction",
+    "largest_fraction",
+)
 
 
 def read(path: Path) -> pd.DataFrame | None:
@@ -20,7 +29,11 @@ def read(path: Path) -> pd.DataFrame | None:
         RequestError: a column is missing or a number is none.
     """
     table = tables.read_csv(path)
-    return None if table.empty else tables.typed(table, _TEXT, _NUMBERS, path, "lowshot compare")
+    if table.empty:
+        return None
+    # Tables of earlier versions do not say it.
+    known = table if "least_fraction" in table else table.assign(least_fraction=0.0)
+    return tables.typed(known, _TEXT, _NUMBERS, path, "lowshot compare")
 
 
 def rows(table: pd.DataFrame, figure: str = "auc") -> list[dict[str, Any]]:
@@ -28,8 +41,8 @@ def rows(table: pd.DataFrame, figure: str = "auc") -> list[dict[str, Any]]:
     shown = []
     several = table["adaptation"].nunique() > 1
     for row in tables.where_equal(table, claims.FIGURES[figure]).to_dict("records"):
-        largest = row["largest_fraction"]
-        low, high = (share(row[end], largest) for end in ("ci_low", "ci_high"))
+        least, largest = row["least_fraction"], row["largest_fraction"]
+        low, high = (share(row[end], least, largest) for end in ("ci_low", "ci_high"))
         way = style.labels(row["adaptation"], math.nan)
         kind = f", {way}"
         if row["fraction"] == 0:
@@ -41,15 +54,15 @@ def rows(table: pd.DataFrame, figure: str = "auc") -> list[dict[str, Any]]:
                 "labels": ("no labels" if row["fraction"] == 0 else style.percent(row["fraction"])) + kind,
                 "adaptation": way,
                 "value": tables.percentage(row["value"]),
-                "equal": share(row["equal_fraction"], largest),
+                "equal": share(row["equal_fraction"], least, largest),
                 "interval": "" if tables.MISSING in (low, high) else f"{low} to {high}",
-                "words": _words(row["fraction"], row["equal_fraction"], row["ci_low"], row["ci_high"]),
+                "words": _words(row["fraction"], row["equal_fraction"], row["ci_low"], row["ci_high"], least),
             }
         )
     return shown
 
 
-def _words(fraction: float, equal: float, low: float, high: float) -> str:
+def _words(fraction: float, equal: float, low: float, high: float, least: float) -> str:
     """What the row comes to, and whether its interval supports it."""
     if math.isnan(equal):
         return "not measured"
@@ -63,9 +76,12 @@ def _words(fraction: float, equal: float, low: float, high: float) -> str:
         reached = "labels, where the method needs none"
     else:
         reached = f"{two_digits(equal / fraction)} times the labels"
+    if 0 < equal == least and fraction > 0:
+        reached += " or fewer"
     if math.isnan(low) or math.isnan(high):
         return f"{reached}; without an interval"
-    if low > fraction:
+    # Where the least share that was measured is enough, one below it may be.
+    if low > fraction and not 0 < low == least:
         return f"{reached}; more, by the interval"
     if high < fraction:
         return f"{reached}; fewer, by the interval"

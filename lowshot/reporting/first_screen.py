@@ -77,8 +77,9 @@ def rivals(results: pd.DataFrame, claimed: pd.DataFrame | None) -> dict[str, Any
         results, claimed: as `sentence` takes them.
 
     Returns:
-        `main`, its name; `budgets`, headings; `rows` of `method`, `reference`, `main` and `cells` of `value`,
-        `interval` and `ahead`; `lacks`, whether a rival stands there without a difference.
+        `main`, its name; `reference`, the same as commands take it; `budgets`, headings; `rows` of `method`,
+        `reference`, `main` and `cells` of `value`, `interval` and `ahead`; `lacks`, whether a rival stands there
+        without a difference.
     """
     seen = tables.population(results)
     table = tables.figures(results, {"auc": {**tables.AUC, "seen": seen}})
@@ -104,7 +105,8 @@ def rivals(results: pd.DataFrame, claimed: pd.DataFrame | None) -> dict[str, Any
             cells.append({"value": value, "interval": interval, "ahead": difference})
         rows.append({"method": style.name(method), "reference": reference, "main": method == main, "cells": cells})
     headings = [style.labels(*budget) or "labels not stated" for budget in shown]
-    return {"main": style.name(main) if main else "", "budgets": headings, "rows": rows, "lacks": lacks}
+    shown_as = style.name(main) if main else ""
+    return {"main": shown_as, "reference": main or "", "budgets": headings, "rows": rows, "lacks": lacks}
 
 
 def _budgets(models: pd.DataFrame) -> list[tuple[str, float]]:

@@ -28,14 +28,14 @@ def embedding_map(path: Path | None) -> Picture | Missing:
     points = tables.typed(tables.read_csv(path), text, numbers, path, "lowshot evaluate")
     figure, axes = figure_and_axes(4.6)
     genders = sorted(set(points["gender"]))
-    hues = [style.look("cmpc").light, style.look("cid").light]
+    hues = [look.light for look in style.LOOKS.values()]
     handles = []
     for modality, marker in (("voice", "o"), ("face", "^")):
         for place, gender in enumerate(genders):
             chosen = points[(points["modality"] == modality) & (points["gender"] == gender)]
             if chosen.empty:
                 continue
-            hue = hues[place % 2] if len(genders) > 1 else style.MUTED[0]
+            hue = hues[place % len(hues)] if len(genders) > 1 else style.MUTED[0]
             look: dict[str, Any] = {
                 "color": hue,
                 "marker": marker,
@@ -64,4 +64,5 @@ def embedding_map(path: Path | None) -> Picture | Missing:
         f"{points['model'].iloc[0]}, projected onto two principal components, which hold {variance} % of the variance; "
         "lines join the mean voice and the mean face of five of them."
     )
-    return finish(figure, handles, NAME, TITLE, alt)
+    title = style.short(f"{TITLE}: {points['model'].iloc[0]}", 60)
+    return finish(figure, handles, NAME, title, alt)

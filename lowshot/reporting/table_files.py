@@ -225,7 +225,7 @@ def to_latex(sheet: Sheet) -> str:
     bold = (
         "bold: better than every other model with the same labels, by the 95 % interval of the paired difference"
         if sheet.best
-        else "nothing in bold: no model is better than every other by an interval of paired differences"
+        else "nothing in bold: no model was shown to be ahead of every other, or not all were compared in pairs"
     )
     return "\n".join(
         [

@@ -92,6 +92,17 @@ def test_what_lies_beyond_the_largest_fraction_is_said_so():
     assert line.endswith("over 10 %]")
 
 
+def test_what_the_least_fraction_reaches_may_take_less():
+    some = curves(0.63, 0.02)
+    del some["cid"]["none", 0.0]
+    (row,) = efficiency_rows(some, "cid")
+    assert (row["equal_fraction"], row["ci_low"], row["least_fraction"]) == (0.01, 0.01, 0.01)
+    (line,) = efficiency_lines(efficiency_table([row]))
+    assert line.startswith("cmpc with 1 % (probe) = cid with at most 1 % [at most 1 %, ")
+    (row,) = efficiency_rows(curves(0.67), "cid")
+    assert row["least_fraction"] == 0.0
+
+
 def test_resamples_without_a_figure_are_left_out_and_none_leaves_no_interval():
     some = curves(0.67)
     point = some["cmpc"]["probe", 0.01][0]

@@ -97,6 +97,7 @@ def label_efficiency() -> pd.DataFrame:
         "seen": "unseen-unheard",
         "gallery_size": np.nan,
         "runs": 2,
+        "least_fraction": 0.0,
         "largest_fraction": 0.5,
     }
     return pd.DataFrame(

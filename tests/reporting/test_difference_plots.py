@@ -56,7 +56,7 @@ def test_with_one_budget_pairs_stand_beside_the_axis_and_the_budget_in_the_title
 
 def test_a_long_table_is_cut_in_so_many_words() -> None:
     picture = drawn(claimed(*(difference(0.01, 0.02, method_a=f"mine-{k}") for k in range(41))))
-    assert picture.title.endswith("(the first 40 of 41)")
+    assert picture.title.endswith("(the first 40 of 41; all are in the table)")
     assert len(ticks(picture)) == 40
 
 

@@ -11,6 +11,7 @@ from lowshot.errors import RequestError
 from lowshot.reporting.cluster_tables import gather as gather_clusters
 from lowshot.reporting.cluster_tables import rows, sizes
 from lowshot.reporting.drawing import Missing
+from lowshot.reporting.efficiency_table import read as read_efficiency
 from lowshot.reporting.efficiency_table import rows as efficiency_rows
 from lowshot.reporting.material import gather
 from lowshot.reporting.page import write_report
@@ -181,3 +182,24 @@ def test_training_runs_of_one_name_carry_their_directory(tmp_path: Path) -> None
         "pretrain-cid-seed1",
         "pretrain-avid-seed1",
     }
+
+
+@pytest.mark.parametrize(
+    ("fraction", "words"),
+    [
+        (0.01, "as many labels or fewer; by the interval as few could do, or more be needed"),
+        (0.1, "0.1 times the labels or fewer; fewer, by the interval"),
+        (0.0, "labels, where the method needs none; by the interval as few could do, or more be needed"),
+    ],
+)
+def test_the_least_share_that_was_measured_is_a_bound(fraction: float, words: str) -> None:
+    least = label_efficiency().iloc[[0]].assign(equal_fraction=0.01, ci_low=0.01, ci_high=0.02, least_fraction=0.01)
+    (row,) = efficiency_rows(least.assign(fraction=fraction))
+    assert (row["equal"], row["interval"], row["words"]) == ("at most 1 %", "at most 1 % to 2 %", words)
+
+
+def test_tables_without_the_least_share_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "label_efficiency.csv"
+    label_efficiency().drop(columns="least_fraction").to_csv(path, index=False)
+    table = read_efficiency(path)
+    assert table is not None and [row["equal"] for row in efficiency_rows(table)] == ["8 %", "over 50 %"]

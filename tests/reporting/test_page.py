@@ -163,6 +163,14 @@ def test_figures_by_gender_stand_in_a_table_of_their_own(directory: Path) -> Non
     assert '70.6<small>[67.6, 73.6]</small><small class="spread">70.1–71.1</small>' in text
 
 
+def test_no_gender_is_called_worse_for_the_impostors_that_it_meets(report: Path) -> None:
+    """Where a fifth are women, a score that knows gender alone, as well of either, has an AUC U of 84 and of 59 %."""
+    text = report.read_text(encoding="utf-8")
+    assert "serves it worse" not in text
+    # With the picture, and with the table and its name.
+    assert text.count("Compare genders in G: in U, voices of the rarer gender meet more impostors") == 3
+
+
 def test_the_first_screen_says_the_difference_with_its_interval(report: Path) -> None:
     text = report.read_text(encoding="utf-8")
     said = re.sub(r"<[^>]+>", "", text[text.index("<main") : text.index("against each rival")])
@@ -218,6 +226,7 @@ def test_validation_figures_are_said_to_be_no_test_figures(directory: Path) -> N
     assert "between 56 validation identities" in text
     assert "validation AUC %" in text and "validation AUC G %" in text and "70.6" in text
     assert "no model was trained on" not in text[: text.index('<h2 id="curves">')]
+    assert "people were drawn by seed from validation identities" in text and "unseen person" not in text
     drawn = set(re.findall('id="picture-([a-z_-]+)"', text))
     # Only what comes from files of its own.
     assert drawn == {"label-efficiency", "map"}
@@ -249,6 +258,12 @@ def test_results_alone_make_a_clear_page(tmp_path: Path) -> None:
     assert "Training loss</strong> is not shown: no training run was given" in text
     assert "Gallery</strong> is not shown" in text
     assert "Label efficiency" not in text
+
+
+@pytest.mark.usefixtures("quick")
+def test_the_command_for_differences_names_the_method_as_it_is_called(tmp_path: Path) -> None:
+    results(methods=("cmpc-released", "pins")).to_csv(tmp_path / "results.csv", index=False)
+    assert "<code>lowshot compare --reference cmpc-released</code>" in written(tmp_path)
 
 
 def test_one_method_with_missing_figures_makes_a_clear_page(tmp_path: Path) -> None:
