@@ -39,10 +39,16 @@ def command(probe: Path, candidates: tuple[Path, ...], model: str | None, as_jso
     other = "face" if found.modality == "voice" else "voice"
     click.echo(f"rank  similarity  probability  {other}")
     for each in found.ranking:
-        probability = "" if each.probability is None else f"{each.probability:.0%}"
-        click.echo(f"{each.rank:4}  {each.similarity:10.4f}  {probability:>11}  {each.file}")
+        click.echo(f"{each.rank:4}  {each.similarity:10.4f}  {_percent(each.probability):>11}  {each.file}")
     for note in found.notes:
         click.echo(f"note: {note}", err=True)
+
+
+def _percent(probability: float | None) -> str:
+    """A probability in whole per cent; "" where there is none. No model is certain: 0 and 100 are never said."""
+    if probability is None:
+        return ""
+    return "<1%" if probability < 0.01 else ">99%" if probability > 0.99 else f"{probability:.0%}"
 
 
 def as_record(found: "Matches") -> dict[str, object]:

@@ -28,6 +28,12 @@ class RunCalibration(FittedMap):
     weights_sha: str
     data: str
     data_sha: str
+    voice_crops: int
+    mirror: bool
+
+    def looks(self, settings: EvaluateConfig) -> EvaluateConfig:
+        """The settings with each medium looked at as it was for the map, which holds for such cosines alone."""
+        return settings.model_copy(update={"voice_crops": self.voice_crops, "mirror": self.mirror})
 
 
 def calibrate(start: Start, dataset: Dataset, settings: EvaluateConfig = USUAL) -> RunCalibration:
@@ -63,6 +69,8 @@ def calibrate(start: Start, dataset: Dataset, settings: EvaluateConfig = USUAL) 
         weights_sha=start.sha,
         data=dataset.name,
         data_sha=dataset.sha,
+        voice_crops=settings.voice_crops,
+        mirror=settings.mirror,
     )
 
 

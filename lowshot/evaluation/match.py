@@ -11,7 +11,7 @@ from lowshot.data.dataset import WORLD_FILES
 from lowshot.data.named_files import NamedFiles, is_face
 from lowshot.data.reader import MediaReader
 from lowshot.errors import RequestError
-from lowshot.evaluation.calibrated import find_calibration
+from lowshot.evaluation.calibrated import RunCalibration, find_calibration
 from lowshot.evaluation.embed import USUAL, embed_rows
 from lowshot.evaluation.scorers import EmbeddingScorer
 from lowshot.models.encoders import MEDIA_TOWERS
@@ -73,13 +73,15 @@ def match_files(start: Start, probe: Path, candidates: Sequence[Path]) -> Matche
     modality = _modality(probe, candidates)
     files = NamedFiles([probe], candidates) if modality == "voice" else NamedFiles(candidates, [probe])
     settings = start.config.evaluate if start.config else USUAL
+    calibration = find_calibration(start)
+    if isinstance(calibration, RunCalibration):
+        settings = calibration.looks(settings)
     reader = MediaReader(files, model.voice_config, model.face_config)
     model = model.to(default_device())
     voices, faces = np.arange(len(files.voices)), np.arange(len(files.faces))
     voice = embed_rows(model, reader, "voice", voices, settings)
     face = embed_rows(model, reader, "face", faces, settings)
     cosines = EmbeddingScorer(voice, face).matrix(voices, faces).ravel()
-    calibration = find_calibration(start)
     ranking = tuple(
         Match(
             rank=1 + int((cosines > cosines[place]).sum()),

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from lowshot import cli
+from lowshot.cli.match import _percent
 from lowshot.data.dataset import Dataset
 
 MODEL = "pretrained:cmpc-compact"
@@ -76,6 +77,13 @@ def test_what_is_not_there_is_one_line(lowshot):
         assert "there are pretrained:cid-compact, pretrained:cmpc-compact" in err
         assert len(err.splitlines()) == 1
     assert not list(Path.cwd().iterdir())
+
+
+@pytest.mark.parametrize(
+    ("probability", "said"), [(None, ""), (0.0, "<1%"), (0.0099, "<1%"), (0.01, "1%"), (0.5, "50%"), (0.9999, ">99%")]
+)
+def test_no_probability_is_said_to_be_certain(probability, said):
+    assert _percent(probability) == said
 
 
 def test_files_are_matched(lowshot, world):

@@ -10,8 +10,11 @@ import soundfile
 from lowshot.adapt.start import find_start, fresh_start
 from lowshot.data.dataset import Dataset
 from lowshot.errors import RequestError
+from lowshot.evaluation.calibrated import calibrate, keep_calibration
 from lowshot.evaluation.embed import embed
 from lowshot.evaluation.match import match_files
+from lowshot.models.weights import save_model
+from lowshot.settings import EvaluateConfig
 
 
 @pytest.fixture
@@ -36,6 +39,21 @@ def test_similarities_are_the_cosines_of_embeddings(config, reader, files):
     back = match_files(start, faces[0], [voice])
     assert back.modality == "face"
     assert back.ranking[0].similarity == pytest.approx(float(cosines[0]), abs=1e-5)
+
+
+def test_media_are_looked_at_as_for_the_calibration(config, reader, files, world, tmp_path):
+    voice, faces, rows = files
+    run = tmp_path / "run"
+    save_model(fresh_start(config).model, run / "model.safetensors", method="cid")
+    start = find_start(str(run), ())
+    twice = EvaluateConfig(mirror=True, voice_crops=1)
+    keep_calibration(run, calibrate(start, Dataset.open(world), twice))
+    vectors = embed(start.model, reader, np.array([2]), np.array(rows), twice)
+    cosines = vectors.face[rows] @ vectors.voice[2]
+    found = match_files(start, voice, faces)
+    assert [each.similarity for each in found.ranking] == pytest.approx(sorted(cosines, reverse=True), abs=1e-5)
+    once = [each.similarity for each in match_files(fresh_start(config), voice, faces).ranking]
+    assert once != pytest.approx(sorted(cosines, reverse=True), abs=1e-5)
 
 
 def test_equal_files_share_a_rank(config, files, tmp_path):
