@@ -120,9 +120,7 @@ def series_of(results: pd.DataFrame, looks: Mapping[str, style.Look]) -> list[Se
         results: as `tables.check` returns it.
         looks: of its methods.
     """
-    every = tables.budgets(results)
-    models = every[~every["method"].isin((style.CHANCE, style.ORACLE))]
-    plain = models[models["adaptation"] == "none"]
+    models, plain = _models(results)
     series: list[Series] = []
     for row in (models if plain.empty else plain).to_dict("records"):
         budget = style.labels(row["adaptation"], row["fraction"])
@@ -132,6 +130,19 @@ def series_of(results: pd.DataFrame, looks: Mapping[str, style.Look]) -> list[Se
             Series(row["method"], row["adaptation"], row["fraction"], style.short(label), line, looks[row["method"]])
         )
     return series
+
+
+def labelled_undrawn(results: pd.DataFrame) -> bool:
+    """Whether `series_of` leaves models with labels out."""
+    models, plain = _models(results)
+    return 0 < len(plain) < len(models)
+
+
+def _models(results: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Methods and budgets of `results`: all that are models, and those of them without labels."""
+    every = tables.budgets(results)
+    models = every[~every["method"].isin((style.CHANCE, style.ORACLE))]
+    return models, models[models["adaptation"] == "none"]
 
 
 def reference(kind: str) -> Any:

@@ -152,6 +152,7 @@ def _tables(material: Material) -> dict[str, Any]:
         "efficiency_largest": "" if efficiency is None else style.percent(float(efficiency["largest_fraction"].max())),
         "clusters": cluster_tables.rows(material.clusters),
         "several_seeds": bool((tables.headline(results)["seeds"] > 1).any()),
+        "labelled_undrawn": drawing.labelled_undrawn(results),
         "has_oracle": bool((results["method"] == style.ORACLE).any()),
     }
 

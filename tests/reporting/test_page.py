@@ -341,3 +341,16 @@ def test_the_command_of_a_run_can_be_given_again(directory: Path) -> None:
 def test_no_results_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(RequestError, match=r"results\.csv: no such file"):
         write_report(tmp_path, title="t", curves={}, commands=[])
+
+
+def test_pictures_say_that_they_leave_models_with_labels_out(directory: Path) -> None:
+    said = "Only models without labels are drawn; the tables have the others."
+    # ROC, DET, two directions of matching, strata and genders.
+    assert written(directory).count(said) == 6
+    table = pd.read_csv(directory / "results.csv")
+    labelled = ~table["method"].isin(("chance", "oracle")) & (table["adaptation"] != "none")
+    table[~labelled].to_csv(directory / "results.csv", index=False)
+    assert said not in written(directory)
+    plain = ~table["method"].isin(("chance", "oracle")) & (table["adaptation"] == "none")
+    table[~plain].to_csv(directory / "results.csv", index=False)
+    assert said not in written(directory)
