@@ -18,6 +18,7 @@ from lowshot.config import Config
 from lowshot.data.dataset import Dataset
 from lowshot.data.pairs import Videos, videos_of
 from lowshot.data.reading import Reader
+from lowshot.data.trained import write_trained
 from lowshot.errors import RequestError
 from lowshot.evaluation.embed import Embeddings
 from lowshot.files import atomic_path
@@ -156,10 +157,9 @@ def adapt_to(
     labelled = videos_of_subset(dataset, subset)
     validation = validation_videos(dataset)
     tuned = adaptation == "finetune"
-    needed = [labelled, validation]
-    if tuned and config.adapt.objective == "semi-supervised":
-        needed.append(training_videos(dataset, labelled))
-    for videos in needed:
+    semi_supervised = tuned and config.adapt.objective == "semi-supervised"
+    learned = training_videos(dataset, labelled) if semi_supervised else labelled
+    for videos in (learned, validation):
         dataset.check_files("voice", np.concatenate(videos.voices))
         dataset.check_files("face", np.concatenate(videos.faces))
     method = start.facts["method"]
@@ -172,6 +172,7 @@ def adapt_to(
         start_run(run, adaptation, config, dataset.sha, **record)
         with atomic_path(run / "labelled.csv") as temporary:
             temporary.write_bytes(list_bytes(subset.rows, subset.unit))
+        write_trained(run, learned, start.trained)
         # A frozen list of a seed leads to the very weights of `--labels` with that seed.
         seed = int(np.random.SeedSequence([config.seed, subset.seed or 0]).generate_state(1, np.uint32)[0])
         start.model.to(default_device()).to(memory_format=torch.channels_last)

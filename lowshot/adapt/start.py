@@ -11,6 +11,7 @@ from lowshot.data.features import ColumnStatistics
 from lowshot.data.kinds import open_reader
 from lowshot.data.reader import CACHE_BYTES
 from lowshot.data.reading import Reader
+from lowshot.data.trained import TRAINED
 from lowshot.errors import RequestError
 from lowshot.models.pretrained import PREFIX, checked_weights, find_entry
 from lowshot.models.two_tower import TwoTower
@@ -43,6 +44,14 @@ class Start:
     def scratch(self) -> bool:
         """Whether the weights are fresh."""
         return self.facts["method"] == "scratch" and self.facts["adaptation"] == "none"
+
+    @property
+    def trained(self) -> Path | None:
+        """The list of the videos that the model learned from, where one lies beside its weights."""
+        if self.path is None or not (self.path.is_dir() or self.path.name == MODEL):
+            return None
+        path = (self.path if self.path.is_dir() else self.path.parent) / TRAINED
+        return path if path.is_file() else None
 
     @property
     def sha(self) -> str:

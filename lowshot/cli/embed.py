@@ -1,5 +1,6 @@
 """`lowshot embed`."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -61,3 +62,5 @@ def embed_dataset(model: str | None, data: str | None, sets: tuple[str, ...], ou
                 bar.update(len(block))
 
         write_features(out, dataset, blocks("voice"), blocks("face"), facts)
+    if start.trained is not None:
+        shutil.copyfile(start.trained, out / start.trained.name)

@@ -9,10 +9,11 @@ from typing import Any
 import click
 import pandas as pd
 
-from lowshot.adapt.start import find_start
+from lowshot.adapt.start import Start, find_start
 from lowshot.cli.options import open_dataset, resolve_config
 from lowshot.config import Config
 from lowshot.data.dataset import Dataset
+from lowshot.data.trained import TRAINED, refuse_trained
 from lowshot.errors import RequestError
 from lowshot.evaluation.evaluate import score
 from lowshot.evaluation.exhibits import write_exhibits
@@ -23,6 +24,7 @@ from lowshot.evaluation.protocols import PROTOCOLS
 from lowshot.evaluation.run import check_trial_files, embed_trials, labels_of, write_evaluation
 from lowshot.evaluation.scorers import EmbeddingScorer
 from lowshot.evaluation.trial_set import TrialSet, build_trial_set
+from lowshot.models.pretrained import PREFIX
 from lowshot.reporting.page import write_report
 from lowshot.runs import called_with, open_run, safe_name, start_run, write_provenance
 from lowshot.training.loop import default_device
@@ -82,6 +84,9 @@ def evaluate_model(
     start = find_start(source, ("pretrain", "finetune", "probe"))
     config = resolve_config(None, None, sets, {"data": data}, base=start.config)
     dataset = open_dataset(config.data, asked.splits)
+    if not asked.lists:
+        same_data = start.config is not None and start.config.data == config.data
+        _refuse_seen(start, dataset, asked.split, same_data)
     reader = start.open_reader(dataset)
     trials = _trials(dataset, config, asked)
     check_trial_files(trials)
@@ -100,12 +105,26 @@ def evaluate_embeddings(dataset: Dataset, config: Config, asked: Asked, out: Pat
     """Evaluate anyone's embeddings; see `lowshot evaluate --embeddings`."""
     if not dataset.has_features:
         raise RequestError(f"--embeddings {dataset.root}: no features.safetensors there; make one with `lowshot embed`")
+    if not asked.lists and (dataset.root / TRAINED).is_file():
+        refuse_trained(dataset.root / TRAINED, dataset.name, dataset, asked.split, same_data=False)
     trials = _trials(dataset, config, asked)
     scorer = EmbeddingScorer(dataset.features["voice"], dataset.features["face"])
     # Vectors of `lowshot embed` say which model made them; nothing is known of others.
     known = dataset.feature_facts
     facts = known if "method" in known else {"method": "embeddings", "init": "external"}
     return _evaluate(dataset.name, facts, lambda: scorer, trials, config, out, {"embeddings": dataset.name}, asked)
+
+
+def _refuse_seen(start: Start, dataset: Dataset, split: str, same_data: bool) -> None:
+    """Refuse people that a model learned from; say so where nobody can tell."""
+    if start.trained is not None:
+        refuse_trained(start.trained, start.name, dataset, split, same_data)
+    elif not start.name.startswith(PREFIX) and start.facts.get("data_sha", "") not in ("", dataset.sha):
+        click.echo(
+            f"note: {start.name} learned from other data, and no {TRAINED} beside it lists them: that it has never "
+            f"seen the people of split '{split}' is taken on trust",
+            err=True,
+        )
 
 
 def _trials(dataset: Dataset, config: Config, asked: Asked) -> TrialSet:

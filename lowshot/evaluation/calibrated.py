@@ -7,6 +7,7 @@ from pydantic import ValidationError
 from lowshot.adapt.start import Start
 from lowshot.data.dataset import Dataset
 from lowshot.data.reader import MediaReader
+from lowshot.data.trained import refuse_trained
 from lowshot.errors import RequestError
 from lowshot.evaluation.embed import USUAL, embed_rows, embedding_bar
 from lowshot.evaluation.run import check_trial_files
@@ -14,6 +15,7 @@ from lowshot.evaluation.scorers import EmbeddingScorer
 from lowshot.evaluation.trial_set import build_trial_set
 from lowshot.files import write_text
 from lowshot.metrics.calibration import fit_calibration
+from lowshot.models.encoders import MEDIA_TOWERS
 from lowshot.models.pretrained import PREFIX, FittedMap, find_entry
 from lowshot.settings import EvaluateConfig
 from lowshot.training.loop import default_device
@@ -47,8 +49,13 @@ def calibrate(start: Start, dataset: Dataset, settings: EvaluateConfig = USUAL) 
         settings: how often each medium is looked at, and the seed of the trials.
 
     Raises:
-        RequestError: there is no validation split with enough known identities, or a file is missing.
+        RequestError: there is no validation split with enough known identities, the model learned from it or takes
+            vectors, or a file is missing.
     """
+    if start.model.model_config.tower not in MEDIA_TOWERS:
+        raise RequestError(f"{start.name}: takes vectors; probabilities are for `lowshot match`, which takes files")
+    if start.trained is not None:
+        refuse_trained(start.trained, start.name, dataset, "val", same_data=False)
     trials = build_trial_set(
         dataset, protocols=("verification",), split="val", strata=("U",), seed=settings.seed, replicates=100
     )

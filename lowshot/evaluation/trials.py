@@ -184,7 +184,10 @@ def split_population(dataset: Dataset, split: str = "test") -> Population:
     where = f"{dataset.name}, split {split}"
     members = {modality: dataset.rows(modality)["split"] == split for modality in MODALITIES}
     if not any(mask.any() for mask in members.values()):
-        raise RequestError(f"{where}: no rows; mark rows to evaluate with '{split}' in the manifest's column 'split'")
+        raise RequestError(
+            f"{where}: no rows; mark rows to evaluate with '{split}' in the manifest's column 'split', before a model "
+            "learns from them"
+        )
     for modality in MODALITIES:
         if not members[modality].any():
             raise RequestError(f"{where}: no {modality} rows; evaluation needs voices and faces, add {modality} rows")

@@ -13,6 +13,7 @@ from lowshot.config import Config, build_config
 from lowshot.data.kinds import check_towers
 from lowshot.data.pairs import Batch, PairBatches, Videos, videos_of
 from lowshot.data.reading import Reader
+from lowshot.data.trained import write_trained
 from lowshot.errors import RequestError, RunError
 from lowshot.files import write_text
 from lowshot.methods.base import RunShape
@@ -358,6 +359,7 @@ def _claim(job: Pretraining, out: Path | None, resume: str, held: ExitStack) -> 
         job.resume(run)
     else:
         start_run(run, "pretrain", config, data_sha, method=config.method.name)
+    write_trained(run, job.batches.videos)
     return run
 
 
