@@ -36,6 +36,8 @@ def command(directories: tuple[Path, ...], formats: str, out: Path | None, as_js
     wanted = parse_formats(formats)
     folders = list(dict.fromkeys(path.parent if path.name == "results.csv" else path for path in directories))
     several = len(folders) > 1
+    if out is not None and (several or out.resolve() != folders[0].resolve()):
+        _refuse_run(out)
     commands, titles = [], []
     for folder in folders:
         provenance = read_provenance(folder)
@@ -53,6 +55,17 @@ def command(directories: tuple[Path, ...], formats: str, out: Path | None, as_js
         title, where = titles[0], out or folders[0]
     page = write_report(where, title=title, curves=_curves(folders), commands=commands, formats=wanted, sources=folders)
     say_outcome(as_json, page, "report")
+
+
+def _refuse_run(out: Path) -> None:
+    """Refuse a directory whose page, plots and tables are those of other results."""
+    from lowshot.errors import RequestError
+    from lowshot.runs import RESULTS, read_provenance
+
+    kind = read_provenance(out).get("kind")
+    if kind or (out / RESULTS).exists():
+        what = f"a {kind} run" if kind else "results"
+        raise RequestError(f"--out {out}: holds {what}, whose page would be replaced; name another directory")
 
 
 def _curves(folders: Sequence[Path]) -> dict[str, Path]:

@@ -70,6 +70,14 @@ def test_the_commands_of_the_field_work_one_after_the_other(lowshot, vectors):
     # Seven unseen identities, whose vectors have the shared cause: far above chance, though not by how much.
     assert auc_of(folder) > 0.65
     assert lowshot("report", folder)[0] == 0
+    # Another run's directory has a page of its own, or a log that is no page's.
+    for other in Path("runs").glob("000[123]-*"):
+        kind = other.name.split("-")[1]
+        refused(lowshot("report", folder, "--out", other), f"--out {other}: holds a {kind} run", "another directory")
+        assert not (other / "report.html").exists()
+    assert lowshot("report", folder, "--out", "page")[0] == 0
+    assert lowshot("report", folder, "--out", "page")[0] == 0
+    assert lowshot("report", folder, "--out", folder)[0] == 0
 
 
 def test_vectors_as_they_are_and_vectors_through_towers_are_two_things(lowshot, vectors):
