@@ -22,6 +22,7 @@ from lowshot.data.reading import Reader
 from lowshot.errors import LowshotError, RunError
 from lowshot.training.interrupt import stop_on_signal
 from lowshot.training.loop import default_device, pretrain
+from lowshot.workers import release_signals, signals_held
 
 Job = tuple[Config, Path, str]
 
@@ -66,7 +67,8 @@ def pretrain_all(
                 settings = config.model_dump(mode="json")
                 arguments = (settings, manifest, config.train.threads or threads, run, resume, line)
                 process = context.Process(target=_work, args=arguments)
-                process.start()
+                with signals_held():
+                    process.start()
                 running[line] = process, run
             for process, _ in running.values():
                 process.join(timeout=0.2)
@@ -98,6 +100,10 @@ def _work(settings: dict[str, Any], manifest: str, threads: int, run: Path, resu
     """One run in its own process."""
     import torch
 
+    # Until the loop listens there is nothing to save.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: sys.exit(1))
+    release_signals()
     threading.Thread(target=_stop_with, args=(multiprocessing.parent_process(),), daemon=True).start()
     torch.set_num_threads(threads)
     config = build_config([settings])

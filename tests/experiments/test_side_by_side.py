@@ -1,5 +1,10 @@
 """Pretrainings in processes of their own end in what they end in alone; a failure is told."""
 
+import os
+import signal
+import time
+from multiprocessing.context import SpawnProcess
+
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -53,3 +58,22 @@ def test_one_at_a_time_runs_here(config, reader, tmp_path, monkeypatch):
     monkeypatch.setattr(side_by_side, "pretrain", lambda config, reader, run, resume: made.append((run, resume)))
     pretrain_all([(config, tmp_path / name, "never") for name in "ab"], reader, 1, lambda run: made.append(run.name))
     assert made == [(tmp_path / "a", "never"), "a", (tmp_path / "b", "never"), "b"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows cannot hold signals")
+def test_ctrl_c_while_the_runs_import_ends_without_a_traceback(config, reader, tmp_path, monkeypatch, capfd):
+    start = SpawnProcess.start
+
+    def and_ask(process):
+        start(process)
+        # Python is up and imports torch, which takes more than a second. Then what a terminal does: to both.
+        time.sleep(0.7)
+        os.kill(process.pid, signal.SIGINT)
+        time.sleep(0.3)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(SpawnProcess, "start", and_ask)
+    with pytest.raises(RunError, match="stopped"):
+        pretrain_all([(config, tmp_path / "a", "never"), (config, tmp_path / "b", "never")], reader, 2)
+    assert capfd.readouterr().err == ""
+    assert not (tmp_path / "a").exists()
