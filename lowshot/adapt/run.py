@@ -185,6 +185,7 @@ def adapt_to(
             run / MODEL,
             **facts,
             adaptation=adaptation_name(adaptation, config.adapt),
+            **({"unchanged": "true"} if chosen.unchanged else {}),
             # Results are told apart by the seed of the pretraining, which the weights file alone may know.
             train_seed=start.facts.get("train_seed", str(config.seed)),
             data_sha=dataset.sha,
@@ -199,6 +200,7 @@ def adapt_to(
             labelled_identities=len(subset.identities),
             labelled_videos=len(labelled),
             selected=asdict(chosen),
+            unchanged=chosen.unchanged,
             finished=True,
         )
     return run, chosen

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from torch import nn
 
+UNCHANGED = "no step of its adaptation raised the validation AUC"
+
 
 @dataclass(frozen=True)
 class Selected:
@@ -24,6 +26,11 @@ class Selected:
     val_auc: float
     start_auc: float
     probe: "Selected | None" = None
+
+    @property
+    def unchanged(self) -> bool:
+        """Whether the chosen weights are those of the start."""
+        return self.step == 0 and (self.probe is None or self.probe.unchanged)
 
     def __str__(self) -> str:
         """The choice in a line, for a person."""

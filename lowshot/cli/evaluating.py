@@ -9,6 +9,7 @@ from typing import Any
 import click
 import pandas as pd
 
+from lowshot.adapt.selection import UNCHANGED
 from lowshot.adapt.start import Start, find_start
 from lowshot.cli.options import open_dataset, resolve_config
 from lowshot.config import Config
@@ -143,8 +144,6 @@ def _trials(dataset: Dataset, config: Config, asked: Asked) -> TrialSet:
         trials = build_trial_set(
             dataset, protocols=asked.protocols, split=asked.split, seed=seed, replicates=replicates
         )
-    for note in trials.notes:
-        click.echo(f"note: {note}", err=True)
     return trials
 
 
@@ -178,12 +177,17 @@ def _evaluate(
     sha = trials.dataset.sha
     request = {**measured, **asked.record()}
     start_run(directory, "evaluate", config, sha, **request)
+    notes = list(trials.notes)
+    if facts.get("unchanged"):
+        notes.insert(0, f"{name}: {UNCHANGED}; its figures are those of {facts.get('init', 'its start')}")
+    for note in notes:
+        click.echo(f"note: {note}", err=True)
     click.echo(f"evaluate {name} on {trials.dataset.name}, {asked}", err=True)
     scorer = embed()
     rows = write_evaluation(directory, trials, {key: score(trials, scorer, labels_of(key, facts))})
     for note in write_exhibits(directory, trials, scorer, config.evaluate, key):
         click.echo(f"note: {note}", err=True)
-    write_provenance(directory, "evaluate", config, sha, **request, notes=list(trials.notes), finished=True)
+    write_provenance(directory, "evaluate", config, sha, **request, notes=notes, finished=True)
     # Of lists whose labels are hidden there is nothing to report.
     if len(rows):
         write_report(directory, title=f"{key} on {trials.dataset.name}", curves={}, commands=_command(named))

@@ -4,7 +4,7 @@ import json
 import math
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,7 @@ class Material:
         map: gallery/map.csv of the first directory that has one.
         galleries: of all directories.
         provenance: name of a directory -> keys and values.
+        notes: what to know of the figures, a line each.
     """
 
     directories: tuple[Path, ...]
@@ -49,6 +50,7 @@ class Material:
     map: Path | None
     galleries: tuple[Gallery, ...]
     provenance: Mapping[str, Sequence[tuple[str, str]]]
+    notes: Sequence[str]
 
 
 @dataclass(eq=False)
@@ -108,6 +110,10 @@ def gather(directories: Sequence[Path], curves: Mapping[str, Path] | None = None
     efficiency = [source.efficiency for source in sources if source.efficiency is not None]
     maps = [path for item in directories if (path := item / map_plot.FILE).is_file()]
     galleries = [read_gallery(item) for item in directories]
+    facts = {item: _provenance(item / "provenance.json") for item in directories}
+    notes = list(_notes(facts.values()))
+    if len(efficiency) > 1:
+        notes.append("several directories tell how many labels come to the same; report one of them alone to see that")
     return Material(
         directories=tuple(directories),
         results=results,
@@ -119,7 +125,8 @@ def gather(directories: Sequence[Path], curves: Mapping[str, Path] | None = None
         clusters=cluster_tables.gather(curves or {}),
         map=maps[0] if maps else None,
         galleries=tuple(gallery for gallery in galleries if gallery is not None),
-        provenance={str(item): _provenance(item / "provenance.json") for item in directories},
+        provenance={str(item): list(_flat("", content)) for item, content in facts.items()},
+        notes=tuple(dict.fromkeys(notes)),
     )
 
 
@@ -240,19 +247,28 @@ def _joined(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
     return rows[probed | ~rows.duplicated(once)].reset_index(drop=True)
 
 
-def _provenance(path: Path) -> list[tuple[str, str]]:
-    """What provenance.json says, nested keys joined by dots; nothing where the file does not exist."""
+def _provenance(path: Path) -> dict[str, Any]:
+    """What provenance.json says; nothing where the file does not exist."""
     if not path.is_file():
-        return []
+        return {}
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise RequestError(f"{path}: cannot be read ({error.strerror})") from error
     except ValueError as error:
         raise RequestError(f"{path}: not JSON ({error})") from error
-    if isinstance(content, dict) and isinstance(content.get("command"), list):
+    if not isinstance(content, dict):
+        raise RequestError(f"{path}: not a table of keys and values")
+    if isinstance(content.get("command"), list):
         content["command"] = shlex.join(map(str, content["command"]))
-    return list(_flat("", content))
+    return content
+
+
+def _notes(facts: Iterable[dict[str, Any]]) -> Iterator[str]:
+    """The notes among the facts of several directories, taken out of them."""
+    for content in facts:
+        notes = content.pop("notes", [])
+        yield from map(str, notes if isinstance(notes, list) else [notes])
 
 
 def _flat(key: str, value: Any) -> list[tuple[str, str]]:

@@ -170,4 +170,5 @@ def _beside(material: Material) -> dict[str, Any]:
         "galleries": shown,
         "galleries_left_out": [gallery.model for gallery in left_out],
         "provenance": material.provenance,
+        "notes": material.notes,
     }

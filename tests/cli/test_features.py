@@ -13,7 +13,7 @@ import torch
 
 from lowshot import cli
 from lowshot.data.dataset import Dataset
-from lowshot.runs import read_config
+from lowshot.runs import read_config, read_provenance
 
 PAGE = Path(__file__).parents[2] / "docs" / "features.md"
 QUICK = ("--set", "train.epochs=25", "--set", "model.mlp.width=64", "--set", "model.dim=16")
@@ -78,6 +78,23 @@ def test_the_commands_of_the_field_work_one_after_the_other(lowshot, vectors):
     assert lowshot("report", folder, "--out", "page")[0] == 0
     assert lowshot("report", folder, "--out", "page")[0] == 0
     assert lowshot("report", folder, "--out", folder)[0] == 0
+
+
+def test_an_adaptation_that_changed_nothing_says_so_wherever_its_figures_stand(lowshot, vectors):
+    assert lowshot("pretrain", "--data", vectors, *QUICK, "--set", "train.epochs=1", "--out", "run")[0] == 0
+    still = ("--set", "adapt.steps=2", "--set", "adapt.finetune_learning_rates=[1e-30]")
+    assert lowshot("finetune", "--from", "run", "--labels", 0.3, *still, "--out", "tuned")[0] == 0
+    assert read_provenance(Path("tuned"))["unchanged"] is True
+    line = "tuned: no step of its adaptation raised the validation AUC; its figures are those of run"
+    assert lowshot("embed", "--model", "tuned", "--data", vectors, "--out", "made")[0] == 0
+    for source, name in (("--model", "tuned"), ("--embeddings", "made")):
+        code, _, err = lowshot("evaluate", source, name, *FEW, "--out", f"of-{name}")
+        assert code == 0 and f"note: {line.replace('tuned', name)}" in err
+        assert f"<li>{line.replace('tuned', name)}</li>" in Path(f"of-{name}/report.html").read_text(encoding="utf-8")
+    moved = ("--set", "adapt.steps=8", "--set", "adapt.finetune_learning_rates=[0.01]")
+    assert lowshot("finetune", "--from", "run", "--labels", 0.3, *moved, "--out", "better")[0] == 0
+    assert read_provenance(Path("better"))["unchanged"] is False
+    assert "raised" not in lowshot("evaluate", "--model", "better", *FEW)[2]
 
 
 def test_vectors_as_they_are_and_vectors_through_towers_are_two_things(lowshot, vectors):

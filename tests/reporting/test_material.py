@@ -84,6 +84,11 @@ def test_methods_of_one_name_with_other_figures_carry_their_directory(tmp_path: 
     assert set(material.groups["method"]) >= {"cmpc (one)", "cmpc (other)"}
     assert material.claimed is not None
     assert set(material.claimed["first"]) | set(material.claimed["second"]) == {"cmpc (one)", "cid"}
+    assert material.notes == ()
+    # Of two such tables none is drawn, and the page says so.
+    label_efficiency().to_csv(other / "label_efficiency.csv", index=False)
+    both = gather([one, other])
+    assert both.efficiency is None and "several directories tell" in both.notes[0]
     chance = material.results[material.results["method"] == "chance"]
     assert len(chance) == len(gather([one]).results.query("method == 'chance'"))
 

@@ -332,10 +332,19 @@ def test_malformed_curve_names_file_and_column(directory: Path, content: str, wo
 @pytest.mark.usefixtures("quick")
 def test_the_command_of_a_run_can_be_given_again(directory: Path) -> None:
     command = ["lowshot", "demo", "--out", "a b"]
-    (directory / "provenance.json").write_text(json.dumps({"command": command, "notes": ["x", "y"]}))
+    (directory / "provenance.json").write_text(json.dumps({"command": command}))
     text = written(directory)
     assert "<dt>command</dt><dd>lowshot demo --out &#39;a b&#39;</dd>" in text
-    assert "<dt>notes</dt><dd>x; y</dd>" in text
+
+
+@pytest.mark.usefixtures("quick")
+def test_what_to_know_of_the_figures_stands_below_them(directory: Path) -> None:
+    (directory / "provenance.json").write_text(json.dumps({"notes": ["3 of 4 <b>", "y"], "seed": 7}))
+    text = written(directory)
+    listed = text.index("<li>3 of 4 &lt;b&gt;</li>")
+    assert text.index('id="headline"') < listed < text.index("<li>y</li>") < text.index('id="curves"')
+    assert "<dt>seed</dt><dd>7</dd>" in text
+    assert "<dt>notes</dt>" not in text
 
 
 def test_no_results_is_one_line(tmp_path: Path) -> None:
