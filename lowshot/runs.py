@@ -64,6 +64,19 @@ def open_run(out: Path | None, kind: str, label: str) -> Path:
     """
     if out is None:
         return new_run(kind, label)
+    check_out(out, kind)
+    out.mkdir(parents=True, exist_ok=True)
+    return out
+
+
+def check_out(out: Path | None, kind: str) -> None:
+    """Refuse what `open_run` would, before the work that comes first.
+
+    Raises:
+        RequestError: see `open_run`.
+    """
+    if out is None:
+        return
     if out.is_file():
         raise RequestError(f"--out {out}: is a file; name a directory")
     if not all(path.is_dir() or _left_behind(path) for path in out.rglob("*")):
@@ -73,8 +86,6 @@ def open_run(out: Path | None, kind: str, label: str) -> Path:
             raise RequestError(f"--out {out}: holds {what}; name an empty directory")
         if is_finished(out):
             raise RequestError(f"--out {out}: holds a finished run; name another directory")
-    out.mkdir(parents=True, exist_ok=True)
-    return out
 
 
 def _left_behind(path: Path) -> bool:

@@ -20,7 +20,7 @@ from lowshot.config import Config
 from lowshot.data.dataset import Dataset
 from lowshot.data.kinds import open_reader
 from lowshot.data.reading import Reader
-from lowshot.runs import MODEL, RESULTS
+from lowshot.runs import MODEL, RESULTS, WITHIN, check_out
 
 
 def run_adaptation(
@@ -67,6 +67,7 @@ def adapt_as_asked(
     Returns:
         The run directory and how the weights were chosen.
     """
+    check_out(out, adaptation)
     start, config, reader = resolve_start(source, preset, config_file, sets, flags)
     asked = labelled_subset(reader.dataset, labels, subset, subset_seed)
     name = adaptation_name(adaptation, config.adapt)
@@ -94,6 +95,7 @@ def run_within(
     from lowshot.adapt.within.run import probe_within
 
     check_labels(subset)
+    check_out(out, WITHIN)
     start, config, reader = resolve_start(source, preset, config_file, sets, {"data": data, "seed": seed})
     asked = labelled_subset(reader.dataset, labels, subset, subset_seed)
     click.echo(f"probe {' and '.join(modalities)} of {start.name} with {asked} labelled ...", err=True)

@@ -27,7 +27,7 @@ from lowshot.evaluation.scorers import EmbeddingScorer
 from lowshot.evaluation.trial_set import TrialSet, build_trial_set
 from lowshot.models.pretrained import PREFIX
 from lowshot.reporting.page import write_report
-from lowshot.runs import called_with, open_run, safe_name, start_run, write_provenance
+from lowshot.runs import called_with, check_out, open_run, safe_name, start_run, write_provenance
 from lowshot.training.loop import default_device
 
 
@@ -82,6 +82,7 @@ def evaluate_model(
     source: str | None, data: str | None, sets: tuple[str, ...], asked: Asked, out: Path | None
 ) -> tuple[Path, pd.DataFrame]:
     """Evaluate a run or a weights file; see `lowshot evaluate`."""
+    check_out(out, "evaluate")
     start = find_start(source, ("pretrain", "finetune", "probe"))
     config = resolve_config(None, None, sets, {"data": data}, base=start.config)
     dataset = open_dataset(config.data, asked.splits)
@@ -104,6 +105,7 @@ def evaluate_model(
 
 def evaluate_embeddings(dataset: Dataset, config: Config, asked: Asked, out: Path | None) -> tuple[Path, pd.DataFrame]:
     """Evaluate anyone's embeddings; see `lowshot evaluate --embeddings`."""
+    check_out(out, "evaluate")
     if not dataset.has_features:
         raise RequestError(f"--embeddings {dataset.root}: no features.safetensors there; make one with `lowshot embed`")
     if not asked.lists and (dataset.root / TRAINED).is_file():

@@ -13,7 +13,7 @@ from lowshot.errors import RequestError
 from lowshot.evaluation.from_scores import EXTERNAL, evaluate_scores
 from lowshot.evaluation.results import write_results, write_scores
 from lowshot.reporting.page import write_report
-from lowshot.runs import called_with, open_run, safe_name, start_run, write_provenance
+from lowshot.runs import called_with, check_out, open_run, safe_name, start_run, write_provenance
 
 
 def evaluate_score_files(paths: Sequence[Path], config: Config, out: Path | None) -> tuple[Path, pd.DataFrame]:
@@ -27,6 +27,7 @@ def evaluate_score_files(paths: Sequence[Path], config: Config, out: Path | None
     Returns:
         The run directory and the rows of its results.csv.
     """
+    check_out(out, "evaluate")
     files = [file for path in paths for file in (sorted(path.glob("*.csv")) if path.is_dir() else [path])]
     if not files:
         raise RequestError(f"--scores {paths[0]}: no CSV files in there")
