@@ -2,10 +2,14 @@
 
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from lowshot.cli.options import config_options, json_option, open_dataset, resolve_config, say_outcome
+
+if TYPE_CHECKING:
+    from lowshot.data.dataset import Dataset
 
 
 @click.command("compare")
@@ -20,7 +24,8 @@ from lowshot.cli.options import config_options, json_option, open_dataset, resol
 @click.option(
     "--fractions",
     metavar="SHARE,...",
-    help="Labelled shares of the training identities; 0 is without labels.  [default: 0 and the setting labels]",
+    help="Labelled shares of the training identities; 0 is without labels.  [default: 0 and those of the "
+    "setting labels that come to two people or more]",
 )
 @click.option("--adaptations", default="probe,finetune", show_default=True, help="How labels are used.")
 @click.option(
@@ -76,6 +81,9 @@ def command(
     # What cannot be compared is refused before a world is rendered.
     plan = comparison_plan(config, methods, fractions, adaptations, subset_seeds, seeds, reference)
     dataset = open_dataset(config.data)
+    if fractions is None and (possible := _possible(plan.labelled, dataset)) != plan.labelled:
+        asked = ",".join(f"{share:g}" for share in (0.0, *possible))
+        plan = comparison_plan(config, methods, asked, adaptations, subset_seeds, seeds, reference)
 
     from lowshot.experiments.compare import EFFICIENCY, over_subsets, run_comparison
     from lowshot.experiments.efficiency import efficiency_lines
@@ -104,3 +112,18 @@ def command(
     for note in read_provenance(directory)["notes"]:
         click.echo(f"note: {note}")
     click.echo(f"\nresults: {directory / 'results.csv'}\nreport:  {directory / 'report.html'}")
+
+
+def _possible(shares: tuple[float, ...], dataset: "Dataset") -> tuple[float, ...]:
+    """The shares that nobody asked for by name and the data can give; says which are left out."""
+    from lowshot.adapt.subsets import labelled_count, training_people
+    from lowshot.errors import RequestError
+
+    people, possible = len(training_people(dataset.manifest)), []
+    for share in shares:
+        try:
+            labelled_count(people, share, "--fractions")
+            possible.append(share)
+        except RequestError as error:
+            click.echo(f"note: left out: {error}", err=True)
+    return tuple(possible)

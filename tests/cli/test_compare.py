@@ -92,7 +92,7 @@ def test_a_wrong_request_ends_in_one_line(lowshot, world, options, message):
     assert not Path("runs").exists()
 
 
-def test_the_presets_shares_are_the_default(lowshot, monkeypatch):
+def test_the_presets_shares_are_the_default(lowshot, world, monkeypatch):
     from lowshot.experiments import compare
 
     asked = []
@@ -102,6 +102,11 @@ def test_the_presets_shares_are_the_default(lowshot, monkeypatch):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(compare, "run_comparison", note)
-    monkeypatch.setattr("lowshot.cli.compare.open_dataset", lambda source: None)
-    assert lowshot("compare", "--preset", "tiny")[0] == 130
-    assert asked == [((0.0, 0.1, 0.5), ["cmpc", "cid", "scratch"], (0, 1, 2), (0, 1, 2), "synth:tiny")]
+    code, _, err = lowshot("compare", "--preset", "tiny", "--data", world, "--set", "labels=[0.2, 0.5]")
+    assert (code, "note" in err) == (130, False)
+    assert asked.pop() == ((0.0, 0.2, 0.5), ["cmpc", "cid", "scratch"], (0, 1, 2), (0, 1, 2), str(world))
+    # One of ten people is too few; nobody asked for that share by name.
+    code, _, err = lowshot("compare", "--preset", "tiny", "--data", world)
+    assert code == 130
+    assert "note: left out: --fractions 0.1: 1 of 10 training identities are fewer than the two" in err
+    assert asked.pop()[0] == (0.0, 0.5)
