@@ -25,6 +25,7 @@ from lowshot.evaluation.protocols import PROTOCOLS
 from lowshot.evaluation.run import check_trial_files, embed_trials, labels_of, write_evaluation
 from lowshot.evaluation.scorers import EmbeddingScorer
 from lowshot.evaluation.trial_set import TrialSet, build_trial_set
+from lowshot.experiments.curves import keep_training_log, pretraining_curves
 from lowshot.models.pretrained import PREFIX
 from lowshot.reporting.page import write_report
 from lowshot.runs import called_with, check_out, open_run, safe_name, start_run, write_provenance
@@ -100,7 +101,7 @@ def evaluate_model(
 
     # The newest model is another one tomorrow.
     named = [] if source else ["--model", str(start.path)]
-    return _evaluate(start.name, facts, embed, trials, config, out, {"model": start.name}, asked, named)
+    return _evaluate(start.name, facts, embed, trials, config, out, {"model": start.name}, asked, start, named)
 
 
 def evaluate_embeddings(dataset: Dataset, config: Config, asked: Asked, out: Path | None) -> tuple[Path, pd.DataFrame]:
@@ -158,6 +159,7 @@ def _evaluate(
     out: Path | None,
     measured: Mapping[str, str],
     asked: Asked,
+    start: Start | None = None,
     named: Sequence[str] = (),
 ) -> tuple[Path, pd.DataFrame]:
     """Measure one model into a run directory.
@@ -171,6 +173,7 @@ def _evaluate(
         out: `--out`, if given.
         measured: which model, and
         asked: on what; both go into provenance.json.
+        start: the model, where it is one, and
         named: options that say what the command line left open, for whoever wants the same again.
     """
     # Not the stem of the name: in a run's name, what follows a dot is a labelled fraction.
@@ -190,9 +193,12 @@ def _evaluate(
     for note in write_exhibits(directory, trials, scorer, config.evaluate, key):
         click.echo(f"note: {note}", err=True)
     write_provenance(directory, "evaluate", config, sha, **request, notes=notes, finished=True)
+    if start is not None:
+        keep_training_log(start, directory)
     # Of lists whose labels are hidden there is nothing to report.
     if len(rows):
-        write_report(directory, title=f"{key} on {trials.dataset.name}", curves={}, commands=_command(named))
+        curves = pretraining_curves(directory, rows)
+        write_report(directory, title=f"{key} on {trials.dataset.name}", curves=curves, commands=_command(named))
     return directory, rows
 
 

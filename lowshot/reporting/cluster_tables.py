@@ -10,7 +10,7 @@ import pandas as pd
 
 from lowshot.reporting import style, tables
 from lowshot.reporting.drawing import Missing, Picture, figure_and_axes, finish
-from lowshot.reporting.training_plots import method_of
+from lowshot.reporting.training_plots import NO_LOG, method_of
 
 _NUMBERS = (
     "granularity",
@@ -81,13 +81,13 @@ def _which(row: Mapping[Any, Any]) -> str:
     return f"{modality} {row['granularity'] + 1:.0f}"
 
 
-def sizes(clusters: pd.DataFrame, looks: Mapping[str, style.Look]) -> Picture | Missing:
-    """From the smallest to the largest cluster of each clustering, with quartiles."""
+def sizes(clusters: pd.DataFrame, looks: Mapping[str, style.Look], logged: bool) -> Picture | Missing:
+    """From the smallest to the largest cluster of each clustering, with quartiles; `logged`: a training log is here."""
     if clusters.empty:
         return Missing(
             NAME,
             TITLE,
-            "no pretraining here has clusters.csv: a method without clusters writes none, nor did earlier versions",
+            "no clusters.csv lies beside the training logs: these methods have no clusters" if logged else NO_LOG,
         )
     figure, axes = figure_and_axes(1.3 + 0.28 * len(clusters))
     words = []

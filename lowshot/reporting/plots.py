@@ -39,7 +39,7 @@ def draw(material: Material) -> list[Picture | Missing]:
             strata(results, looks),
             by_gender(results, material.groups, looks),
             *training(material.curves, looks),
-            sizes(material.clusters, looks),
+            sizes(material.clusters, looks, bool(material.curves)),
             embedding_map(material.map),
         ]
 

@@ -11,12 +11,14 @@ from lowshot.errors import RequestError
 from lowshot.reporting import style
 from lowshot.reporting.drawing import Missing, Picture, figure_and_axes, finish, read_columns
 
+NO_LOG = "the pretraining's metrics.csv and clusters.csv do not lie beside these results"
+
 
 def training(curves: Mapping[str, Path], looks: Mapping[str, style.Look]) -> list[Picture | Missing]:
     """Loss and validation AUC by step; `curves`: name of a training run -> its metrics.csv; `looks`: of the methods."""
     titles = {"training-loss": "Training loss", "training-auc": "Validation AUC during training"}
     if not curves:
-        return [Missing(name, title, "no training run was given") for name, title in titles.items()]
+        return [Missing(name, title, NO_LOG) for name, title in titles.items()]
     runs = {label: read_columns(path, ("step", "loss")) for label, path in curves.items()}
     for label, run in runs.items():
         if "val_auc" in run and not pd.api.types.is_numeric_dtype(run["val_auc"]) and not run.empty:

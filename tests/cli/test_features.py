@@ -70,6 +70,14 @@ def test_the_commands_of_the_field_work_one_after_the_other(lowshot, vectors):
     # Seven unseen identities, whose vectors have the shared cause: far above chance, though not by how much.
     assert auc_of(folder) > 0.65
     assert lowshot("report", folder)[0] == 0
+    # The page shows the pretraining of the model.
+    shown = (folder / "report.html").read_text(encoding="utf-8")
+    assert "Training loss</strong> is not shown" not in shown and "Sizes of the clusters</strong> is not" not in shown
+    assert "Prototype health" in shown
+    # Of an adapted model too, by the run beside it.
+    code, _, err = lowshot("evaluate", "--protocol", "matching", "--model", "runs/0002-finetune-cmpc-0.3", *FEW)
+    assert code == 0, err
+    assert Path("runs/0005-evaluate-0002-finetune-cmpc-0.3/pretrain-cmpc-seed0/clusters.csv").is_file()
     # Another run's directory has a page of its own, or a log that is no page's.
     for other in Path("runs").glob("000[123]-*"):
         kind = other.name.split("-")[1]

@@ -131,7 +131,10 @@ def test_clusters_are_means_over_runs(tmp_path: Path) -> None:
 
 def test_a_method_without_clusters_has_no_health_to_show(tmp_path: Path) -> None:
     found = gather_clusters({"pretrain-cid-seed0": tmp_path / "metrics.csv"})
-    assert rows(found) == [] and isinstance(sizes(found, {}), Missing)
+    assert rows(found) == []
+    for logged, reason in ((True, "these methods have no clusters"), (False, "do not lie beside these results")):
+        absent = sizes(found, {}, logged)
+        assert isinstance(absent, Missing) and reason in absent.reason
 
 
 def test_clusters_that_are_malformed_name_file_and_column(tmp_path: Path) -> None:

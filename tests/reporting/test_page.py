@@ -255,7 +255,7 @@ def test_results_alone_make_a_clear_page(tmp_path: Path) -> None:
     assert "No paired difference was computed" in text
     assert "there is no provenance.json" in text.lower()
     assert "ROC on unseen identities</strong> is not shown: there is no scores/" in text
-    assert "Training loss</strong> is not shown: no training run was given" in text
+    assert "Training loss</strong> is not shown: the pretraining&#39;s metrics.csv" in text
     assert "Gallery</strong> is not shown" in text
     assert "Label efficiency" not in text
 
