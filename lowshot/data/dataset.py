@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 import numpy as np
 import pandas as pd
 
-from lowshot.data.features import FEATURES, map_features, write_blocks
+from lowshot.data.features import FEATURES, map_features, missing_vectors, write_blocks
 from lowshot.data.manifest import MODALITIES, read_manifest, write_manifest
 from lowshot.data.pack import PACK, open_record
 from lowshot.data.synthetic.oracle import LATENTS_FILE
@@ -196,6 +196,8 @@ class Dataset:
     def _rows(self, modality: str) -> pd.DataFrame:
         rows = self.manifest[self.manifest["modality"] == modality]
         if not self.has_features and not self.has_pack:
+            if fault := missing_vectors(self.root, self.manifest["path"]):
+                raise RequestError(f"{self.root / FEATURES}: {fault}")
             self._refuse_paths(rows["path"])
         return rows.reset_index(drop=True)
 

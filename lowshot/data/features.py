@@ -110,6 +110,20 @@ def holds_features(source: str) -> bool:
     return ((path if path.is_dir() else path.parent) / FEATURES).is_file()
 
 
+def missing_vectors(root: Path, paths: Iterable[str]) -> str:
+    """Why rows that name no files have no vectors either, in words; "" where a row names a file.
+
+    Args:
+        root: the dataset's folder, which holds no vectors under the name that they need.
+        paths: the column `path` of its manifest.
+    """
+    if any(paths):
+        return ""
+    others = ", ".join(sorted(path.name for path in root.glob("*.safetensors"))[:3])
+    found = f"; there is {others}, which may need that name" if others else ""
+    return f"is missing; no row of the manifest names a path, so its vectors must lie there, beside the manifest{found}"
+
+
 @dataclass(frozen=True)
 class ColumnStatistics:
     """How the columns of vectors lie.

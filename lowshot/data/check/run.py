@@ -16,7 +16,7 @@ from lowshot.data.check.kinds import FAULTS, NOTES, Problem
 from lowshot.data.check.media import look_at
 from lowshot.data.check.table import check_rows, names_no_file, read_table
 from lowshot.data.check.vectors import check_vectors
-from lowshot.data.features import FEATURES, map_features, write_blocks
+from lowshot.data.features import FEATURES, map_features, missing_vectors, write_blocks
 from lowshot.data.manifest import MODALITIES, write_manifest
 from lowshot.data.trust import is_trusted, trust
 from lowshot.errors import RequestError
@@ -82,7 +82,8 @@ def check_dataset(manifest: Path, progress: Progress = lambda done, total: None)
     """Open every file of a dataset and collect everything that is wrong with it.
 
     Args:
-        manifest: the table. Where features.safetensors lies beside it, its vectors are looked at instead of files.
+        manifest: the table. Where features.safetensors lies beside it, or no row names a file, the vectors are looked
+            at instead of files.
         progress: called with (files or vectors done, all of them).
 
     Raises:
@@ -92,8 +93,13 @@ def check_dataset(manifest: Path, progress: Progress = lambda done, total: None)
     root = manifest.parent
     has_features = (root / FEATURES).is_file()
     trusted = is_trusted(manifest)
-    if not any(problem.kind == "column" for problem in problems):
-        problems += check_rows(table, with_paths=not has_features, trusted=trusted)
+    whole_header = not any(problem.kind == "column" for problem in problems)
+    no_vectors = missing_vectors(root, table["path"]) if whole_header and len(table) and not has_features else ""
+    if whole_header:
+        problems += check_rows(table, with_paths=not (has_features or no_vectors), trusted=trusted)
+    if no_vectors:
+        # One fault of the whole, not one of each row.
+        return Checked(manifest, table, [*problems, Problem("missing", no_vectors, path=FEATURES)], 0, True)
     if has_features:
         found, digests = check_vectors(root, table, progress)
         looked_at = int(table["modality"].isin(MODALITIES).sum())
