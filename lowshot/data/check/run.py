@@ -17,7 +17,7 @@ from lowshot.data.check.media import look_at
 from lowshot.data.check.table import check_rows, names_no_file, read_table
 from lowshot.data.check.vectors import check_vectors
 from lowshot.data.features import FEATURES, map_features, missing_vectors, write_blocks
-from lowshot.data.manifest import MODALITIES, write_manifest
+from lowshot.data.manifest import MODALITIES, check_manifest, write_manifest
 from lowshot.data.trust import is_trusted, trust
 from lowshot.errors import RequestError
 
@@ -76,6 +76,20 @@ class Checked:
         """The rows without a fault."""
         bad: set[int] = set().union(*self.left_out.values())
         return self.table[~self.table.index.isin(bad)]
+
+    @cached_property
+    def not_to_be_cleaned(self) -> str:
+        """Why leaving rows out gives no dataset: a fault of the whole, or too little left; "" where it does."""
+        for problem in self.problems:
+            if problem.kind == "column":
+                return f"{self.manifest}: {problem.detail}"
+            if problem.path == FEATURES and not problem.rows:
+                return f"{self.manifest.parent / FEATURES}: {problem.detail}"
+        try:
+            check_manifest(self.clean, "without the faulty rows")
+        except RequestError as error:
+            return str(error)
+        return ""
 
 
 def check_dataset(manifest: Path, progress: Progress = lambda done, total: None) -> Checked:
@@ -151,6 +165,8 @@ def write_clean(checked: Checked, out: Path) -> None:
     """
     if out.exists():
         raise RequestError(f"--write-clean {out}: exists; name another")
+    if checked.not_to_be_cleaned:
+        raise RequestError(f"{checked.not_to_be_cleaned}; leaving rows out does not mend that")
     left = checked.clean.reset_index(drop=True)
     if not checked.has_features:
         if out.parent.resolve() != checked.manifest.parent.resolve():
@@ -161,9 +177,6 @@ def write_clean(checked: Checked, out: Path) -> None:
         if is_trusted(checked.manifest):
             trust(out)
         return
-    unfit = [problem for problem in checked.problems if problem.path == FEATURES]
-    if unfit:
-        raise RequestError(f"{checked.manifest.parent / FEATURES}: {unfit[0].detail}; no row can be told to be clean")
     tensors = map_features(checked.manifest.parent / FEATURES)
     blocks = {}
     for modality in MODALITIES:
