@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 import numpy as np
 import pandas as pd
 
-from lowshot.data.features import FEATURES, map_features, missing_vectors, write_blocks
+from lowshot.data.features import FEATURES, map_features, misfit, missing_vectors, write_blocks
 from lowshot.data.manifest import MODALITIES, read_manifest, write_manifest
 from lowshot.data.pack import PACK, open_record
 from lowshot.data.synthetic.oracle import LATENTS_FILE
@@ -113,17 +113,12 @@ class Dataset:
         path = self.root / FEATURES
         tensors = map_features(path)
         for modality in MODALITIES:
-            if modality not in tensors:
-                raise RequestError(f"{path}: tensor '{modality}' is missing")
-            tensor, count = tensors[modality], len(self.rows(modality))
-            if tensor.ndim != 2 or len(tensor) != count:
-                raise RequestError(
-                    f"{path}: tensor '{modality}' has shape {list(tensor.shape)}, "
-                    f"but the manifest has {count} {modality} rows"
-                )
+            count = len(self.rows(modality))
+            if fault := misfit(tensors, modality, count):
+                raise RequestError(f"{path}: {fault}")
             # In parts: all rows together may be more than the memory holds.
             for start in range(0, count, _CHECKED_ROWS):
-                block = tensor[start : start + _CHECKED_ROWS]
+                block = tensors[modality][start : start + _CHECKED_ROWS]
                 with np.errstate(over="ignore"):
                     finite = np.isfinite(block.astype(np.float32, copy=False)).all(axis=1)
                 if not finite.all():

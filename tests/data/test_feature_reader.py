@@ -8,6 +8,7 @@ import pytest
 import torch
 from safetensors.numpy import load_file, save_file
 
+from lowshot.data.check.run import check_dataset
 from lowshot.data.dataset import Dataset
 from lowshot.data.feature_reader import FeatureReader, augment_vectors
 from lowshot.data.features import FEATURES, ColumnStatistics, column_statistics, holds_features
@@ -142,7 +143,10 @@ FAULTS = {
     r"tensor 'face' has shape \[99, 20\], but the manifest has 100 face rows": lambda t: {**t, "face": t["face"][:-1]},
     r"tensor 'face' has shape \[100, 20, 1\]": lambda t: {**t, "face": t["face"][:, :, None]},
     "tensor 'face' has no columns": lambda t: {**t, "face": t["face"][:, :0]},
-    "tensor 'face' is missing": lambda t: {"voice": t["voice"]},
+    "tensor 'face' is missing; tensors there: 'faces', 'voice'; needed: 'voice' and 'face', with one": lambda t: {
+        "voice": t["voice"],
+        "faces": t["face"],
+    },
     "voice row 41 holds values that are not": lambda t: {**t, "voice": with_value(t["voice"], 41, np.nan)},
     "face row 17 holds values that are not": lambda t: {**t, "face": with_value(t["face"], 17, 1e300, np.float64)},
 }
@@ -151,8 +155,12 @@ FAULTS = {
 @pytest.mark.parametrize("words", FAULTS)
 def test_bad_files_are_refused_by_name(copy, words, vector_config):
     save_file(FAULTS[words](load_file(copy / FEATURES)), copy / FEATURES)
-    with pytest.raises(RequestError, match=f"features.safetensors: {words}"):
+    with pytest.raises(RequestError, match=f"features.safetensors: {words}") as refused:
         open_reader(Dataset.open(copy), vector_config.model, vector_config.voice, vector_config.face)
+    if words.startswith("tensor"):
+        # A check says the same.
+        (problem,) = check_dataset(copy / "manifest.csv").of_kind("shape")
+        assert str(refused.value).endswith(f": {problem.detail}")
 
 
 def test_vectors_of_other_widths_are_refused_by_name(vectors):
