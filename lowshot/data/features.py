@@ -120,7 +120,12 @@ def misfit(tensors: Mapping[str, npt.NDArray[Any]], modality: str, count: int) -
             "row per manifest row of that modality"
         )
     shape = list(tensors[modality].shape)
-    if len(shape) == 2 and shape[0] == count:
+    if len(shape) != 2:
+        return (
+            f"tensor '{modality}' has shape {shape}; needed: rows x dimensions, one row for each of the {count} "
+            f"{modality} rows of the manifest"
+        )
+    if shape[0] == count:
         return ""
     return f"tensor '{modality}' has shape {shape}, but the manifest has {count} {modality} rows"
 

@@ -141,7 +141,11 @@ def with_value(tensor, row, value, kind=np.float32):
 FAULTS = {
     "tensor 'voice' is of type int32; write it as float32": lambda t: {**t, "voice": t["voice"].astype(np.int32)},
     r"tensor 'face' has shape \[99, 20\], but the manifest has 100 face rows": lambda t: {**t, "face": t["face"][:-1]},
-    r"tensor 'face' has shape \[100, 20, 1\]": lambda t: {**t, "face": t["face"][:, :, None]},
+    r"tensor 'face' has shape \[100\]; needed: rows x dimensions, one row for each of the 100 face": lambda t: {
+        **t,
+        "face": t["face"][:, 0],
+    },
+    r"tensor 'face' has shape \[100, 20, 1\]; needed: rows x": lambda t: {**t, "face": t["face"][:, :, None]},
     "tensor 'face' has no columns": lambda t: {**t, "face": t["face"][:, :0]},
     "tensor 'face' is missing; tensors there: 'faces', 'voice'; needed: 'voice' and 'face', with one": lambda t: {
         "voice": t["voice"],
