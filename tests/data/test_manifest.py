@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from lowshot.data.check.table import read_table
 from lowshot.data.dataset import Dataset, write_features
 from lowshot.data.manifest import read_manifest, write_manifest
 from lowshot.errors import RequestError
@@ -85,6 +86,21 @@ def test_a_last_column_without_values_is_a_column(tmp_path):
 def test_a_missing_column_is_named(tmp_path):
     with pytest.raises(RequestError, match="column 'identity' is missing"):
         read_manifest(written(tmp_path, table().drop(columns="identity")))
+
+
+@pytest.mark.parametrize(("mark", "said"), [(";", "';'"), ("\t", "tabs")])
+@pytest.mark.parametrize("read", [read_manifest, read_table])
+def test_columns_that_no_commas_separate_are_told_by_what_does(tmp_path, read, mark, said):
+    path = tmp_path / "manifest.csv"
+    # A cell with a comma makes rows of two cells of it, and a byte order mark comes with it from a spreadsheet.
+    table(mood=["x, y"] * 4).to_csv(path, index=False, sep=mark, encoding="utf-8-sig")
+    with pytest.raises(RequestError, match=rf"manifest\.csv: the header looks separated by {said}; write commas$"):
+        read(path)
+
+
+def test_a_name_with_semicolons_is_no_separator(tmp_path):
+    rows = table().rename(columns={"mood": "a;b;c;d;e;f;g;h"})
+    assert read_manifest(written(tmp_path, rows)).columns.tolist() == rows.columns.tolist()
 
 
 def test_a_column_named_twice_is_named(tmp_path):
