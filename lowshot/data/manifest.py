@@ -7,6 +7,7 @@ from typing import Literal
 
 import pandas as pd
 
+from lowshot.data.features import FEATURES
 from lowshot.errors import RequestError
 from lowshot.files import atomic_path
 
@@ -54,10 +55,13 @@ def check_looks(path: Path) -> None:
     """Refuse what is no manifest at first sight, before its rows are read.
 
     Raises:
-        RequestError: no such file, or a header that other marks than commas separate, as some spreadsheets write it.
+        RequestError: no such file, a file of vectors, or a header that other marks than commas separate, as some
+            spreadsheets write it.
     """
     if not path.is_file():
         raise RequestError(f"{path}: no such manifest; give a directory with manifest.csv, or a CSV file")
+    if path.name == FEATURES:
+        raise RequestError(f"{path}: holds vectors, not the manifest beside them; give the directory, {path.parent}")
     # What is not UTF-8 is told with its place by who reads the rows.
     with path.open(encoding="utf-8-sig", errors="replace") as file:
         header = next((line for line in file if line.strip()), "")
