@@ -123,8 +123,16 @@ class Dataset:
                     finite = np.isfinite(block.astype(np.float32, copy=False)).all(axis=1)
                 if not finite.all():
                     row = start + int(np.flatnonzero(~finite)[0])
-                    raise RequestError(f"{path}: {modality} row {row} holds values that are not finite")
+                    raise self.bad_vector(modality, row, "holds values that are not finite")
         return {modality: tensors[modality] for modality in MODALITIES}
+
+    def bad_vector(self, modality: str, index: int, fault: str) -> RequestError:
+        """What to raise for the vector `index` of `modality`; its row is numbered as `lowshot data check` does."""
+        row = int(np.flatnonzero(self.manifest["modality"] == modality)[index]) + 2
+        return RequestError(
+            f"{self.manifest_path}, row {row}: {modality} vector {fault}; "
+            "`lowshot data check` leaves such rows out with --write-clean"
+        )
 
     @cached_property
     def feature_facts(self) -> dict[str, str]:

@@ -132,12 +132,6 @@ def test_dropped_columns_hold_their_mean_and_constant_ones_have_no_noise():
     assert found.dtype == np.float32
 
 
-def with_value(tensor, row, value, kind=np.float32):
-    changed = tensor.astype(kind)
-    changed[row, 0] = value
-    return changed
-
-
 FAULTS = {
     "tensor 'voice' is of type int32; write it as float32": lambda t: {**t, "voice": t["voice"].astype(np.int32)},
     r"tensor 'face' has shape \[99, 20\], but the manifest has 100 face rows": lambda t: {**t, "face": t["face"][:-1]},
@@ -151,8 +145,6 @@ FAULTS = {
         "voice": t["voice"],
         "faces": t["face"],
     },
-    "voice row 41 holds values that are not": lambda t: {**t, "voice": with_value(t["voice"], 41, np.nan)},
-    "face row 17 holds values that are not": lambda t: {**t, "face": with_value(t["face"], 17, 1e300, np.float64)},
 }
 
 
@@ -161,10 +153,28 @@ def test_bad_files_are_refused_by_name(copy, words, vector_config):
     save_file(FAULTS[words](load_file(copy / FEATURES)), copy / FEATURES)
     with pytest.raises(RequestError, match=f"features.safetensors: {words}") as refused:
         open_reader(Dataset.open(copy), vector_config.model, vector_config.voice, vector_config.face)
-    if words.startswith("tensor"):
-        # A check says the same.
-        (problem,) = check_dataset(copy / "manifest.csv").of_kind("shape")
-        assert str(refused.value).endswith(f": {problem.detail}")
+    # A check says the same.
+    (problem,) = check_dataset(copy / "manifest.csv").of_kind("shape")
+    assert str(refused.value).endswith(f": {problem.detail}")
+
+
+ODD = {
+    "voice vector holds values that are not finite": ("voice", 41, np.nan, np.float32),
+    "face vector holds values that are not finite": ("face", 17, 1e300, np.float64),
+}
+
+
+@pytest.mark.parametrize("words", ODD)
+def test_a_vector_at_fault_is_named_by_the_row_that_a_check_names(copy, words, vector_config):
+    modality, row, value, kind = ODD[words]
+    tensors = load_file(copy / FEATURES)
+    tensors[modality] = tensors[modality].astype(kind)
+    tensors[modality][row, 0] = value
+    save_file(tensors, copy / FEATURES)
+    (problem,) = [problem for problem in check_dataset(copy / "manifest.csv").problems if problem.fault]
+    assert (problem.detail, Dataset.open(copy).manifest["modality"][problem.rows[0] - 2]) == (words, modality)
+    with pytest.raises(RequestError, match=rf"manifest\.csv, row {problem.rows[0]}: {words}; `lowshot data check"):
+        open_reader(Dataset.open(copy), vector_config.model, vector_config.voice, vector_config.face)
 
 
 def test_vectors_of_other_widths_are_refused_by_name(vectors):

@@ -195,7 +195,8 @@ def test_another_rendering_of_a_world_is_another_dataset(tmp_path, name):
 
 
 @pytest.mark.parametrize(
-    ("voice", "fault"), [([[1.0, 2.0]], "has shape"), ([[1.0, 2.0], [float("nan"), 0.0]], "voice row 1 holds values")]
+    ("voice", "fault"),
+    [([[1.0, 2.0]], "has shape"), ([[1.0, 2.0], [float("nan"), 0.0]], "row 4: voice vector holds values")],
 )
 def test_features_that_do_not_fit_are_named(tmp_path, voice, fault):
     written(tmp_path, table())
