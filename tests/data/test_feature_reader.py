@@ -159,22 +159,40 @@ def test_bad_files_are_refused_by_name(copy, words, vector_config):
 
 
 ODD = {
-    "voice vector holds values that are not finite": ("voice", 41, np.nan, np.float32),
-    "face vector holds values that are not finite": ("face", 17, 1e300, np.float64),
+    "voice vector holds values that are not finite": ("voice", (41, 0), np.nan, np.float32),
+    "face vector holds values that are not finite": ("face", (17, 0), 1e300, np.float64),
+    "voice vector is zero throughout": ("voice", 41, 0, np.float32),
+    "face vector is zero throughout": ("face", 99, 0, np.float16),
 }
 
 
 @pytest.mark.parametrize("words", ODD)
-def test_a_vector_at_fault_is_named_by_the_row_that_a_check_names(copy, words, vector_config):
-    modality, row, value, kind = ODD[words]
+def test_a_vector_at_fault_is_named_by_the_row_that_a_check_names(copy, words, vector_config, monkeypatch):
+    monkeypatch.setattr("lowshot.data.feature_reader._CHECKED_ROWS", 30)
+    modality, place, value, kind = ODD[words]
     tensors = load_file(copy / FEATURES)
     tensors[modality] = tensors[modality].astype(kind)
-    tensors[modality][row, 0] = value
+    tensors[modality][place] = value
     save_file(tensors, copy / FEATURES)
     (problem,) = [problem for problem in check_dataset(copy / "manifest.csv").problems if problem.fault]
     assert (problem.detail, Dataset.open(copy).manifest["modality"][problem.rows[0] - 2]) == (words, modality)
     with pytest.raises(RequestError, match=rf"manifest\.csv, row {problem.rows[0]}: {words}; `lowshot data check"):
         open_reader(Dataset.open(copy), vector_config.model, vector_config.voice, vector_config.face)
+
+
+def test_a_column_of_zeros_is_no_vector_of_zeros(copy):
+    vectors = load_file(copy / FEATURES)
+    vectors["voice"][:, 0] = 0
+    rewrite(copy, voice=vectors["voice"])
+    FeatureReader(Dataset.open(copy))
+
+
+def test_vectors_that_no_tower_takes_may_be_zero(copy):
+    # As they are they have a cosine: 0 with everything.
+    vectors = load_file(copy / FEATURES)
+    vectors["voice"][3] = 0
+    rewrite(copy, voice=vectors["voice"])
+    assert not Dataset.open(copy).features["voice"][3].any()
 
 
 def test_vectors_of_other_widths_are_refused_by_name(vectors):
