@@ -6,6 +6,7 @@ Progress and notes go to standard error. What a person got wrong is `lowshot.err
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from numbers import Integral, Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -257,6 +258,11 @@ def _adapt(
     flags: Mapping[str, Any],
     out: PathLike | None,
 ) -> Path:
+    # What the command line's parser refuses would pass from here to where nobody expects it.
+    if not isinstance(labels, Real) or isinstance(labels, bool):
+        raise RequestError(f"labels={labels!r}: give a number above 0 and at most 1, as in labels=0.1 for 10 %")
+    if not isinstance(subset_seed, Integral) or subset_seed < 0:
+        raise RequestError(f"subset_seed={subset_seed!r}: give a whole number from 0 on, as in subset_seed=1")
     from lowshot.cli.adapting import adapt_as_asked
 
     asked = (labels, _path(subset), _text(model), subset_seed)

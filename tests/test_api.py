@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -88,6 +89,27 @@ def test_wrong_requests_are_the_errors_of_the_command_line(world):
     with pytest.raises(AttributeError, match="no attribute 'train'"):
         lowshot.train  # noqa: B018
     assert not list(Path.cwd().iterdir())
+
+
+@pytest.mark.parametrize("adapt", [lowshot.finetune, lowshot.probe])
+@pytest.mark.parametrize(
+    ("asked", "fault"),
+    [
+        ({"labels": "0.1"}, "labels='0.1': give a number above 0 and at most 1, as in labels=0.1 for 10 %"),
+        ({"labels": None}, "labels=None: give a number"),
+        ({"labels": True}, "labels=True: give a number"),
+        ({"subset_seed": "1"}, "subset_seed='1': give a whole number from 0 on"),
+        ({"subset_seed": -1}, "subset_seed=-1: give a whole number from 0 on"),
+    ],
+)
+def test_what_is_no_number_is_refused_before_anything_is_done(adapt, asked, fault):
+    with pytest.raises(RequestError, match=f"^{re.escape(fault)}"):
+        adapt("scratch", data="nowhere", **asked)
+
+
+def test_numbers_of_numpy_are_numbers():
+    with pytest.raises(RequestError, match="nowhere: no such dataset"):
+        lowshot.probe("scratch", data="nowhere", labels=np.float32(0.5), subset_seed=np.int64(1))
 
 
 def test_importing_is_quick():

@@ -13,7 +13,7 @@ from lowshot.data.reader import CACHE_BYTES
 from lowshot.data.reading import Reader
 from lowshot.data.trained import TRAINED
 from lowshot.errors import RequestError
-from lowshot.models.pretrained import PREFIX, checked_weights, find_entry
+from lowshot.models.pretrained import PREFIX, checked_weights, find_entry, read_registry
 from lowshot.models.two_tower import TwoTower
 from lowshot.models.weights import load_model
 from lowshot.runs import CONFIG, MODEL, newest_run, read_config
@@ -106,7 +106,8 @@ def find_start(source: str | None, kinds: tuple[str, ...]) -> Start:
     elif path.is_file():
         weights, name = path, path.name
     else:
-        raise RequestError(f"{path}: no such run or weights file")
+        hint = f"; did you mean {PREFIX}{source}?" if source in read_registry() else ""
+        raise RequestError(f"{path}: no such run or weights file{hint}")
     model, facts = load_model(weights)
     config = read_config(path) if path.is_dir() and (path / CONFIG).is_file() else None
     return Start(model, name, {"method": "unknown", "adaptation": "none", **facts}, config, path)

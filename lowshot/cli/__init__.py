@@ -1,6 +1,7 @@
 """The command line: verbs are imported when they are called, so that `--help` stays fast."""
 
 import importlib
+import re
 import sys
 
 import click
@@ -24,6 +25,10 @@ VERBS = {
     "completion": "Print what makes a shell complete verbs and options.",
     "doctor": "Say what this machine has, and what would stop a run.",
 }
+
+
+# What a word without an option may have been meant for.
+_NAMED_BY = {"--data": "data", "--model": "a model", "--from": "a model"}
 
 
 class LazyGroup(click.Group):
@@ -99,7 +104,7 @@ def main() -> None:
         click.echo(error.format_message(), err=True)
         sys.exit(error.exit_code)
     except click.ClickException as error:
-        _say(error.format_message())
+        _say(_with_hint(error))
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         _say("interrupted")
@@ -120,6 +125,34 @@ def main() -> None:
             raise
         _say(f"{type(error).__name__}: {error} (`lowshot --debug ...` shows where)")
         sys.exit(1)
+
+
+def _with_hint(error: click.ClickException) -> str:
+    """What the parser says, with what was probably meant where it cannot know that."""
+    context = getattr(error, "ctx", None)
+    options = {name for parameter in context.command.params for name in parameter.opts} if context else set()
+    if isinstance(error, click.NoSuchOption):
+        meant = _other_names(error.option_name, options)
+        return f"{error.message.rstrip('.')}; did you mean {meant}?" if meant else error.format_message()
+    message = error.format_message()
+    share = re.match(r"'(\d+(?:\.\d+)?) ?%' is not a valid float", error.message)
+    if isinstance(error, click.BadParameter) and error.param and share:
+        return f"{message.rstrip('.')}; did you mean '{error.param.opts[0]} {float(share[1]) / 100:g}'?"
+    named_by = [f"{what} by {name}" for name, what in _NAMED_BY.items() if name in options]
+    if message.startswith("Got unexpected extra argument") and named_by:
+        return f"{message}; name {' or '.join(named_by)}"
+    return message
+
+
+def _other_names(option: str, known: set[str]) -> str:
+    """What an option that a verb lacks is called there: the model's other name, or a setting; "" where nothing is."""
+    from lowshot.config import known_keys
+
+    if (other := {"--model": "--from", "--from": "--model"}.get(option)) in known:
+        return f"'{other}'"
+    setting = option.lstrip("-").replace("-", "_")
+    keys = [key for key in known_keys({}) if key.rsplit(".", 1)[-1] == setting] if "--set" in known else []
+    return " or ".join(f"'--set {key}=VALUE'" for key in keys)
 
 
 def _say(message: str) -> None:

@@ -69,7 +69,8 @@ def check(source: str, out: Path | None, write_clean: Path | None, as_json: bool
         total = sum(checked.faults.values())
         raise RequestError(
             f"{manifest}: {total} {'fault stands' if total == 1 else 'faults stand'} in the way ({counts}); "
-            "mend them, or leave those rows out with --write-clean"
+            f"mend {'it' if total == 1 else 'them'}"
+            f"{'' if checked.not_to_be_cleaned else ', or leave those rows out with --write-clean'}"
         )
 
 

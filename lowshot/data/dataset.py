@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 import numpy as np
 import pandas as pd
 
-from lowshot.data.features import FEATURES, map_features, write_blocks
+from lowshot.data.features import FEATURES, map_features, misfit, missing_vectors, write_blocks
 from lowshot.data.manifest import MODALITIES, read_manifest, write_manifest
 from lowshot.data.pack import PACK, open_record
 from lowshot.data.synthetic.oracle import LATENTS_FILE
@@ -113,23 +113,26 @@ class Dataset:
         path = self.root / FEATURES
         tensors = map_features(path)
         for modality in MODALITIES:
-            if modality not in tensors:
-                raise RequestError(f"{path}: tensor '{modality}' is missing")
-            tensor, count = tensors[modality], len(self.rows(modality))
-            if tensor.ndim != 2 or len(tensor) != count:
-                raise RequestError(
-                    f"{path}: tensor '{modality}' has shape {list(tensor.shape)}, "
-                    f"but the manifest has {count} {modality} rows"
-                )
+            count = len(self.rows(modality))
+            if fault := misfit(tensors, modality, count):
+                raise RequestError(f"{path}: {fault}")
             # In parts: all rows together may be more than the memory holds.
             for start in range(0, count, _CHECKED_ROWS):
-                block = tensor[start : start + _CHECKED_ROWS]
+                block = tensors[modality][start : start + _CHECKED_ROWS]
                 with np.errstate(over="ignore"):
                     finite = np.isfinite(block.astype(np.float32, copy=False)).all(axis=1)
                 if not finite.all():
                     row = start + int(np.flatnonzero(~finite)[0])
-                    raise RequestError(f"{path}: {modality} row {row} holds values that are not finite")
+                    raise self.bad_vector(modality, row, "holds values that are not finite")
         return {modality: tensors[modality] for modality in MODALITIES}
+
+    def bad_vector(self, modality: str, index: int, fault: str) -> RequestError:
+        """What to raise for the vector `index` of `modality`; its row is numbered as `lowshot data check` does."""
+        row = int(np.flatnonzero(self.manifest["modality"] == modality)[index]) + 2
+        return RequestError(
+            f"{self.manifest_path}, row {row}: {modality} vector {fault}; "
+            "`lowshot data check` leaves such rows out with --write-clean"
+        )
 
     @cached_property
     def feature_facts(self) -> dict[str, str]:
@@ -196,6 +199,8 @@ class Dataset:
     def _rows(self, modality: str) -> pd.DataFrame:
         rows = self.manifest[self.manifest["modality"] == modality]
         if not self.has_features and not self.has_pack:
+            if fault := missing_vectors(self.root, self.manifest["path"]):
+                raise RequestError(f"{self.root / FEATURES}: {fault}")
             self._refuse_paths(rows["path"])
         return rows.reset_index(drop=True)
 

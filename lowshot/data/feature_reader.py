@@ -17,6 +17,8 @@ from lowshot.settings import AugmentConfig, EvaluateConfig, FaceConfig, VoiceCon
 _NOISE_DRAWS = slice(3, 5)
 # Uniform draws are multiples of this part.
 _STEPS = 2.0**53
+# Rows that are looked at at once.
+_CHECKED_ROWS = 2**14
 
 
 class FeatureReader:
@@ -27,7 +29,8 @@ class FeatureReader:
         widths: columns of the vectors that the towers take, by modality; None for towers that are still to be made.
 
     Raises:
-        RequestError: the vectors are no floats, break a rule of `Dataset.features`, or have other widths.
+        RequestError: the vectors are no floats, break a rule of `Dataset.features`, or have other widths; or one is
+            zero throughout, as an encoder leaves what it could not read.
     """
 
     def __init__(self, dataset: Dataset, widths: Mapping[str, int] | None = None) -> None:
@@ -45,6 +48,13 @@ class FeatureReader:
                     f"{what} has {vectors.shape[1]} columns, and the model takes {widths[modality]}; give it vectors "
                     "of the encoder that it was trained on"
                 )
+            self._refuse_zeros(modality, vectors)
+
+    def _refuse_zeros(self, modality: str, vectors: np.ndarray) -> None:
+        for start in range(0, len(vectors), _CHECKED_ROWS):
+            filled = vectors[start : start + _CHECKED_ROWS].any(axis=1)
+            if not filled.all():
+                raise self.dataset.bad_vector(modality, start + int(filled.argmin()), "is zero throughout")
 
     def __getstate__(self) -> dict[str, object]:
         """All but the vectors: a memory map would travel to a worker process as a copy."""

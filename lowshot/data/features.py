@@ -18,6 +18,8 @@ from lowshot.files import atomic_path
 FEATURES = "features.safetensors"
 """Name of the file in a dataset's folder."""
 
+# Names of tensors, or of files, in a message.
+_SHOWN = 3
 # Numbers that are looked at at once.
 _BLOCK_ELEMENTS = 2**22
 # A spread below this share of the mean is what rounding to float32 leaves of a constant column.
@@ -102,12 +104,52 @@ def map_features(path: Path) -> dict[str, npt.NDArray[Any]]:
     return tensors
 
 
+def misfit(tensors: Mapping[str, npt.NDArray[Any]], modality: str, count: int) -> str:
+    """Why a file's tensors do not fit the manifest's rows of a modality, in words; "" where they do.
+
+    Args:
+        tensors: as `map_features` gives them.
+        modality: `voice` or `face`.
+        count: its rows.
+    """
+    if modality not in tensors:
+        # A file of weights has hundreds.
+        found = ", ".join([f"'{name}'" for name in tensors][:_SHOWN]) + (", ..." if len(tensors) > _SHOWN else "")
+        return (
+            f"tensor '{modality}' is missing; tensors there: {found or 'none'}; needed: 'voice' and 'face', with one "
+            "row per manifest row of that modality"
+        )
+    shape = list(tensors[modality].shape)
+    if len(shape) != 2:
+        return (
+            f"tensor '{modality}' has shape {shape}; needed: rows x dimensions, one row for each of the {count} "
+            f"{modality} rows of the manifest"
+        )
+    if shape[0] == count:
+        return ""
+    return f"tensor '{modality}' has shape {shape}, but the manifest has {count} {modality} rows"
+
+
 def holds_features(source: str) -> bool:
     """Whether a dataset, given as `--data` takes it, is one of vectors; no where nothing is there."""
     if source.startswith("synth:"):
         return False
     path = Path(source)
     return ((path if path.is_dir() else path.parent) / FEATURES).is_file()
+
+
+def missing_vectors(root: Path, paths: Iterable[str]) -> str:
+    """Why rows that name no files have no vectors either, in words; "" where a row names a file.
+
+    Args:
+        root: the dataset's folder, which holds no vectors under the name that they need.
+        paths: the column `path` of its manifest.
+    """
+    if any(paths):
+        return ""
+    others = ", ".join(sorted(path.name for path in root.glob("*.safetensors"))[:_SHOWN])
+    found = f"; there is {others}, which may need that name" if others else ""
+    return f"is missing; no row of the manifest names a path, so its vectors must lie there, beside the manifest{found}"
 
 
 @dataclass(frozen=True)

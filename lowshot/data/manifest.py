@@ -7,6 +7,7 @@ from typing import Literal
 
 import pandas as pd
 
+from lowshot.data.features import FEATURES
 from lowshot.errors import RequestError
 from lowshot.files import atomic_path
 
@@ -26,14 +27,13 @@ def read_manifest(path: Path) -> pd.DataFrame:
         One row per voice clip or face image, every column as text, missing values as "".
 
     Raises:
-        RequestError: the file is missing, is not a CSV table, has a row with more or fewer cells than the header, or
-            breaks a rule of `check_manifest`.
+        RequestError: see `check_looks`; the file is not a CSV table, has a row with more or fewer cells than the
+            header, or breaks a rule of `check_manifest`.
 
     Source:
         DESIGN, section 2.
     """
-    if not path.is_file():
-        raise RequestError(f"{path}: no such manifest; give a directory with manifest.csv, or a CSV file")
+    check_looks(path)
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
@@ -49,6 +49,27 @@ def read_manifest(path: Path) -> pd.DataFrame:
                 raise RequestError(f"{path}, {fault}; a cell without a value is empty, with its commas around it")
     check_manifest(table, path)
     return table
+
+
+def check_looks(path: Path) -> None:
+    """Refuse what is no manifest at first sight, before its rows are read.
+
+    Raises:
+        RequestError: no such file, a file of vectors, or a header that other marks than commas separate, as some
+            spreadsheets write it.
+    """
+    if not path.is_file():
+        raise RequestError(f"{path}: no such manifest; give a directory with manifest.csv, or a CSV file")
+    if path.name == FEATURES:
+        raise RequestError(f"{path}: holds vectors, not the manifest beside them; give the directory, {path.parent}")
+    # What is not UTF-8 is told with its place by who reads the rows.
+    with path.open(encoding="utf-8-sig", errors="replace") as file:
+        header = next((line for line in file if line.strip()), "")
+    commas = header.count(",")
+    for mark, said in ((";", "';'"), ("\t", "tabs")):
+        # Commas enough for all columns make it a header, whatever names hold.
+        if commas < len(REQUIRED) - 1 and header.count(mark) > commas:
+            raise RequestError(f"{path}: the header looks separated by {said}; write commas")
 
 
 def may_be_uneven(table: pd.DataFrame) -> bool:

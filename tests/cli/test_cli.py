@@ -225,6 +225,21 @@ def test_an_error_of_the_system_or_a_library_is_one_line_with_exit_code_1(lowsho
         (("evaluate", "--protocol", "guessing"), "guessing"),
         (("protocols", "show", "guessing"), "guessing"),
         (("report", "nowhere"), "nowhere"),
+        (("pretrain", "vectors"), "extra argument (vectors); name data by --data"),
+        (("evaluate", "my run"), "extra argument (my run); name data by --data or a model by --model"),
+        (("finetune", "a", "b"), "extra arguments (a b); name data by --data or a model by --from"),
+        (("finetune", "--model", "run"), "No such option '--model'; did you mean '--from'?"),
+        (("embed", "--out", "x", "--from", "run"), "No such option '--from'; did you mean '--model'?"),
+        (("pretrain", "--epochs", "5"), "No such option '--epochs'; did you mean '--set train.epochs=VALUE'?"),
+        (("compare", "--batch-size=5"), "'--set train.batch_size=VALUE' or '--set adapt.batch_size=VALUE'?"),
+        (("report", "--epochs", "5"), "No such option '--epochs'."),
+        (("finetune", "--labels", "10%"), "'10%' is not a valid float; did you mean '--labels 0.1'?"),
+        (("probe", "--labels", "0.5 %"), "did you mean '--labels 0.005'?"),
+        (("probe", "--labels", "1..0%"), "'1..0%' is not a valid float."),
+        (
+            ("models", "show", "cmpc-compact"),
+            "cmpc-compact: no such run or weights file; did you mean pretrained:cmpc-",
+        ),
     ],
 )
 def test_a_wrong_request_is_one_line_with_exit_code_2(lowshot, tmp_path, arguments, fault):

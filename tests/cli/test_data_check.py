@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from safetensors.numpy import load_file, save_file
 
 from lowshot import cli
 
@@ -85,6 +86,28 @@ def test_a_clean_manifest_says_what_it_leaves_out_and_has_no_fault(lowshot, data
     assert f"{kept} of {rows} rows; {rows - kept} left out (" in out.splitlines()[-1]
     assert "12 unreadable" in out.splitlines()[-1]
     assert lowshot("data", "check", data / "clean.csv")[0] == 0
+
+
+@pytest.mark.parametrize("kept", ["no column split", "no voice", "no row", "one vector less", "a faulty row"])
+def test_a_clean_manifest_is_advised_where_one_can_be_written(lowshot, vectors, tmp_path, kept):
+    folder = tmp_path / "copy"
+    shutil.copytree(vectors, folder)
+    table = pd.read_csv(folder / "manifest.csv", dtype=str, keep_default_na=False)
+    tensors = load_file(folder / "features.safetensors")
+    if kept == "no column split":
+        table = table.drop(columns="split")
+    elif kept == "one vector less":
+        tensors["voice"] = tensors["voice"][1:]
+    else:
+        rows = {"no voice": table["modality"] == "voice", "no row": table["video"] != "", "a faulty row": [0]}[kept]
+        table.loc[rows, "video"] = ""
+    table.to_csv(folder / "manifest.csv", index=False)
+    save_file(tensors, folder / "features.safetensors")
+    code, _, err = lowshot("data", "check", folder)
+    assert (code, "--write-clean" in err) == (2, kept == "a faulty row")
+    code, _, err = lowshot("data", "check", folder, "--write-clean", "clean")
+    assert (code, Path("clean").exists()) == ((0, True) if kept == "a faulty row" else (2, False))
+    assert code == 0 or err.endswith("; leaving rows out does not mend that\n")
 
 
 def test_names_move_no_cursor(lowshot, data):

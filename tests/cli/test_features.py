@@ -148,6 +148,12 @@ def test_the_page_says_how_to_make_such_a_directory(lowshot, vectors, block):
     assert lowshot("data", "check", "vectors")[0] == 0
 
 
+def test_for_the_file_of_vectors_the_directory_is_named(lowshot, vectors):
+    file = vectors / "features.safetensors"
+    for request in (("data", "check", file), ("pretrain", "--data", file), ("evaluate", "--embeddings", file)):
+        assert refused(lowshot(*request), f"{file}: holds vectors").endswith(f"; give the directory, {vectors}")
+
+
 def test_methods_are_compared_on_vectors(lowshot, vectors):
     budget = ("--set", "train.epochs=2", "--set", "adapt.steps=2", "--set", "adapt.probe_steps=2")
     asked = ("--methods", "cmpc,cid,scratch,cid:model.mlp.layers=2", "--fractions", "0,0.3", "--jobs", 1)

@@ -8,6 +8,7 @@ import pytest
 import torch
 from safetensors.numpy import load_file, save_file
 
+from lowshot.data.check.run import check_dataset
 from lowshot.data.dataset import Dataset
 from lowshot.data.feature_reader import FeatureReader, augment_vectors
 from lowshot.data.features import FEATURES, ColumnStatistics, column_statistics, holds_features
@@ -131,28 +132,67 @@ def test_dropped_columns_hold_their_mean_and_constant_ones_have_no_noise():
     assert found.dtype == np.float32
 
 
-def with_value(tensor, row, value, kind=np.float32):
-    changed = tensor.astype(kind)
-    changed[row, 0] = value
-    return changed
-
-
 FAULTS = {
     "tensor 'voice' is of type int32; write it as float32": lambda t: {**t, "voice": t["voice"].astype(np.int32)},
     r"tensor 'face' has shape \[99, 20\], but the manifest has 100 face rows": lambda t: {**t, "face": t["face"][:-1]},
-    r"tensor 'face' has shape \[100, 20, 1\]": lambda t: {**t, "face": t["face"][:, :, None]},
+    r"tensor 'face' has shape \[100\]; needed: rows x dimensions, one row for each of the 100 face": lambda t: {
+        **t,
+        "face": t["face"][:, 0],
+    },
+    r"tensor 'face' has shape \[100, 20, 1\]; needed: rows x": lambda t: {**t, "face": t["face"][:, :, None]},
     "tensor 'face' has no columns": lambda t: {**t, "face": t["face"][:, :0]},
-    "tensor 'face' is missing": lambda t: {"voice": t["voice"]},
-    "voice row 41 holds values that are not": lambda t: {**t, "voice": with_value(t["voice"], 41, np.nan)},
-    "face row 17 holds values that are not": lambda t: {**t, "face": with_value(t["face"], 17, 1e300, np.float64)},
+    "tensor 'face' is missing; tensors there: 'faces', 'voice'; needed: 'voice' and 'face', with one": lambda t: {
+        "voice": t["voice"],
+        "faces": t["face"],
+    },
 }
 
 
 @pytest.mark.parametrize("words", FAULTS)
 def test_bad_files_are_refused_by_name(copy, words, vector_config):
     save_file(FAULTS[words](load_file(copy / FEATURES)), copy / FEATURES)
-    with pytest.raises(RequestError, match=f"features.safetensors: {words}"):
+    with pytest.raises(RequestError, match=f"features.safetensors: {words}") as refused:
         open_reader(Dataset.open(copy), vector_config.model, vector_config.voice, vector_config.face)
+    # A check says the same.
+    (problem,) = check_dataset(copy / "manifest.csv").of_kind("shape")
+    assert str(refused.value).endswith(f": {problem.detail}")
+
+
+ODD = {
+    "voice vector holds values that are not finite": ("voice", (41, 0), np.nan, np.float32),
+    "face vector holds values that are not finite": ("face", (17, 0), 1e300, np.float64),
+    "voice vector is zero throughout": ("voice", 41, 0, np.float32),
+    "face vector is zero throughout": ("face", 99, 0, np.float16),
+}
+
+
+@pytest.mark.parametrize("words", ODD)
+def test_a_vector_at_fault_is_named_by_the_row_that_a_check_names(copy, words, vector_config, monkeypatch):
+    monkeypatch.setattr("lowshot.data.feature_reader._CHECKED_ROWS", 30)
+    modality, place, value, kind = ODD[words]
+    tensors = load_file(copy / FEATURES)
+    tensors[modality] = tensors[modality].astype(kind)
+    tensors[modality][place] = value
+    save_file(tensors, copy / FEATURES)
+    (problem,) = [problem for problem in check_dataset(copy / "manifest.csv").problems if problem.fault]
+    assert (problem.detail, Dataset.open(copy).manifest["modality"][problem.rows[0] - 2]) == (words, modality)
+    with pytest.raises(RequestError, match=rf"manifest\.csv, row {problem.rows[0]}: {words}; `lowshot data check"):
+        open_reader(Dataset.open(copy), vector_config.model, vector_config.voice, vector_config.face)
+
+
+def test_a_column_of_zeros_is_no_vector_of_zeros(copy):
+    vectors = load_file(copy / FEATURES)
+    vectors["voice"][:, 0] = 0
+    rewrite(copy, voice=vectors["voice"])
+    FeatureReader(Dataset.open(copy))
+
+
+def test_vectors_that_no_tower_takes_may_be_zero(copy):
+    # As they are they have a cosine: 0 with everything.
+    vectors = load_file(copy / FEATURES)
+    vectors["voice"][3] = 0
+    rewrite(copy, voice=vectors["voice"])
+    assert not Dataset.open(copy).features["voice"][3].any()
 
 
 def test_vectors_of_other_widths_are_refused_by_name(vectors):

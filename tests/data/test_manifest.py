@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from lowshot.data.check.table import read_table
 from lowshot.data.dataset import Dataset, write_features
 from lowshot.data.manifest import read_manifest, write_manifest
 from lowshot.errors import RequestError
@@ -87,6 +88,21 @@ def test_a_missing_column_is_named(tmp_path):
         read_manifest(written(tmp_path, table().drop(columns="identity")))
 
 
+@pytest.mark.parametrize(("mark", "said"), [(";", "';'"), ("\t", "tabs")])
+@pytest.mark.parametrize("read", [read_manifest, read_table])
+def test_columns_that_no_commas_separate_are_told_by_what_does(tmp_path, read, mark, said):
+    path = tmp_path / "manifest.csv"
+    # A cell with a comma makes rows of two cells of it, and a byte order mark comes with it from a spreadsheet.
+    table(mood=["x, y"] * 4).to_csv(path, index=False, sep=mark, encoding="utf-8-sig")
+    with pytest.raises(RequestError, match=rf"manifest\.csv: the header looks separated by {said}; write commas$"):
+        read(path)
+
+
+def test_a_name_with_semicolons_is_no_separator(tmp_path):
+    rows = table().rename(columns={"mood": "a;b;c;d;e;f;g;h"})
+    assert read_manifest(written(tmp_path, rows)).columns.tolist() == rows.columns.tolist()
+
+
 def test_a_column_named_twice_is_named(tmp_path):
     path = written(tmp_path, table())
     path.write_text(path.read_text().replace("mood", "identity", 1))
@@ -122,6 +138,15 @@ def test_held_out_clips_of_a_training_identity_are_no_shared_split(tmp_path):
 def test_a_path_outside_the_dataset_is_refused(tmp_path, path):
     written(tmp_path, table(path=["a.wav", path, "b.wav", "b.jpg"]))
     with pytest.raises(RequestError, match=r"row 3: path .* must name a file below"):
+        Dataset.open(tmp_path)
+
+
+def test_rows_without_any_path_ask_for_their_vectors_by_name(tmp_path):
+    written(tmp_path, table(path=[""] * 4))
+    with pytest.raises(RequestError, match=r"/features\.safetensors: is missing; no row .* beside the manifest$"):
+        Dataset.open(tmp_path)
+    (tmp_path / "feature.safetensors").touch()
+    with pytest.raises(RequestError, match=r"there is feature\.safetensors"):
         Dataset.open(tmp_path)
 
 
@@ -170,7 +195,8 @@ def test_another_rendering_of_a_world_is_another_dataset(tmp_path, name):
 
 
 @pytest.mark.parametrize(
-    ("voice", "fault"), [([[1.0, 2.0]], "has shape"), ([[1.0, 2.0], [float("nan"), 0.0]], "voice row 1 holds values")]
+    ("voice", "fault"),
+    [([[1.0, 2.0]], "has shape"), ([[1.0, 2.0], [float("nan"), 0.0]], "row 4: voice vector holds values")],
 )
 def test_features_that_do_not_fit_are_named(tmp_path, voice, fault):
     written(tmp_path, table())

@@ -16,8 +16,8 @@ from lowshot.data.check.kinds import FAULTS, NOTES, Problem
 from lowshot.data.check.media import look_at
 from lowshot.data.check.table import check_rows, names_no_file, read_table
 from lowshot.data.check.vectors import check_vectors
-from lowshot.data.features import FEATURES, map_features, write_blocks
-from lowshot.data.manifest import MODALITIES, write_manifest
+from lowshot.data.features import FEATURES, map_features, missing_vectors, write_blocks
+from lowshot.data.manifest import MODALITIES, check_manifest, write_manifest
 from lowshot.data.trust import is_trusted, trust
 from lowshot.errors import RequestError
 
@@ -77,12 +77,27 @@ class Checked:
         bad: set[int] = set().union(*self.left_out.values())
         return self.table[~self.table.index.isin(bad)]
 
+    @cached_property
+    def not_to_be_cleaned(self) -> str:
+        """Why leaving rows out gives no dataset: a fault of the whole, or too little left; "" where it does."""
+        for problem in self.problems:
+            if problem.kind == "column":
+                return f"{self.manifest}: {problem.detail}"
+            if problem.path == FEATURES and not problem.rows:
+                return f"{self.manifest.parent / FEATURES}: {problem.detail}"
+        try:
+            check_manifest(self.clean, "without the faulty rows")
+        except RequestError as error:
+            return str(error)
+        return ""
+
 
 def check_dataset(manifest: Path, progress: Progress = lambda done, total: None) -> Checked:
     """Open every file of a dataset and collect everything that is wrong with it.
 
     Args:
-        manifest: the table. Where features.safetensors lies beside it, its vectors are looked at instead of files.
+        manifest: the table. Where features.safetensors lies beside it, or no row names a file, the vectors are looked
+            at instead of files.
         progress: called with (files or vectors done, all of them).
 
     Raises:
@@ -92,8 +107,13 @@ def check_dataset(manifest: Path, progress: Progress = lambda done, total: None)
     root = manifest.parent
     has_features = (root / FEATURES).is_file()
     trusted = is_trusted(manifest)
-    if not any(problem.kind == "column" for problem in problems):
-        problems += check_rows(table, with_paths=not has_features, trusted=trusted)
+    whole_header = not any(problem.kind == "column" for problem in problems)
+    no_vectors = missing_vectors(root, table["path"]) if whole_header and len(table) and not has_features else ""
+    if whole_header:
+        problems += check_rows(table, with_paths=not (has_features or no_vectors), trusted=trusted)
+    if no_vectors:
+        # One fault of the whole, not one of each row.
+        return Checked(manifest, table, [*problems, Problem("missing", no_vectors, path=FEATURES)], 0, True)
     if has_features:
         found, digests = check_vectors(root, table, progress)
         looked_at = int(table["modality"].isin(MODALITIES).sum())
@@ -145,6 +165,8 @@ def write_clean(checked: Checked, out: Path) -> None:
     """
     if out.exists():
         raise RequestError(f"--write-clean {out}: exists; name another")
+    if checked.not_to_be_cleaned:
+        raise RequestError(f"{checked.not_to_be_cleaned}; leaving rows out does not mend that")
     left = checked.clean.reset_index(drop=True)
     if not checked.has_features:
         if out.parent.resolve() != checked.manifest.parent.resolve():
@@ -155,9 +177,6 @@ def write_clean(checked: Checked, out: Path) -> None:
         if is_trusted(checked.manifest):
             trust(out)
         return
-    unfit = [problem for problem in checked.problems if problem.path == FEATURES]
-    if unfit:
-        raise RequestError(f"{checked.manifest.parent / FEATURES}: {unfit[0].detail}; no row can be told to be clean")
     tensors = map_features(checked.manifest.parent / FEATURES)
     blocks = {}
     for modality in MODALITIES:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from lowshot.data.check.kinds import HELD_OUT_FIRST, Problem
 from lowshot.data.dataset import leaves_root
-from lowshot.data.manifest import MODALITIES, REQUIRED, SPLITS, may_be_uneven, uneven_row
+from lowshot.data.manifest import MODALITIES, REQUIRED, SPLITS, check_looks, may_be_uneven, uneven_row
 from lowshot.errors import RequestError
 
 _SHOWN = 3
@@ -26,10 +26,9 @@ def read_table(path: Path) -> tuple[pd.DataFrame, list[Problem]]:
         rows that cannot be read and with the header.
 
     Raises:
-        RequestError: the file is missing, or there is no table in it at all.
+        RequestError: see `check_looks`; or there is no table in the file at all.
     """
-    if not path.is_file():
-        raise RequestError(f"{path}: no such manifest; give a directory with manifest.csv, or a CSV file")
+    check_looks(path)
     content = path.read_bytes()
     try:
         text = content.decode("utf-8-sig")

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from lowshot.data.check.kinds import Problem
-from lowshot.data.features import FEATURES, map_features
+from lowshot.data.features import FEATURES, map_features, misfit
 from lowshot.data.manifest import MODALITIES
 from lowshot.errors import RequestError
 
@@ -53,14 +53,11 @@ def check_vectors(
 
 
 def _misfit(tensors: dict[str, npt.NDArray], modality: str, count: int) -> str:
-    if modality not in tensors:
-        return f"tensor '{modality}' is missing"
-    shape, kind = list(tensors[modality].shape), tensors[modality].dtype
-    if kind.kind != "f":
-        return f"tensor '{modality}' is of type {kind}; write it as float32 or float16"
-    if len(shape) == 2 and shape[0] == count and shape[1]:
-        return ""
-    return f"tensor '{modality}' has shape {shape}, but the manifest has {count} {modality} rows"
+    if fault := misfit(tensors, modality, count):
+        return fault
+    if tensors[modality].dtype.kind != "f":
+        return f"tensor '{modality}' is of type {tensors[modality].dtype}; write it as float32 or float16"
+    return "" if tensors[modality].shape[1] else f"tensor '{modality}' has no columns"
 
 
 def _of_block(block: npt.NDArray, numbers: list[int], modality: str, digests: dict[int, bytes]) -> list[Problem]:

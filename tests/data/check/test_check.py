@@ -306,6 +306,19 @@ def test_vectors_that_a_run_would_refuse_are_named(tmp_path):
     assert "'face' is of type int64" in result.of_kind("shape")[0].detail
 
 
+def test_vectors_that_are_not_there_are_one_fault_and_not_cleaned(tmp_path):
+    folder = vectors(tmp_path, [[1, 2], [3, 4], [5, 6]], [[7, 8], [9, 9], [5, 6]])
+    table = pd.read_csv(folder / "manifest.csv", dtype=str, keep_default_na=False)
+    table.assign(path="").to_csv(folder / "manifest.csv", index=False)
+    (folder / "features.safetensors").rename(folder / "vectors.safetensors")
+    result = check_dataset(folder / "manifest.csv")
+    assert found(result) - {("unpaired", "", ())} == {("missing", "features.safetensors", ())}
+    assert "there is vectors.safetensors" in result.of_kind("missing")[0].detail
+    with pytest.raises(RequestError, match=r"features\.safetensors: is missing; .*leaving rows out does not mend"):
+        write_clean(result, tmp_path / "clean")
+    assert not (tmp_path / "clean").exists()
+
+
 def test_clean_vectors_are_a_dataset_of_their_own(tmp_path):
     folder = vectors(tmp_path, [[1, 2], [np.nan, 2], [3, 4]], [[7, 8], [9, 9], [5, 6]])
     result = check_dataset(folder / "manifest.csv")
@@ -321,7 +334,7 @@ def test_vectors_that_do_not_match_the_rows_are_named_and_not_cleaned(tmp_path):
     result = check_dataset(folder / "manifest.csv")
     assert result.counts == {"shape": 1}
     assert "shape [2, 2], but the manifest has 3 voice rows" in result.problems[0].detail
-    with pytest.raises(RequestError, match="no row can be told"):
+    with pytest.raises(RequestError, match="leaving rows out does not mend"):
         write_clean(result, tmp_path / "clean")
     (folder / "features.safetensors").write_bytes(b"no tensors")
     assert check_dataset(folder / "manifest.csv").counts == {"unreadable": 1}
