@@ -112,13 +112,16 @@ def efficiency(table: pd.DataFrame | None, looks: Mapping[str, style.Look]) -> P
     span = max(math.log10(largest / least), 1.0)
     none, over = -0.45 * span, math.log10(largest / least) + 0.4 * span
 
-    def place(shares: pd.Series) -> np.ndarray:
-        """Where shares stand on the axis: none, then up to the least share in proportion, its logarithm, over all."""
+    def place(shares: pd.Series, shift: float = 0.0) -> np.ndarray:
+        """Where shares stand on the axis: none, then up to the least share in proportion, its logarithm, over all.
+
+        `shift` is for the two ends, where nothing is measured off and many lines would hide each other.
+        """
         values = shares.to_numpy(float)
         with np.errstate(divide="ignore", invalid="ignore"):
             logs = np.log10(values / least)
         logs = np.where(values < least, none * (1 - values / least), logs)
-        return np.where(np.isinf(values), over, logs)
+        return np.where(np.isinf(values), over, logs) + np.where((values == 0) | np.isinf(values), shift, 0.0)
 
     figure, axes = figure_and_axes(4.4)
     ends = np.array([none, math.log10(largest / least)])
@@ -127,13 +130,16 @@ def efficiency(table: pd.DataFrame | None, looks: Mapping[str, style.Look]) -> P
     handles = list(axes.get_lines())
     kinds = list(dict.fromkeys(shown["adaptation"]))
     ordered = shown.sort_values("fraction", kind="stable")
-    for (method, kind), rows in ordered.groupby(["method", "adaptation"], sort=False):
+    groups = ordered.groupby(["method", "adaptation"], sort=False)
+    shifts = min(0.04, 0.3 / groups.ngroups) * span * (np.arange(groups.ngroups) - (groups.ngroups - 1) / 2)
+    for shift, ((method, kind), rows) in zip(shifts, groups, strict=True):
         look, line = looks.get(str(method)) or style.look(str(method)), LINES[kinds.index(kind) % len(LINES)]
         x = place(rows["fraction"])
-        axes.fill_between(x, place(rows["ci_low"]), place(rows["ci_high"]), color=look.light, alpha=0.16, linewidth=0)
+        low, high = place(rows["ci_low"], shift), place(rows["ci_high"], shift)
+        axes.fill_between(x, low, high, color=look.light, alpha=0.16, linewidth=0)
         label = style.short(f"{style.name(str(method))}, {style.labels(str(kind), math.nan)}")
         handles += axes.plot(
-            x, place(rows["equal_fraction"]), color=look.light, linestyle=line, marker=look.marker, label=label
+            x, place(rows["equal_fraction"], shift), color=look.light, linestyle=line, marker=look.marker, label=label
         )
         needs = f"equals {style.name(reference)} with"
         said += [
@@ -145,7 +151,7 @@ def efficiency(table: pd.DataFrame | None, looks: Mapping[str, style.Look]) -> P
     ticks, words = [none, *logs], ["none", *map(style.percent, fractions)]
     axes.set_xticks(ticks, words)
     axes.set_yticks([*ticks, over], [*words, f"over {style.percent(largest)}"])
-    axes.set(ylim=(none - 0.12 * span, over + 0.15 * span))
+    axes.set(ylim=(none - 0.18 * span, over + 0.18 * span))
     axes.axhline((logs[-1] + over) / 2, color=style.MUTED[0], linestyle=LINES[2], linewidth=1)
     axes.set(xlabel="labels that the method has", ylabel=f"labels that {style.name(reference)} needs")
     return finish(figure, handles, name, title, f"{'; '.join(said)}.")

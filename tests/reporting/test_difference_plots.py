@@ -1,11 +1,13 @@
-"""The forest of differences: whose line is where."""
+"""The forest of differences, and the picture of labels: whose line is where."""
 
+import numpy as np
 import pandas as pd
 import pytest
 
-from lowshot.reporting.difference_plots import forest
+from lowshot.reporting.difference_plots import efficiency, forest
 from lowshot.reporting.drawing import Missing, Picture
 
+from .invented import label_efficiency
 from .test_claims import claimed, difference
 
 BUDGETS = {"no labels": {}, "10 % probe": {"adaptation": "probe", "fraction": 0.1}}
@@ -69,3 +71,19 @@ def test_the_words_hold_every_line() -> None:
 def test_without_an_interval_there_is_nothing_to_draw() -> None:
     assert isinstance(forest(None), Missing)
     assert isinstance(forest(claimed(difference(float("nan"), float("nan")))), Missing)
+
+
+def test_lines_of_labels_that_come_to_the_same_do_not_hide_each_other() -> None:
+    rows = label_efficiency().assign(equal_fraction=[0.0, np.inf])
+    table = pd.concat([rows.assign(method=name) for name in ("cmpc", "avid", "scratch")], ignore_index=True)
+    picture = efficiency(table, {})
+    assert isinstance(picture, Picture)
+    (axes,) = picture.figure.axes
+    heights = np.array([line.get_ydata() for line in axes.get_lines()[1:4]])
+    low, high = np.sort(heights, axis=0).T
+    for ends in (low, high):
+        assert (np.diff(ends) > 0).all()
+    # Near enough to the tick to be read as it.
+    ticks = axes.get_yticks()
+    assert (abs(low - ticks[0]) < 0.3 * (ticks[1] - ticks[0])).all()
+    assert (abs(high - ticks[-1]) < 0.3 * (ticks[-1] - ticks[-2])).all()
