@@ -271,6 +271,8 @@ def _adapt(
 
 def _sets(settings: Settings | None) -> tuple[str, ...]:
     """As `--set` takes them: JSON is YAML."""
+    if settings is not None and not isinstance(settings, Mapping):
+        raise RequestError(f"settings={settings!r}: give a dict by key, as in {{'train.epochs': 20}}")
     return tuple(f"{key}={json.dumps(value)}" for key, value in (settings or {}).items())
 
 

@@ -100,9 +100,10 @@ def test_wrong_requests_are_the_errors_of_the_command_line(world):
         ({"labels": True}, "labels=True: give a number"),
         ({"subset_seed": "1"}, "subset_seed='1': give a whole number from 0 on"),
         ({"subset_seed": -1}, "subset_seed=-1: give a whole number from 0 on"),
+        ({"settings": "adapt.steps=5"}, "settings='adapt.steps=5': give a dict by key"),
     ],
 )
-def test_what_is_no_number_is_refused_before_anything_is_done(adapt, asked, fault):
+def test_what_is_of_another_type_is_refused_before_anything_is_done(adapt, asked, fault):
     with pytest.raises(RequestError, match=f"^{re.escape(fault)}"):
         adapt("scratch", data="nowhere", **asked)
 
