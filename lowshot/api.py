@@ -261,11 +261,11 @@ def _adapt(
     # What the command line's parser refuses would pass from here to where nobody expects it.
     if not isinstance(labels, Real) or isinstance(labels, bool):
         raise RequestError(f"labels={labels!r}: give a number above 0 and at most 1, as in labels=0.1 for 10 %")
-    if not isinstance(subset_seed, Integral) or subset_seed < 0:
+    if not isinstance(subset_seed, Integral) or isinstance(subset_seed, bool) or subset_seed < 0:
         raise RequestError(f"subset_seed={subset_seed!r}: give a whole number from 0 on, as in subset_seed=1")
     from lowshot.cli.adapting import adapt_as_asked
 
-    asked = (labels, _path(subset), _text(model), subset_seed)
+    asked = (float(labels), _path(subset), _text(model), int(subset_seed))
     return adapt_as_asked(adaptation, *asked, preset, None, _sets(settings), flags, _path(out))[0]
 
 
@@ -273,7 +273,16 @@ def _sets(settings: Settings | None) -> tuple[str, ...]:
     """As `--set` takes them: JSON is YAML."""
     if settings is not None and not isinstance(settings, Mapping):
         raise RequestError(f"settings={settings!r}: give a dict by key, as in {{'train.epochs': 20}}")
-    return tuple(f"{key}={json.dumps(value)}" for key, value in (settings or {}).items())
+    return tuple(f"{key}={json.dumps(value, default=_plain)}" for key, value in (settings or {}).items())
+
+
+def _plain(value: object) -> int | float:
+    """A number of numpy as one of Python."""
+    if isinstance(value, Integral):
+        return int(value)
+    if isinstance(value, Real):
+        return float(value)
+    raise RequestError(f"settings: {value!r} is no number, text, list or dict")
 
 
 def _text(path: PathLike | None) -> str | None:

@@ -82,7 +82,7 @@ def check_out(out: Path | None, kind: str) -> None:
     if not all(path.is_dir() or _left_behind(path) for path in out.rglob("*")):
         found = read_provenance(out).get("kind")
         if found != kind:
-            what = f"a {found} run" if found else "files that are not a run's"
+            what = f"a run of `{found}`" if found else "files that are not a run's"
             raise RequestError(f"--out {out}: holds {what}; name an empty directory")
         if is_finished(out):
             raise RequestError(f"--out {out}: holds a finished run; name another directory")
@@ -192,15 +192,20 @@ def read_provenance(run: Path) -> dict[str, Any]:
     """What is known of how a run came about; empty where nothing was written yet.
 
     Raises:
-        RequestError: the file is damaged.
+        RequestError: the file cannot be read, or is damaged.
     """
     path = run / PROVENANCE
     if not path.is_file():
         return {}
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        facts = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RequestError(f"{path}: cannot be read ({error.strerror})") from error
     except ValueError as error:
         raise RequestError(f"{path}: not JSON ({error})") from error
+    if not isinstance(facts, dict):
+        raise RequestError(f"{path}: not a table of keys and values, as every run writes it")
+    return facts
 
 
 def write_provenance(run: Path, kind: str, config: Config, data_sha: str, **facts: Any) -> None:

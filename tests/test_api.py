@@ -4,6 +4,7 @@ import re
 import shutil
 import subprocess
 import sys
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -100,6 +101,8 @@ def test_wrong_requests_are_the_errors_of_the_command_line(world):
         ({"labels": True}, "labels=True: give a number"),
         ({"subset_seed": "1"}, "subset_seed='1': give a whole number from 0 on"),
         ({"subset_seed": -1}, "subset_seed=-1: give a whole number from 0 on"),
+        ({"subset_seed": True}, "subset_seed=True: give a whole number"),
+        ({"settings": {"adapt.steps": Path("5")}}, f"settings: {Path('5')!r} is no number"),
         ({"settings": "adapt.steps=5"}, "settings='adapt.steps=5': give a dict by key"),
     ],
 )
@@ -111,6 +114,9 @@ def test_what_is_of_another_type_is_refused_before_anything_is_done(adapt, asked
 def test_numbers_of_numpy_are_numbers():
     with pytest.raises(RequestError, match="nowhere: no such dataset"):
         lowshot.probe("scratch", data="nowhere", labels=np.float32(0.5), subset_seed=np.int64(1))
+    with pytest.raises(RequestError, match="nowhere: no such dataset"):
+        settings = {"adapt.steps": np.int64(2), "adapt.finetune_learning_rates": [np.float32(0.5)]}
+        lowshot.finetune("scratch", data="nowhere", labels=Fraction(3, 10), settings=settings)
 
 
 def test_importing_is_quick():

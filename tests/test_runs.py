@@ -58,7 +58,7 @@ def test_whose_a_run_is_stands_there_before_anything_else(tmp_path, config, monk
     assert (read_provenance(tmp_path)["kind"], read_provenance(tmp_path)["finished"]) == ("probe", False)
     assert not (tmp_path / CONFIG).exists()
     assert open_run(tmp_path, "probe", "cmpc") == tmp_path
-    with pytest.raises(RequestError, match="holds a probe run"):
+    with pytest.raises(RequestError, match="holds a run of `probe`"):
         open_run(tmp_path, "finetune", "cmpc")
 
 

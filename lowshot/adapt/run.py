@@ -10,7 +10,7 @@ import torch
 from lowshot.adapt.finetune import finetune
 from lowshot.adapt.names import Adaptation, adaptation_name, recipe
 from lowshot.adapt.probe import probe
-from lowshot.adapt.selection import Selected
+from lowshot.adapt.selection import Selected, start_kept
 from lowshot.adapt.start import Start
 from lowshot.adapt.subset_lists import list_bytes
 from lowshot.adapt.subsets import Subset, draw_subset
@@ -185,7 +185,7 @@ def adapt_to(
             run / MODEL,
             **facts,
             adaptation=adaptation_name(adaptation, config.adapt),
-            **({"unchanged": "true"} if chosen.unchanged else {}),
+            **({"start_kept": "true"} if start_kept(asdict(chosen)) else {}),
             # Results are told apart by the seed of the pretraining, which the weights file alone may know.
             train_seed=start.facts.get("train_seed", str(config.seed)),
             data_sha=dataset.sha,
@@ -200,7 +200,6 @@ def adapt_to(
             labelled_identities=len(subset.identities),
             labelled_videos=len(labelled),
             selected=asdict(chosen),
-            unchanged=chosen.unchanged,
             finished=True,
         )
     return run, chosen

@@ -1,12 +1,13 @@
 """Early stopping and the choice of a learning rate, on validation identities only."""
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from torch import nn
 
-UNCHANGED = "no step of its adaptation raised the validation AUC"
+UNCHANGED = "no step of its adaptation raised the validation AUC, and the start was kept"
 
 
 @dataclass(frozen=True)
@@ -27,11 +28,6 @@ class Selected:
     start_auc: float
     probe: "Selected | None" = None
 
-    @property
-    def unchanged(self) -> bool:
-        """Whether the chosen weights are those of the start."""
-        return self.step == 0 and (self.probe is None or self.probe.unchanged)
-
     def __str__(self) -> str:
         """The choice in a line, for a person."""
         first = f"probe: {self.probe}; then: " if self.probe else ""
@@ -41,6 +37,11 @@ class Selected:
             f"{first}validation AUC {self.start_auc:.3f} -> {self.val_auc:.3f} "
             f"(step {self.step}, learning rate {self.learning_rate:g})"
         )
+
+
+def start_kept(selected: Mapping[str, Any]) -> bool:
+    """Whether a choice, as provenance.json holds it, took no step; with a probe before, neither did that."""
+    return selected["step"] == 0 and (selected.get("probe") is None or start_kept(selected["probe"]))
 
 
 def select(

@@ -132,11 +132,11 @@ def _with_hint(error: click.ClickException) -> str:
     context = getattr(error, "ctx", None)
     options = {name for parameter in context.command.params for name in parameter.opts} if context else set()
     if isinstance(error, click.NoSuchOption):
-        meant = _other_names(error.option_name, options)
+        meant = _other_names(error.option_name, options, context.command.name if context else None)
         return f"{error.message.rstrip('.')}; did you mean {meant}?" if meant else error.format_message()
     message = error.format_message()
     share = re.match(r"'(\d+(?:\.\d+)?) ?%' is not a valid float", error.message)
-    if isinstance(error, click.BadParameter) and error.param and share:
+    if isinstance(error, click.BadParameter) and error.param and share and 0 < float(share[1]) <= 100:
         return f"{message.rstrip('.')}; did you mean '{error.param.opts[0]} {float(share[1]) / 100:g}'?"
     named_by = [f"{what} by {name}" for name, what in _NAMED_BY.items() if name in options]
     if message.startswith("Got unexpected extra argument") and named_by:
@@ -144,14 +144,24 @@ def _with_hint(error: click.ClickException) -> str:
     return message
 
 
-def _other_names(option: str, known: set[str]) -> str:
-    """What an option that a verb lacks is called there: the model's other name, or a setting; "" where nothing is."""
+def _other_names(option: str, known: set[str], verb: str | None) -> str:
+    """What an option that a verb lacks is called there: the model's other name, or a setting that it goes by; "" where
+    nothing is."""
     from lowshot.config import known_keys
 
     if (other := {"--model": "--from", "--from": "--model"}.get(option)) in known:
         return f"'{other}'"
     setting = option.lstrip("-").replace("-", "_")
-    keys = [key for key in known_keys({}) if key.rsplit(".", 1)[-1] == setting] if "--set" in known else []
+    own = {"finetune": {"adapt"}, "probe": {"adapt"}, "evaluate": {"evaluate"}, "embed": {"evaluate"}}.get(verb or "")
+    others = {"adapt", "evaluate", "labels"} if verb == "pretrain" else set()
+    names = {f"probe_{setting}"} if verb == "probe" else {setting}
+    keys = [
+        key
+        for key in (known_keys({}) if "--set" in known else [])
+        if key.rsplit(".", 1)[-1] in names
+        and (own is None or key.split(".")[0] in own)
+        and key.split(".")[0] not in others
+    ]
     return " or ".join(f"'--set {key}=VALUE'" for key in keys)
 
 

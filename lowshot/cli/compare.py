@@ -1,5 +1,6 @@
 """`lowshot compare`."""
 
+import math
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -115,7 +116,10 @@ def command(
 
 
 def _possible(shares: tuple[float, ...], dataset: "Dataset") -> tuple[float, ...]:
-    """The shares that nobody asked for by name and the data can give; says which are left out."""
+    """The shares that nobody asked for by name and the data can give; says which are left out.
+
+    Where that is none of them, two people are labelled.
+    """
     from lowshot.adapt.subsets import labelled_count, training_people
     from lowshot.errors import RequestError
 
@@ -126,4 +130,7 @@ def _possible(shares: tuple[float, ...], dataset: "Dataset") -> tuple[float, ...
             possible.append(share)
         except RequestError as error:
             click.echo(f"note: left out: {error}", err=True)
+    if not possible and people > 1:
+        possible.append(math.ceil(200 / people) / 100)
+        click.echo(f"note: --fractions {possible[0]:g} is taken instead, two of {people} people", err=True)
     return tuple(possible)

@@ -183,8 +183,9 @@ def _evaluate(
     request = {**measured, **asked.record()}
     start_run(directory, "evaluate", config, sha, **request)
     notes = list(trials.notes)
-    if facts.get("unchanged"):
-        notes.insert(0, f"{name}: {UNCHANGED}; its figures are those of {facts.get('init', 'its start')}")
+    if facts.get("start_kept"):
+        init = facts.get("init", "scratch")
+        notes.insert(0, f"{name}: {UNCHANGED}, {'fresh weights' if init == 'scratch' else init}")
     for note in notes:
         click.echo(f"note: {note}", err=True)
     click.echo(f"evaluate {name} on {trials.dataset.name}, {asked}", err=True)
@@ -193,8 +194,8 @@ def _evaluate(
     for note in write_exhibits(directory, trials, scorer, config.evaluate, key):
         click.echo(f"note: {note}", err=True)
     write_provenance(directory, "evaluate", config, sha, **request, notes=notes, finished=True)
-    if start is not None:
-        keep_training_log(start, directory)
+    if left_out := keep_training_log(start, directory):
+        click.echo(f"note: {left_out}", err=True)
     # Of lists whose labels are hidden there is nothing to report.
     if len(rows):
         curves = pretraining_curves(directory, rows)

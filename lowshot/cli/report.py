@@ -4,6 +4,7 @@ import re
 import shlex
 from collections import Counter
 from collections.abc import Sequence
+from filecmp import cmp
 from pathlib import Path
 
 import click
@@ -41,7 +42,8 @@ def command(directories: tuple[Path, ...], formats: str, out: Path | None, as_js
     commands, titles = [], []
     for folder in folders:
         provenance = read_provenance(folder)
-        commands += [shlex.join(provenance["command"])] if "command" in provenance else []
+        command = provenance.get("command")
+        commands += [shlex.join(map(str, command))] if isinstance(command, list) else []
         titles.append(str(provenance.get("title") or folder.resolve().name))
     if several:
         # Whatever cannot go on one page is refused before there is a directory for it.
@@ -64,7 +66,7 @@ def _refuse_run(out: Path) -> None:
 
     kind = read_provenance(out).get("kind")
     if kind or (out / RESULTS).exists():
-        what = f"a {kind} run" if kind else "results"
+        what = f"a run of `{kind}`" if kind else "results"
         raise RequestError(f"--out {out}: holds {what}, whose page would be replaced; name another directory")
 
 
@@ -73,12 +75,17 @@ def _curves(folders: Sequence[Path]) -> dict[str, Path]:
     from lowshot.experiments.curves import pretraining_curves
     from lowshot.reporting.tables import check, read_csv
 
-    logs = []
+    logs: list[tuple[str, str, Path]] = []
     for folder in folders:
         path = folder / "results.csv"
         if path.is_file():
             known = pretraining_curves(folder, check(read_csv(path), path))
-            logs += [(name, folder.resolve().name, log) for name, log in known.items()]
+            # Evaluations of a model and of what was adapted from it keep copies of one log.
+            logs += [
+                (name, folder.resolve().name, log)
+                for name, log in known.items()
+                if not any(name == other and cmp(log, taken, shallow=False) for other, _, taken in logs)
+            ]
     times = Counter(name for name, _, _ in logs)
     return {_own(name, folder) if times[name] > 1 else name: log for name, folder, log in logs}
 

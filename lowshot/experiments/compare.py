@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from lowshot.adapt.run import labelled_videos, training_videos, validation_videos
-from lowshot.adapt.selection import UNCHANGED
+from lowshot.adapt.selection import UNCHANGED, start_kept
 from lowshot.adapt.subsets import labelled_count, labelled_identities, training_people
 from lowshot.config import Config
 from lowshot.data.dataset import Dataset
@@ -119,7 +119,7 @@ def run_comparison(
         say("compare")
         rows = _write_tables(plan, config, trials, making, directory)
         small = [TOO_SMALL] if dataset.name == "synth:tiny" else []
-        record(notes=[*small, *_unchanged(plan, directory), *trials.notes], finished=True)
+        record(notes=[*small, *_starts_kept(plan, directory), *trials.notes], finished=True)
         write_report(
             directory, title=title, curves=pretraining_curves(directory, rows), commands=[_command(plan, directory)]
         )
@@ -233,19 +233,19 @@ def _write_tables(plan: Plan, config: Config, trials: TrialSet, making: Making, 
     return rows
 
 
-def _unchanged(plan: Plan, directory: Path) -> list[str]:
-    """A line for each budget at which models are as they were without labels, beside how many there are."""
+def _starts_kept(plan: Plan, directory: Path) -> list[str]:
+    """A line for each budget at which adaptations took no step, with how many there are of each method."""
     notes = []
     cells = [cell for cell in plan.cells() if cell.adaptation != "none"]
     for budget in dict.fromkeys((cell.adaptation, cell.fraction) for cell in cells):
         told = []
         for arm in plan.arms:
             chosen = _of_budget(cells, arm.label, budget)
-            same = sum(bool(read_provenance(directory / cell.run).get("unchanged")) for cell in chosen)
+            same = sum(start_kept(read_provenance(directory / cell.run)["selected"]) for cell in chosen)
             if same:
                 told.append(f"{style.name(arm.label)} ({same} of {len(chosen)})")
         if told:
-            notes.append(f"{style.labels(*budget)}: {UNCHANGED}, and nothing changed: {', '.join(told)}")
+            notes.append(f"{style.labels(*budget)}: {UNCHANGED}: {', '.join(told)}")
     return notes
 
 

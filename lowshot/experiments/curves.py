@@ -6,8 +6,12 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from lowshot.errors import RequestError
 from lowshot.experiments.cells import pretraining_run
-from lowshot.runs import safe_name
+from lowshot.files import atomic_path
+from lowshot.reporting import cluster_tables
+from lowshot.reporting.training_plots import read_log
+from lowshot.runs import MODEL, read_provenance
 
 if TYPE_CHECKING:
     from lowshot.adapt.start import Start
@@ -29,22 +33,58 @@ def pretraining_curves(directory: Path, results: pd.DataFrame) -> dict[str, Path
     return {run: log for run, log in logs.items() if log.is_file()}
 
 
-def keep_training_log(start: "Start", directory: Path) -> None:
+def keep_training_log(start: "Start | None", directory: Path) -> str:
     """Copy the log of a model's pretraining to where it is measured: the page of that directory shows it for good.
 
-    Of an adapted model it is that of the run which it started from, if that lies beside it. Nothing is copied where
-    there is none.
+    Of an adapted model it is that of the run which it started from, if that lies beside it. What an evaluation that
+    was killed kept there of another model goes.
+
+    Args:
+        start: the model; None for vectors that are nobody's.
+        directory: of the evaluation.
+
+    Returns:
+        Why a log that is there was not kept, in words; "" where it was, or where there is none.
     """
-    method, seed = start.facts["method"], start.facts.get("train_seed", "")
-    if start.path is None or not start.path.is_dir() or safe_name(method) != method or not seed.isdecimal():
-        return
+    for old in directory.glob("pretrain-*/*"):
+        old.unlink()
+    if start is None:
+        return ""
+    name = pretraining_run(start.facts["method"], int(start.facts.get("train_seed", 0)))
+    try:
+        source = _pretraining_of(start)
+        if source is None or not _is_name(name):
+            return ""
+        read_log(source / LOG)
+        cluster_tables.gather({name: source / LOG})
+    except RequestError as error:
+        return f"the training log of {start.name} is left out: {error}"
+    for path in (source / LOG, source / cluster_tables.FILE):
+        if path.is_file():
+            (directory / name).mkdir(exist_ok=True)
+            with atomic_path(directory / name / path.name) as temporary:
+                shutil.copyfile(path, temporary)
+    return ""
+
+
+def _pretraining_of(start: "Start") -> Path | None:
+    """The run whose log is that of a model's pretraining."""
+    from lowshot.adapt.start import find_start
+
+    if start.path is None or not (start.path.is_dir() or start.path.name == MODEL):
+        return None
+    path = start.path.resolve()
+    run = path if path.is_dir() else path.parent
+    if (run / LOG).is_file():
+        return run
     init = start.facts.get("init", "")
-    beside = [start.path.parent / init] if safe_name(init) == init else []
-    source = next((run for run in [start.path, *beside] if (run / LOG).is_file()), None)
-    if source is None:
-        return
-    target = directory / pretraining_run(method, int(seed))
-    target.mkdir(exist_ok=True)
-    for name in (LOG, "clusters.csv"):
-        if (source / name).is_file():
-            shutil.copyfile(source / name, target / name)
+    beside = run.parent / init
+    if not _is_name(init) or not (beside / LOG).is_file() or not (beside / MODEL).is_file():
+        return None
+    # Names recur in every folder of runs; weights do not.
+    return beside if find_start(str(beside), ()).sha == read_provenance(run).get("start_sha") else None
+
+
+def _is_name(text: str) -> bool:
+    """Whether a text that a file holds is one name of a folder, and no path out of it."""
+    return Path(text).name == text and text not in ("", "..")

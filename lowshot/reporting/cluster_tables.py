@@ -26,6 +26,7 @@ _NUMBERS = (
     "purity_chance",
     "weights_below_half",
 )
+FILE = "clusters.csv"
 NAME, TITLE = "clusters", "Sizes of the clusters"
 
 
@@ -43,7 +44,7 @@ def gather(curves: Mapping[str, Path]) -> pd.DataFrame:
     """
     parts = []
     for run, log in curves.items():
-        path = log.parent / "clusters.csv"
+        path = log.parent / FILE
         if path.is_file():
             table = tables.typed(tables.read_csv(path), ("modality",), _NUMBERS, path, "lowshot pretrain")
             parts.append(table.assign(method=method_of(run), runs=1))
@@ -87,7 +88,7 @@ def sizes(clusters: pd.DataFrame, looks: Mapping[str, style.Look], logged: bool)
         return Missing(
             NAME,
             TITLE,
-            "no clusters.csv lies beside the training logs: these methods have no clusters" if logged else NO_LOG,
+            "these pretrainings made no clusters, or kept no table of them" if logged else NO_LOG,
         )
     figure, axes = figure_and_axes(1.3 + 0.28 * len(clusters))
     words = []

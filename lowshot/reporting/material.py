@@ -1,10 +1,9 @@
 """What a page is made of: results and what lies beside them, of one directory or of several on the same trials."""
 
-import json
 import math
 import re
 import shlex
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import pandas as pd
 from lowshot.errors import RequestError
 from lowshot.reporting import claims, cluster_tables, efficiency_table, map_plot, style, tables
 from lowshot.reporting.exhibited import Gallery, read_gallery
+from lowshot.runs import read_provenance
 
 RESULTS = "results.csv"
 PROBED = "probe-"
@@ -110,8 +110,8 @@ def gather(directories: Sequence[Path], curves: Mapping[str, Path] | None = None
     efficiency = [source.efficiency for source in sources if source.efficiency is not None]
     maps = [path for item in directories if (path := item / map_plot.FILE).is_file()]
     galleries = [read_gallery(item) for item in directories]
-    facts = {item: _provenance(item / "provenance.json") for item in directories}
-    notes = list(_notes(facts.values()))
+    facts = {item: _provenance(item) for item in directories}
+    notes = _take_notes(facts)
     if len(efficiency) > 1:
         notes.append("several directories tell how many labels come to the same; report one of them alone to see that")
     return Material(
@@ -247,28 +247,24 @@ def _joined(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
     return rows[probed | ~rows.duplicated(once)].reset_index(drop=True)
 
 
-def _provenance(path: Path) -> dict[str, Any]:
-    """What provenance.json says; nothing where the file does not exist."""
-    if not path.is_file():
-        return {}
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise RequestError(f"{path}: cannot be read ({error.strerror})") from error
-    except ValueError as error:
-        raise RequestError(f"{path}: not JSON ({error})") from error
-    if not isinstance(content, dict):
-        raise RequestError(f"{path}: not a table of keys and values")
-    if isinstance(content.get("command"), list):
-        content["command"] = shlex.join(map(str, content["command"]))
-    return content
+def _provenance(directory: Path) -> dict[str, Any]:
+    facts = read_provenance(directory)
+    if isinstance(facts.get("command"), list):
+        facts["command"] = shlex.join(map(str, facts["command"]))
+    return facts
 
 
-def _notes(facts: Iterable[dict[str, Any]]) -> Iterator[str]:
-    """The notes among the facts of several directories, taken out of them."""
-    for content in facts:
-        notes = content.pop("notes", [])
-        yield from map(str, notes if isinstance(notes, list) else [notes])
+def _take_notes(facts: Mapping[Path, dict[str, Any]]) -> list[str]:
+    """The notes among the facts of directories, taken out of them; those that not all have say whose they are."""
+    found = {item: content.pop("notes", None) for item, content in facts.items()}
+    notes = {
+        item: [str(note) for note in told if note] if isinstance(told, list) else [] for item, told in found.items()
+    }
+    common = set.intersection(*map(set, notes.values()))
+    lines = [
+        note if note in common else f"{item.resolve().name}: {note}" for item, told in notes.items() for note in told
+    ]
+    return list(dict.fromkeys(lines))
 
 
 def _flat(key: str, value: Any) -> list[tuple[str, str]]:

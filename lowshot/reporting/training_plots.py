@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from lowshot.errors import RequestError
 from lowshot.reporting import style
 from lowshot.reporting.drawing import Missing, Picture, figure_and_axes, finish, read_columns
 
@@ -19,11 +18,18 @@ def training(curves: Mapping[str, Path], looks: Mapping[str, style.Look]) -> lis
     titles = {"training-loss": "Training loss", "training-auc": "Validation AUC during training"}
     if not curves:
         return [Missing(name, title, NO_LOG) for name, title in titles.items()]
-    runs = {label: read_columns(path, ("step", "loss")) for label, path in curves.items()}
-    for label, run in runs.items():
-        if "val_auc" in run and not pd.api.types.is_numeric_dtype(run["val_auc"]) and not run.empty:
-            raise RequestError(f"{curves[label]}: column 'val_auc' must hold numbers only")
+    runs = {label: read_log(path) for label, path in curves.items()}
     return [_curve(runs, looks, name, title) for name, title in titles.items()]
+
+
+def read_log(path: Path) -> pd.DataFrame:
+    """Read the metrics.csv of a pretraining.
+
+    Raises:
+        RequestError: it is no table, `step` or `loss` is missing, or one of them or `val_auc` holds text.
+    """
+    run = read_columns(path, ("step", "loss"))
+    return read_columns(path, ("val_auc",)) if "val_auc" in run else run
 
 
 def _curve(

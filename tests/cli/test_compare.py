@@ -110,3 +110,7 @@ def test_the_presets_shares_are_the_default(lowshot, world, monkeypatch):
     assert code == 130
     assert "note: left out: --fractions 0.1: 1 of 10 training identities are fewer than the two" in err
     assert asked.pop()[0] == (0.0, 0.5)
+    # With one left for each, fresh weights would have nothing to learn from.
+    code, _, err = lowshot("compare", "--preset", "tiny", "--data", world, "--set", "labels=[0.01, 0.1]")
+    assert (code, asked.pop()[0]) == (130, (0.0, 0.2))
+    assert "note: --fractions 0.2 is taken instead, two of 10 people" in err

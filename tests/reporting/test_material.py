@@ -1,5 +1,6 @@
 """Several directories on one page: what may stand together, and under which names."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -93,6 +94,19 @@ def test_methods_of_one_name_with_other_figures_carry_their_directory(tmp_path: 
     assert len(chance) == len(gather([one]).results.query("method == 'chance'"))
 
 
+def test_a_note_of_one_directory_among_several_says_whose_it_is(tmp_path: Path) -> None:
+    one, other = (folder(tmp_path, name, results((method,))) for name, method in (("one", "cmpc"), ("two", "cid")))
+    for place, notes in ((one, ["both", "mine", ""]), (other, ["both"])):
+        (place / "provenance.json").write_text(json.dumps({"notes": notes}))
+    assert gather([one, other]).notes == ("both", "one: mine")
+    assert gather([one]).notes == ("both", "mine")
+    (one / "provenance.json").write_text(json.dumps({"notes": None}))
+    assert gather([one]).notes == ()
+    (one / "provenance.json").write_text("[1]")
+    with pytest.raises(RequestError, match=r"provenance\.json: not a table of keys and values"):
+        gather([one])
+
+
 def test_runs_of_several_directories_are_no_seeds_of_one_method(tmp_path: Path) -> None:
     one, other = (folder(tmp_path, name, results(("cmpc", "cid"))) for name in ("one", "other"))
     table = results(("cmpc",))
@@ -132,7 +146,7 @@ def test_clusters_are_means_over_runs(tmp_path: Path) -> None:
 def test_a_method_without_clusters_has_no_health_to_show(tmp_path: Path) -> None:
     found = gather_clusters({"pretrain-cid-seed0": tmp_path / "metrics.csv"})
     assert rows(found) == []
-    for logged, reason in ((True, "these methods have no clusters"), (False, "do not lie beside these results")):
+    for logged, reason in ((True, "these pretrainings made no clusters"), (False, "do not lie beside these results")):
         absent = sizes(found, {}, logged)
         assert isinstance(absent, Missing) and reason in absent.reason
 
@@ -184,6 +198,10 @@ def test_training_runs_of_one_name_carry_their_directory(tmp_path: Path) -> None
     for directory, method in zip(directories, ("cid", "avid"), strict=True):
         for run in ("pretrain-cmpc-seed0", f"pretrain-{method}-seed1"):
             curve(directory / run / "metrics.csv")
+    # One log of which two evaluations keep a copy is one run.
+    assert set(_curves(directories)) == {"pretrain-cmpc-seed0", "pretrain-cid-seed1", "pretrain-avid-seed1"}
+    log = directories[1] / "pretrain-cmpc-seed0" / "metrics.csv"
+    log.write_text(log.read_text().replace("0.66", "0.67"))
     assert set(_curves(directories)) == {
         r"pretrain-cmpc (a\1)-seed0",
         "pretrain-cmpc (b)-seed0",
