@@ -39,7 +39,7 @@ from lowshot.evaluation.retrieval import retrieval_queries
 from lowshot.evaluation.scorers import EmbeddingScorer
 from lowshot.evaluation.trial_set import TrialSet
 from lowshot.evaluation.trials import MatchingTrials, RetrievalTrials, VerificationTrials
-from lowshot.metrics.standings import average_precision, first_rank, recall_at_k
+from lowshot.metrics.streaming_ranking import average_precision, first_rank, recall_at_k
 
 WIDTH = 512
 DIRECTIONS = ("voice_to_face", "face_to_voice")
@@ -251,7 +251,7 @@ def make_lists(dataset: Dataset, scale: float) -> TrialSet:
         gallery_sizes=tuple(range(2, 11)),
         seed=0,
         replicates=1000,
-        notes=(),
+        warnings=(),
     )
 
 

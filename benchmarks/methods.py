@@ -16,7 +16,7 @@ import torch
 
 from lowshot.config import Config, build_config, parse_set, read_preset
 from lowshot.data.dataset import Dataset
-from lowshot.data.reader import MediaReader
+from lowshot.data.readers.media import MediaReader
 from lowshot.settings import METHODS
 from lowshot.training.loop import Pretraining, default_device
 

@@ -29,9 +29,9 @@ from lowshot.config import Config, build_config, read_preset
 from lowshot.data.dataset import Dataset
 from lowshot.data.face import stored_size
 from lowshot.data.manifest import write_manifest
-from lowshot.data.packing import pack_dataset
+from lowshot.data.packing.writing import pack_dataset
 from lowshot.data.pairs import PairBatches, videos_of
-from lowshot.data.reader import MediaReader
+from lowshot.data.readers.media import MediaReader
 from lowshot.data.voice import POWER_FLOOR, SAMPLE_RATE
 
 

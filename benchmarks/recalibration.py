@@ -21,19 +21,19 @@ from lowshot.clustering import Clusters
 from lowshot.config import Config, build_config, parse_set, read_preset
 from lowshot.data.dataset import Dataset
 from lowshot.data.pairs import videos_of
-from lowshot.data.reader import MediaReader
-from lowshot.data.synthetic.render import render_world
-from lowshot.data.synthetic.world import SIZES
+from lowshot.data.readers.media import MediaReader
 from lowshot.evaluation.evaluate import EvaluationResult
 from lowshot.evaluation.paired import paired_auc
 from lowshot.evaluation.run import labels_of, score_model
 from lowshot.evaluation.trial_set import build_trial_set
-from lowshot.experiments.side_by_side import pretrain_all
-from lowshot.losses.agreement import mate_agreement
+from lowshot.experiments.parallel_pretraining import pretrain_all
+from lowshot.losses.agreement import neighbour_agreement
 from lowshot.losses.recalibration import deviation, recalibration_weights
 from lowshot.metrics.verification import auc
 from lowshot.models.weights import load_model
 from lowshot.runs import MODEL, is_finished
+from lowshot.synthetic.render import render_world
+from lowshot.synthetic.world import SIZES
 from lowshot.training.checkpoint import load_checkpoint
 from lowshot.training.choice import CHECKPOINT
 
@@ -52,7 +52,10 @@ def measures(run: Path, batch: int) -> dict[str, np.ndarray]:
     for rows in order.split(batch):
         paper[rows] = recalibration_weights(rho[rows])
     mates = torch.stack(
-        [mate_agreement(voice, face, *clusters) for clusters in zip(voices.assignments, faces.assignments, strict=True)]
+        [
+            neighbour_agreement(voice, face, *clusters)
+            for clusters in zip(voices.assignments, faces.assignments, strict=True)
+        ]
     )
     cosine = (voice * face).sum(dim=1)
     return {

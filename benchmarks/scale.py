@@ -24,9 +24,9 @@ import numpy as np
 from lowshot.adapt.subset_lists import FRACTIONS
 from lowshot.adapt.subsets import draw_subset
 from lowshot.data.dataset import Dataset
-from lowshot.data.importers.voxceleb import import_voxceleb1
 from lowshot.data.pairs import Videos, choose, epoch_order, sample_draws, videos_of
 from lowshot.evaluation.trial_set import build_trial_set
+from lowshot.importers.voxceleb import import_voxceleb1
 
 PEOPLE, VIDEOS, VOICES, FACES = 1251, 21_819, 153_516, 1_200_045
 BATCH = 256

@@ -15,8 +15,8 @@ import pandas as pd
 
 from lowshot.config import Config, build_config, parse_set, read_preset
 from lowshot.data.dataset import Dataset
-from lowshot.data.reader import MediaReader
-from lowshot.experiments.side_by_side import pretrain_all
+from lowshot.data.readers.media import MediaReader
+from lowshot.experiments.parallel_pretraining import pretrain_all
 from lowshot.runs import is_finished, safe_name
 
 TRIALS: dict[str, tuple[str, ...]] = {

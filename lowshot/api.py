@@ -1,6 +1,6 @@
 """The verbs of the command line as functions: the same defaults, the same files, the same errors (docs/api.md).
 
-Progress and notes go to standard error. What a person got wrong is `lowshot.errors.RequestError`, one line each.
+Progress and warnings go to standard error. What a person got wrong is `lowshot.errors.RequestError`, one line each.
 """
 
 import json
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from lowshot.adapt.names import Adaptation
-    from lowshot.adapt.start import Start
     from lowshot.data.dataset import Dataset
     from lowshot.evaluation.match import Matches
+    from lowshot.models.loaded import LoadedModel
     from lowshot.settings import Strategy
 
 PathLike = str | Path
@@ -204,7 +204,7 @@ def match(probe: PathLike, candidates: Iterable[PathLike], *, model: PathLike | 
         model: a run directory, a weights file or `pretrained:NAME`; the newest model when not given.
 
     Returns:
-        The ranking, with a probability where the model was calibrated, and notes on what it is worth: read them.
+        The ranking, with a probability where the model was calibrated, and warnings on what it is worth: read them.
 
     Raises:
         RequestError: a file is missing, unreadable or of the wrong modality, or the model takes no such files.
@@ -214,7 +214,7 @@ def match(probe: PathLike, candidates: Iterable[PathLike], *, model: PathLike | 
     return match_files(load_model(model), Path(probe), [Path(path) for path in candidates])
 
 
-def load_model(model: PathLike | None = None) -> "Start":
+def load_model(model: PathLike | None = None) -> "LoadedModel":
     """Load a model.
 
     Args:
@@ -227,9 +227,9 @@ def load_model(model: PathLike | None = None) -> "Start":
     Raises:
         RequestError: nothing is there, or it is no model.
     """
-    from lowshot.adapt.start import find_start
+    from lowshot.models.loaded import find_model
 
-    return find_start(_text(model), MODELS)
+    return find_model(_text(model), MODELS)
 
 
 def open_data(data: PathLike) -> "Dataset":

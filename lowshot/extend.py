@@ -15,9 +15,9 @@ from lowshot.errors import RequestError
 if TYPE_CHECKING:
     import click
 
-    from lowshot.evaluation.own import Measure
+    from lowshot.evaluation.custom import Measure
     from lowshot.methods.base import Method, RunShape
-    from lowshot.models.encoders import TowerBuilder
+    from lowshot.models.towers import TowerBuilder
     from lowshot.settings import MethodConfig
 
 
@@ -52,7 +52,7 @@ def add_tower(name: str, build: "TowerBuilder") -> None:
     Raises:
         RequestError: there are towers of that name.
     """
-    from lowshot.models.encoders import MEDIA_TOWERS
+    from lowshot.models.towers import MEDIA_TOWERS
     from lowshot.settings import TOWERS
 
     _check_new("towers", name, TOWERS)
@@ -70,7 +70,7 @@ def add_protocol(name: str, measure: "Measure") -> None:
     Raises:
         RequestError: there is a protocol of that name.
     """
-    from lowshot.evaluation.own import MEASURES
+    from lowshot.evaluation.custom import MEASURES
     from lowshot.evaluation.protocols import PROTOCOLS
 
     _check_new("protocol", name, [*PROTOCOLS, "all", *MEASURES])
@@ -81,7 +81,7 @@ def add_importer(command: "click.Command") -> None:
     """Add a verb to `lowshot data import`.
 
     Args:
-        command: writes a manifest; lowshot.data.importers has what the others are made of.
+        command: writes a manifest; lowshot.importers has what the others are made of.
 
     Raises:
         RequestError: there is an importer of that name.

@@ -10,9 +10,9 @@ from lowshot.config import Config, build_config
 from lowshot.data.dataset import Dataset
 from lowshot.data.features import FEATURES, write_blocks
 from lowshot.data.manifest import write_manifest
-from lowshot.data.reader import MediaReader
-from lowshot.data.synthetic.render import render_world
-from lowshot.data.synthetic.world import WorldConfig
+from lowshot.data.readers.media import MediaReader
+from lowshot.synthetic.render import render_world
+from lowshot.synthetic.world import WorldConfig
 
 MICRO = WorldConfig(
     name="micro",

@@ -13,10 +13,10 @@ import pytest
 
 import lowshot
 from lowshot.data.dataset import Dataset
-from lowshot.data.synthetic import render
 from lowshot.errors import RequestError
 from lowshot.models.weights import load_model
 from lowshot.runs import read_config, read_provenance
+from lowshot.synthetic import render
 
 PAGE = Path(__file__).parent.parent / "docs" / "api.md"
 

@@ -5,7 +5,7 @@ import torch
 
 from lowshot.config import build_config, parse_set, read_preset
 from lowshot.data.dataset import Dataset
-from lowshot.data.reader import MediaReader
+from lowshot.data.readers.media import MediaReader
 from lowshot.methods.base import RunShape
 from lowshot.methods.registry import build_method
 from lowshot.training.loop import Pretraining

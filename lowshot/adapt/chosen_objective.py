@@ -15,7 +15,7 @@ from lowshot.adapt.semi_supervised import (
 )
 from lowshot.config import Config
 from lowshot.data.pairs import PairBatches, Videos, videos_of
-from lowshot.data.reading import Reader
+from lowshot.data.readers.base import Reader
 from lowshot.models.two_tower import TwoTower
 
 

@@ -9,12 +9,12 @@ import torch
 from torch import nn
 
 from lowshot.adapt.chosen_objective import objective_maker
+from lowshot.adapt.early_stopping import Selected, select
 from lowshot.adapt.probe import probe
-from lowshot.adapt.selection import Selected, select
 from lowshot.adapt.strategies import freeze_the_rest, learning_rates, settle_statistics, training_mode, with_a_head
 from lowshot.config import Config
 from lowshot.data.pairs import PairBatches, Videos
-from lowshot.data.reading import Reader
+from lowshot.data.readers.base import Reader
 from lowshot.models.two_tower import TwoTower
 from lowshot.training.validation import validation_auc
 

@@ -25,8 +25,8 @@ def read_subset(path: Path, dataset: Dataset) -> tuple[Subset, str]:
         dataset: whose training identities are labelled.
 
     Returns:
-        What is labelled: its fraction is the share that the list comes to, its seed that of the recipe. And a note of
-        what could not be checked, or differs without harm; "" where there is nothing to say.
+        The labelled subset: its fraction is the list's share, its seed that of the recipe. And a warning if something
+        could not be checked or differs without harm, else "".
 
     Raises:
         RequestError: the file cannot be read, lacks a column or holds a row twice; it was changed or drawn from other
@@ -38,14 +38,14 @@ def read_subset(path: Path, dataset: Dataset) -> tuple[Subset, str]:
     sha = hashlib.sha256(list_bytes(rows, unit)).hexdigest()
     recipe = read_recipe(path.parent)
     entry = recipe.lists.get(path.name) if recipe else None
-    note = f"{path}: no recipe says what it was drawn from; it is taken by its names"
+    warning = f"{path}: no recipe says what it was drawn from; it is taken by its names"
     if recipe and entry:
         if sha != entry.sha256:
             raise RequestError(
                 f"{path}: holds other rows, or in another order, than its recipe says; take the list as it was "
                 "written, or give your own another name"
             )
-        note = _check_origin(path, recipe, dataset)
+        warning = _check_origin(path, recipe, dataset)
     videos = training_videos(dataset.manifest)
     check = _Checker(path, dataset, videos)
     for line, row in zip(listed.line[1:].tolist(), rows, strict=True):
@@ -55,7 +55,7 @@ def read_subset(path: Path, dataset: Dataset) -> tuple[Subset, str]:
     if len({row[0] for row in rows}) < 2:
         raise RequestError(f"{path}: labels fewer than the two identities that learning needs; list more")
     total = len(videos) if unit == "video" else videos["identity"].nunique()
-    return Subset(unit, rows, len(rows) / total, total, entry.seed if entry else None, path.stem, sha), note
+    return Subset(unit, rows, len(rows) / total, total, entry.seed if entry else None, path.stem, sha), warning
 
 
 def _named(listed: Rows) -> tuple[Unit, tuple[tuple[str, ...], ...]]:
@@ -84,7 +84,7 @@ def _named(listed: Rows) -> tuple[Unit, tuple[tuple[str, ...], ...]]:
 
 
 def _check_origin(path: Path, recipe: Recipe, dataset: Dataset) -> str:
-    """Refuse a list that was drawn from other people or videos; returns a note where something else differs."""
+    """Refuse a list that was drawn from other people or videos; returns a warning where something else differs."""
     origin = f"{path}: was drawn from {recipe.data} (data {recipe.data_sha})"
     if labels_sha(dataset.manifest, recipe.variant) != recipe.labels_sha:
         videos = training_videos(dataset.manifest)

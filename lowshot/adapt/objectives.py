@@ -11,7 +11,7 @@ from lowshot.adapt.batches import embed_step
 from lowshot.adapt.probe import embed_videos
 from lowshot.config import Config
 from lowshot.data.pairs import PairBatches, Videos
-from lowshot.data.reading import Reader
+from lowshot.data.readers.base import Reader
 from lowshot.losses.classifier import identity_classifier, margin_classifier
 from lowshot.losses.supervised import cross_modal_supervised_contrast
 from lowshot.models.two_tower import TwoTower

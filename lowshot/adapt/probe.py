@@ -8,12 +8,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from lowshot.adapt.selection import Selected, select
+from lowshot.adapt.early_stopping import Selected, select
 from lowshot.config import Config
 from lowshot.data.pairs import Videos, choose, epoch_order, sample_draws
-from lowshot.data.reading import Reader
-from lowshot.evaluation.embed import Embeddings, embed
+from lowshot.data.readers.base import Reader
 from lowshot.losses.supervised import cross_modal_supervised_contrast
+from lowshot.models.embedding import Embeddings, embed
 from lowshot.models.two_tower import TwoTower, with_linear_heads
 from lowshot.training.validation import auc_of_embeddings
 

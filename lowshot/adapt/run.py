@@ -7,21 +7,21 @@ import numpy as np
 import pandas as pd
 import torch
 
+from lowshot.adapt.early_stopping import Selected, start_kept
 from lowshot.adapt.finetune import finetune
 from lowshot.adapt.names import Adaptation, adaptation_name, recipe
 from lowshot.adapt.probe import probe
-from lowshot.adapt.selection import Selected, start_kept
-from lowshot.adapt.start import Start
 from lowshot.adapt.subset_lists import list_bytes
 from lowshot.adapt.subsets import Subset, draw_subset
 from lowshot.config import Config
 from lowshot.data.dataset import Dataset
 from lowshot.data.pairs import Videos, videos_of
-from lowshot.data.reading import Reader
+from lowshot.data.readers.base import Reader
 from lowshot.data.trained import write_trained
 from lowshot.errors import RequestError
-from lowshot.evaluation.embed import Embeddings
 from lowshot.files import atomic_path
+from lowshot.models.embedding import Embeddings
+from lowshot.models.loaded import LoadedModel
 from lowshot.models.weights import save_model
 from lowshot.runs import MODEL, lock_run, open_run, start_run, write_provenance
 from lowshot.training.loop import default_device
@@ -91,7 +91,7 @@ def label_facts(subset: Subset) -> dict[str, str]:
 
 
 def adapt(
-    start: Start,
+    start: LoadedModel,
     adaptation: Adaptation,
     fraction: float,
     subset_seed: int,
@@ -112,7 +112,7 @@ def adapt(
     return adapt_to(start, adaptation, subset, reader, config, out, vectors)
 
 
-def check_start(start: Start) -> None:
+def check_start(start: LoadedModel) -> None:
     """Refuse a model that learned from labels already.
 
     Raises:
@@ -126,7 +126,7 @@ def check_start(start: Start) -> None:
 
 
 def adapt_to(
-    start: Start,
+    start: LoadedModel,
     adaptation: Adaptation,
     subset: Subset,
     reader: Reader,

@@ -8,10 +8,10 @@ from lowshot.adapt.batches import embed_step
 from lowshot.adapt.objectives import Objective
 from lowshot.config import Config
 from lowshot.data.pairs import PairBatches, Videos
-from lowshot.data.reading import Reader
-from lowshot.evaluation.embed import embed
+from lowshot.data.readers.base import Reader
 from lowshot.methods.base import RunShape
 from lowshot.methods.cmpc import Cmpc
+from lowshot.models.embedding import embed
 from lowshot.models.two_tower import TwoTower
 from lowshot.settings import CmpcConfig
 
@@ -50,7 +50,7 @@ class OngoingCmpc(Cmpc):
         """Whether the banks are clustered before `step`: now and then, once there is something in them."""
         return step % self.every == 0 and bool(self.voice_bank.written.any())
 
-    def _spared(self, index: Tensor) -> Tensor:
+    def _excluded_negatives(self, index: Tensor) -> Tensor:
         own = self.identity[index]
         return (own[:, None] == own) & (own != UNKNOWN)
 

@@ -6,7 +6,7 @@ from torchvision.models import ResNet
 
 from lowshot.adapt.batches import embed_step
 from lowshot.data.pairs import PairBatches
-from lowshot.models.encoders import CompactTower
+from lowshot.models.towers import CompactTower
 from lowshot.models.two_tower import TwoTower, with_linear_heads
 from lowshot.models.vector_tower import VectorTower
 from lowshot.settings import AdaptConfig, Strategy

@@ -8,18 +8,18 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from lowshot.adapt.early_stopping import Selected
 from lowshot.adapt.listed_subset import read_subset
 from lowshot.adapt.names import Adaptation, adaptation_name
 from lowshot.adapt.run import adapt_to
-from lowshot.adapt.selection import Selected
-from lowshot.adapt.start import Start, find_start, fresh_start
 from lowshot.adapt.subsets import Subset, draw_subset
 from lowshot.cli.listing import listing
 from lowshot.cli.options import open_dataset, resolve_config, say_outcome
 from lowshot.config import Config
 from lowshot.data.dataset import Dataset
-from lowshot.data.kinds import open_reader
-from lowshot.data.reading import Reader
+from lowshot.data.readers.base import Reader
+from lowshot.data.readers.choice import open_reader
+from lowshot.models.loaded import LoadedModel, find_model, fresh_model
 from lowshot.runs import MODEL, RESULTS, WITHIN, check_out
 
 
@@ -92,7 +92,7 @@ def run_within(
 ) -> None:
     """Resolve the request, probe within modalities, and print the figures and where they lie."""
     # Brings scikit-learn along, which nothing else here needs.
-    from lowshot.adapt.within.run import probe_within
+    from lowshot.evaluation.linear_probe.run import probe_within
 
     check_labels(subset)
     check_out(out, WITHIN)
@@ -100,10 +100,10 @@ def run_within(
     asked = labelled_subset(reader.dataset, labels, subset, subset_seed)
     click.echo(f"probe {' and '.join(modalities)} of {start.name} with {asked} labelled ...", err=True)
 
-    def note(line: str) -> None:
-        click.echo(f"note: {line}", err=True)
+    def warning(line: str) -> None:
+        click.echo(f"warning: {line}", err=True)
 
-    run, rows = probe_within(start, modalities, targets, asked, reader, config, out, note)
+    run, rows = probe_within(start, modalities, targets, asked, reader, config, out, warning)
     if as_json:
         click.echo(rows.to_json(orient="records"))
         return
@@ -117,7 +117,7 @@ def resolve_start(
     config_file: Path | None,
     sets: tuple[str, ...],
     flags: Mapping[str, Any],
-) -> tuple[Start, Config, Reader]:
+) -> tuple[LoadedModel, Config, Reader]:
     """The model that labels are to be added to, the settings for it, and what reads its data.
 
     Args:
@@ -125,14 +125,14 @@ def resolve_start(
         preset, config_file, sets, flags: as `resolve_config` takes them.
 
     Raises:
-        RequestError: see `find_start` and `resolve_config`; or the model takes something else than the data.
+        RequestError: see `find_model` and `resolve_config`; or the model takes something else than the data.
     """
     if source == "scratch":
         config = resolve_config(preset, config_file, sets, flags)
         reader = open_reader(open_dataset(config.data), config.model, config.voice, config.face)
-        start = fresh_start(config, reader.statistics)
+        start = fresh_model(config, reader.statistics)
     else:
-        start = find_start(source, ("pretrain",))
+        start = find_model(source, ("pretrain",))
         # A run's own settings come first: its data, its crops, its seed.
         config = resolve_config(preset, config_file, sets, flags, base=start.config)
         # The input and the towers are those that the weights were made for.
@@ -164,7 +164,7 @@ def labelled_subset(dataset: Dataset, labels: float, listed: Path | None, subset
     """
     if listed is None:
         return draw_subset(dataset.manifest, labels, subset_seed)
-    subset, note = read_subset(listed, dataset)
-    if note:
-        click.echo(f"note: {note}", err=True)
+    subset, warning = read_subset(listed, dataset)
+    if warning:
+        click.echo(f"warning: {warning}", err=True)
     return subset

@@ -102,7 +102,7 @@ def command(
             results=str(directory / "results.csv"),
             differences=str(directory / "differences.csv"),
             report=str(directory / "report.html"),
-            notes=read_provenance(directory)["notes"],
+            warnings=read_provenance(directory)["warnings"],
         )
         return
     click.echo(to_text(headline(over_subsets(rows))))
@@ -110,8 +110,8 @@ def command(
         click.echo("\nlabels that come to the same, by verification AUC:")
         for line in lines:
             click.echo(f"  {line}")
-    for note in read_provenance(directory)["notes"]:
-        click.echo(f"note: {note}")
+    for warning in read_provenance(directory)["warnings"]:
+        click.echo(f"warning: {warning}")
     click.echo(f"\nresults: {directory / 'results.csv'}\nreport:  {directory / 'report.html'}")
 
 
@@ -129,8 +129,8 @@ def _possible(shares: tuple[float, ...], dataset: "Dataset") -> tuple[float, ...
             labelled_count(people, share, "--fractions")
             possible.append(share)
         except RequestError as error:
-            click.echo(f"note: left out: {error}", err=True)
+            click.echo(f"warning: left out: {error}", err=True)
     if not possible and people > 1:
         possible.append(math.ceil(200 / people) / 100)
-        click.echo(f"note: --fractions {possible[0]:g} is taken instead, two of {people} people", err=True)
+        click.echo(f"warning: --fractions {possible[0]:g} is taken instead, two of {people} people", err=True)
     return tuple(possible)

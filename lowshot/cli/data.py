@@ -33,9 +33,9 @@ def synth(size: str, seed: int, out: Path | None, as_json: bool) -> None:
 
     from tqdm import tqdm
 
-    from lowshot.data.synthetic.render import ensure_world, render_world
-    from lowshot.data.synthetic.world import SIZES
     from lowshot.errors import RequestError
+    from lowshot.synthetic.render import ensure_world, render_world
+    from lowshot.synthetic.world import SIZES
 
     if out is not None and out.exists():
         raise RequestError(f"--out {out}: exists; name a directory to make")

@@ -12,9 +12,9 @@ from lowshot.cli.packing import check_pack
 from lowshot.errors import RequestError
 
 if TYPE_CHECKING:
-    from lowshot.data.check.kinds import Problem
-    from lowshot.data.check.run import Checked
-    from lowshot.data.check.uses import Uses
+    from lowshot.checking.issues import Problem
+    from lowshot.checking.readiness import Uses
+    from lowshot.checking.run import Checked
 
 # Problems of one kind that are printed.
 _SHOWN = 10
@@ -36,13 +36,13 @@ def check(source: str, out: Path | None, write_clean: Path | None, as_json: bool
     """Open every file of the dataset SOURCE, list all that is wrong with it, and say what it is good for.
 
     The first ten problems of each kind are printed; --out lists all. Faults stand in the way and make the exit code 2,
-    unless --write-clean writes a manifest without them; notes do not.
+    unless --write-clean writes a manifest without them; warnings do not.
     """
     from tqdm import tqdm
 
-    from lowshot.data.check import run
-    from lowshot.data.check.uses import uses_of
-    from lowshot.data.pack import PACK
+    from lowshot.checking import run
+    from lowshot.checking.readiness import uses_of
+    from lowshot.data.packing.pack import PACK
 
     manifest = _manifest(source)
     if (manifest.parent / PACK).is_file():
@@ -82,7 +82,7 @@ def _check_pack(source: str, not_for_packs: list[str], as_json: bool) -> None:
     """
     from dataclasses import asdict
 
-    from lowshot.data.check.uses import uses_of
+    from lowshot.checking.readiness import uses_of
 
     if not_for_packs:
         raise RequestError(f"{not_for_packs[0]}: {source} is a pack; check the dataset that it was made of")
@@ -106,11 +106,11 @@ def _manifest(source: str) -> Path:
 
 
 def _lines(checked: "Checked", uses: "Uses") -> Iterator[str]:
-    from lowshot.data.check.kinds import FAULTS, NOTES
+    from lowshot.checking.issues import FAULTS, WARNINGS
 
     things = "vectors" if checked.has_features else "files"
     yield f"{checked.manifest}: {len(checked.table)} rows read, {checked.looked_at} {things} looked at"
-    for title, kinds in (("faults", FAULTS), ("notes", NOTES)):
+    for title, kinds in (("faults", FAULTS), ("warnings", WARNINGS)):
         found = [kind for kind in kinds if kind in checked.counts]
         yield f"{title}: {'' if found else 'none'}".rstrip()
         for kind in found:
@@ -119,7 +119,7 @@ def _lines(checked: "Checked", uses: "Uses") -> Iterator[str]:
             yield from (f"    {_place(problem)}{_printable(problem.detail)}" for problem in problems[:_SHOWN])
             if len(problems) > _SHOWN:
                 yield f"    and {len(problems) - _SHOWN} more; --out FILE lists all"
-    yield from _good_for(uses, "without the faulty rows, " if checked.left_out else "")
+    yield from _good_for(uses, "without the faulty rows, " if checked.skipped else "")
 
 
 def _place(problem: "Problem") -> str:
@@ -163,7 +163,7 @@ def _share(people: int, fraction: float) -> str:
 def _left_out(checked: "Checked") -> str:
     unread = sum(problem.kind in {"cells", "encoding"} for problem in checked.problems)
     rows = len(checked.table) + unread
-    reasons = ", ".join(f"{len(numbers)} {kind}" for kind, numbers in checked.left_out.items())
+    reasons = ", ".join(f"{len(numbers)} {kind}" for kind, numbers in checked.skipped.items())
     return (
         f"{len(checked.clean)} of {rows} rows; {rows - len(checked.clean)} left out"
         f"{f' ({reasons}; a row may have several)' if reasons else ''}"
@@ -179,7 +179,7 @@ def _as_json(checked: "Checked", uses: "Uses") -> str:
             "rows": len(checked.table),
             "looked_at": checked.looked_at,
             "faults": checked.faults,
-            "notes": {kind: count for kind, count in checked.counts.items() if kind not in checked.faults},
+            "warnings": {kind: count for kind, count in checked.counts.items() if kind not in checked.faults},
             "problems": [asdict(problem) | {"fault": problem.fault} for problem in checked.problems],
             "good_for": asdict(uses),
         },

@@ -12,8 +12,8 @@ from tqdm import tqdm
 from lowshot.cli.data_import_videos import videos
 
 if TYPE_CHECKING:
-    from lowshot.data.importers.walk import Progress
-    from lowshot.data.importers.writing import Imported
+    from lowshot.importers.walk import Progress
+    from lowshot.importers.writing import Imported
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -84,7 +84,7 @@ def voxceleb1(
     faces: Path, voices: Path, meta: Path, splits: Path | None, out: Path, faces_per_video: int | None
 ) -> None:
     """VoxCeleb1, split by people as the field splits it across modalities."""
-    from lowshot.data.importers.voxceleb import import_voxceleb1
+    from lowshot.importers.voxceleb import import_voxceleb1
 
     with _bar() as progress:
         done = import_voxceleb1(faces, voices, meta, splits, out, faces_per_video, progress)
@@ -107,8 +107,8 @@ def voxceleb2(
     faces: Path, voices: Path, meta: Path, out: Path, val: float, split_seed: int, faces_per_video: int | None
 ) -> None:
     """VoxCeleb2: voices as M4A, and frames that were cut from its films."""
-    from lowshot.data.importers.splits import Shares
-    from lowshot.data.importers.voxceleb import import_voxceleb2
+    from lowshot.importers.splits import Shares
+    from lowshot.importers.voxceleb import import_voxceleb2
 
     with _bar() as progress:
         shares = Shares(val=val, seed=split_seed)
@@ -134,8 +134,8 @@ def mavceleb(
     faces_per_video: int | None,
 ) -> None:
     """The training part of a version of MAV-Celeb (FAME), with the language as a column."""
-    from lowshot.data.importers.mavceleb import import_mavceleb
-    from lowshot.data.importers.splits import Shares
+    from lowshot.importers.mavceleb import import_mavceleb
+    from lowshot.importers.splits import Shares
 
     with _bar() as progress:
         shares = Shares(val, test, split_seed)
@@ -163,8 +163,8 @@ def folder(
     faces_per_video: int | None,
 ) -> None:
     """A FOLDER that holds <identity>/<video>/..., or <video>/... without identities; endings tell voices from faces."""
-    from lowshot.data.importers.folder import import_folder
-    from lowshot.data.importers.splits import Shares
+    from lowshot.importers.folder import import_folder
+    from lowshot.importers.splits import Shares
 
     with _bar() as progress:
         shares = Shares(val, test, split_seed)
@@ -207,8 +207,8 @@ def csv(
     split_seed: int,
 ) -> None:
     """A TABLE of one's own, one row per voice clip or face image, with other columns."""
-    from lowshot.data.importers.splits import Shares
-    from lowshot.data.importers.table import import_table
+    from lowshot.importers.splits import Shares
+    from lowshot.importers.table import import_table
 
     named = dict(_cut("--column", text, "=") for text in columns)
     words = {}
@@ -249,9 +249,9 @@ def _say(done: "Imported") -> None:
         )
     if done.thinned:
         click.echo(f"thinned out: {done.thinned:,} faces")
-    for reason, count in done.left_out.counts.most_common():
+    for reason, count in done.skipped.counts.most_common():
         click.echo(f"left out: {count:,} {reason}")
-    if done.left_out.counts:
+    if done.skipped.counts:
         click.echo(f"what was left out stands in {done.report}")
     if done.outside:
         click.echo(
@@ -272,12 +272,12 @@ def _record(done: "Imported") -> dict[str, object]:
         }
         for split in sorted(done.videos)
     }
-    left_out = dict(done.left_out.counts.most_common())
+    skipped = dict(done.skipped.counts.most_common())
     return {
         "manifest": str(done.manifest),
         "splits": splits,
         "thinned": done.thinned,
-        "left_out": left_out,
-        "report": str(done.report) if left_out else None,
+        "skipped": skipped,
+        "report": str(done.report) if skipped else None,
         "absolute_paths": done.outside,
     }

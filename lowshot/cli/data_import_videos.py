@@ -10,7 +10,7 @@ from lowshot.cli.options import json_option
 from lowshot.errors import RequestError
 
 if TYPE_CHECKING:
-    from lowshot.data.importers.video_faces import FaceDetector
+    from lowshot.importers.videos.faces import FaceDetector
 
 
 @click.command("videos")
@@ -64,8 +64,8 @@ def videos(
 
     from tqdm import tqdm
 
-    from lowshot.data.importers.video_spans import REASONS, Thresholds
-    from lowshot.data.importers.videos import IdentityFrom, import_videos
+    from lowshot.importers.videos.run import IdentityFrom, import_videos
+    from lowshot.importers.videos.spans import REASONS, Thresholds
 
     asked = Thresholds(per_second, min_face, min_sharpness, min_seconds, max_seconds, faces)
     with tqdm(desc="import", unit="B", unit_scale=True, disable=None) as bar:
@@ -83,16 +83,16 @@ def videos(
                     "videos": done.videos,
                     "files": done.files,
                     "done_before": done.kept,
-                    "left_out": dict(done.left_out),
-                    "report": str(done.listed) if done.left_out else None,
+                    "skipped": dict(done.skipped),
+                    "report": str(done.listed) if done.skipped else None,
                 }
             )
         )
         return
     click.echo(f"{out}: {done.videos} videos of {done.files} files ({done.kept} files done before)")
-    for reason, count in done.left_out.items():
+    for reason, count in done.skipped.items():
         click.echo(f"  left out, {reason}: {count} stretches, {done.seconds[reason]:.0f} s ({REASONS[reason]})")
-    if done.left_out:
+    if done.skipped:
         click.echo(f"  each is listed in {done.listed}")
 
 
@@ -100,7 +100,7 @@ def _detector() -> "FaceDetector":
     try:
         import av  # noqa: F401
 
-        from lowshot.data.importers.video_faces import FrontalFaces
+        from lowshot.importers.videos.faces import FrontalFaces
 
         return FrontalFaces()
     except ImportError as error:

@@ -51,11 +51,11 @@ def command(
             directory,
             results=str(directory / "results.csv"),
             report=str(directory / "report.html"),
-            notes=read_provenance(directory)["notes"],
+            warnings=read_provenance(directory)["warnings"],
         )
         return
     click.echo(to_text(headline(rows)))
-    for note in read_provenance(directory)["notes"]:
-        click.echo(f"note: {note}")
+    for warning in read_provenance(directory)["warnings"]:
+        click.echo(f"warning: {warning}")
     click.echo()
     click.echo(f"report: {directory / 'report.html'}")

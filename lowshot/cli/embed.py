@@ -31,15 +31,15 @@ def embed_dataset(model: str | None, data: str | None, sets: tuple[str, ...], ou
     """Write embeddings to `out`; see `lowshot embed`."""
     import numpy as np
 
-    from lowshot.adapt.start import find_start
     from lowshot.data.dataset import write_features
     from lowshot.errors import RequestError
-    from lowshot.evaluation.embed import USUAL, embed_blocks, embedding_bar
+    from lowshot.models.embedding import USUAL, embed_blocks, embedding_bar
+    from lowshot.models.loaded import find_model
     from lowshot.training.loop import default_device
 
     if out.exists() and (out.is_file() or any(out.iterdir())):
         raise RequestError(f"--out {out}: exists; name an empty directory")
-    start = find_start(model, ("pretrain", "finetune", "probe"))
+    start = find_model(model, ("pretrain", "finetune", "probe"))
     config = resolve_config(None, None, sets, {"data": data}, base=start.config)
     dataset = open_dataset(config.data)
     # Every medium is looked at once: nothing is gained by keeping it.

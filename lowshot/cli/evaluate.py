@@ -18,7 +18,7 @@ class _ProtocolChoice(click.Choice[str]):
     """Those that come with lowshot, and those that modules of one's own have added by the time one is named."""
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        own = sys.modules.get("lowshot.evaluation.own")
+        own = sys.modules.get("lowshot.evaluation.custom")
         return value if own is not None and value in own.MEASURES else super().convert(value, param, ctx)
 
 

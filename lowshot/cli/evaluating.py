@@ -9,23 +9,23 @@ from typing import Any
 import click
 import pandas as pd
 
-from lowshot.adapt.selection import UNCHANGED
-from lowshot.adapt.start import Start, find_start
+from lowshot.adapt.early_stopping import UNCHANGED
 from lowshot.cli.options import open_dataset, resolve_config
 from lowshot.config import Config
 from lowshot.data.dataset import Dataset
 from lowshot.data.trained import TRAINED, refuse_trained
 from lowshot.errors import RequestError
+from lowshot.evaluation.custom import MEASURES
 from lowshot.evaluation.evaluate import score
-from lowshot.evaluation.exhibits import write_exhibits
-from lowshot.evaluation.lists.list_set import read_trial_set
-from lowshot.evaluation.lists.vox_names import find_meta
-from lowshot.evaluation.own import MEASURES
+from lowshot.evaluation.gallery import write_gallery
 from lowshot.evaluation.protocols import PROTOCOLS
 from lowshot.evaluation.run import check_trial_files, embed_trials, labels_of, write_evaluation
 from lowshot.evaluation.scorers import EmbeddingScorer
+from lowshot.evaluation.trial_lists.list_set import read_trial_set
+from lowshot.evaluation.trial_lists.vox_names import find_meta
 from lowshot.evaluation.trial_set import TrialSet, build_trial_set
 from lowshot.experiments.curves import keep_training_log, pretraining_curves
+from lowshot.models.loaded import LoadedModel, find_model
 from lowshot.models.pretrained import PREFIX
 from lowshot.reporting.page import write_report
 from lowshot.runs import called_with, check_out, open_run, safe_name, start_run, write_provenance
@@ -84,7 +84,7 @@ def evaluate_model(
 ) -> tuple[Path, pd.DataFrame]:
     """Evaluate a run or a weights file; see `lowshot evaluate`."""
     check_out(out, "evaluate")
-    start = find_start(source, ("pretrain", "finetune", "probe"))
+    start = find_model(source, ("pretrain", "finetune", "probe"))
     config = resolve_config(None, None, sets, {"data": data}, base=start.config)
     dataset = open_dataset(config.data, asked.splits)
     if not asked.lists:
@@ -119,13 +119,13 @@ def evaluate_embeddings(dataset: Dataset, config: Config, asked: Asked, out: Pat
     return _evaluate(dataset.name, facts, lambda: scorer, trials, config, out, {"embeddings": dataset.name}, asked)
 
 
-def _refuse_seen(start: Start, dataset: Dataset, split: str, same_data: bool) -> None:
+def _refuse_seen(start: LoadedModel, dataset: Dataset, split: str, same_data: bool) -> None:
     """Refuse people that a model learned from; say so where nobody can tell."""
     if start.trained is not None:
         refuse_trained(start.trained, start.name, dataset, split, same_data)
     elif not start.name.startswith(PREFIX) and start.facts.get("data_sha", "") not in ("", dataset.sha):
         click.echo(
-            f"note: {start.name} learned from other data, and no {TRAINED} beside it lists them: that it has never "
+            f"warning: {start.name} learned from other data, and no {TRAINED} beside it lists them: that it has never "
             f"seen the people of split '{split}' is taken on trust",
             err=True,
         )
@@ -159,7 +159,7 @@ def _evaluate(
     out: Path | None,
     measured: Mapping[str, str],
     asked: Asked,
-    start: Start | None = None,
+    start: LoadedModel | None = None,
     named: Sequence[str] = (),
 ) -> tuple[Path, pd.DataFrame]:
     """Measure one model into a run directory.
@@ -182,20 +182,20 @@ def _evaluate(
     sha = trials.dataset.sha
     request = {**measured, **asked.record()}
     start_run(directory, "evaluate", config, sha, **request)
-    notes = list(trials.notes)
+    warnings = list(trials.warnings)
     if facts.get("start_kept"):
         init = facts.get("init", "scratch")
-        notes.insert(0, f"{name}: {UNCHANGED}, {'fresh weights' if init == 'scratch' else init}")
-    for note in notes:
-        click.echo(f"note: {note}", err=True)
+        warnings.insert(0, f"{name}: {UNCHANGED}, {'fresh weights' if init == 'scratch' else init}")
+    for warning in warnings:
+        click.echo(f"warning: {warning}", err=True)
     click.echo(f"evaluate {name} on {trials.dataset.name}, {asked}", err=True)
     scorer = embed()
     rows = write_evaluation(directory, trials, {key: score(trials, scorer, labels_of(key, facts))})
-    for note in write_exhibits(directory, trials, scorer, config.evaluate, key):
-        click.echo(f"note: {note}", err=True)
-    write_provenance(directory, "evaluate", config, sha, **request, notes=notes, finished=True)
-    if left_out := keep_training_log(start, directory):
-        click.echo(f"note: {left_out}", err=True)
+    for warning in write_gallery(directory, trials, scorer, config.evaluate, key):
+        click.echo(f"warning: {warning}", err=True)
+    write_provenance(directory, "evaluate", config, sha, **request, warnings=warnings, finished=True)
+    if skipped := keep_training_log(start, directory):
+        click.echo(f"warning: {skipped}", err=True)
     # Of lists whose labels are hidden there is nothing to report.
     if len(rows):
         curves = pretraining_curves(directory, rows)

@@ -34,14 +34,14 @@ def evaluate_score_files(paths: Sequence[Path], config: Config, out: Path | None
     key = safe_name(paths[0].stem if paths[0].is_file() else paths[0].resolve().name)
     settings = config.evaluate
     result = evaluate_scores(files, {**EXTERNAL, "run_id": key}, replicates=settings.replicates, seed=settings.seed)
-    for note in result.notes:
-        click.echo(f"note: {note}", err=True)
+    for warning in result.warnings:
+        click.echo(f"warning: {warning}", err=True)
     hashes = {str(file): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
     directory = open_run(out, "evaluate", key)
     start_run(directory, "evaluate", config, "", scores=hashes)
     write_scores(directory / "scores" / key, result.scores)
     write_scores(directory / "curves" / key, result.curves)
     write_results(directory / "results.csv", result.rows)
-    write_provenance(directory, "evaluate", config, "", scores=hashes, notes=list(result.notes), finished=True)
+    write_provenance(directory, "evaluate", config, "", scores=hashes, warnings=list(result.warnings), finished=True)
     write_report(directory, title=key, curves={}, commands=[shlex.join(called_with())])
     return directory, result.rows

@@ -29,10 +29,10 @@ def command(probe: Path, candidates: tuple[Path, ...], model: str | None, as_jso
 
     A probability stands beside the similarity where the model was calibrated. Do not decide about a person by it.
     """
-    from lowshot.adapt.start import find_start
     from lowshot.evaluation.match import match_files
+    from lowshot.models.loaded import find_model
 
-    found = match_files(find_start(model, ("pretrain", "finetune", "probe")), probe, candidates)
+    found = match_files(find_model(model, ("pretrain", "finetune", "probe")), probe, candidates)
     if as_json:
         click.echo(json.dumps(as_record(found)))
         return
@@ -40,8 +40,8 @@ def command(probe: Path, candidates: tuple[Path, ...], model: str | None, as_jso
     click.echo(f"rank  similarity  probability  {other}")
     for each in found.ranking:
         click.echo(f"{each.rank:4}  {each.similarity:10.4f}  {_percent(each.probability):>11}  {each.file}")
-    for note in found.notes:
-        click.echo(f"note: {note}", err=True)
+    for warning in found.warnings:
+        click.echo(f"warning: {warning}", err=True)
 
 
 def _percent(probability: float | None) -> str:
@@ -65,5 +65,5 @@ def as_record(found: "Matches") -> dict[str, object]:
             }
             for each in found.ranking
         ],
-        "notes": list(found.notes),
+        "warnings": list(found.warnings),
     }

@@ -39,7 +39,7 @@ def convert(file: Path, out: Path | None, as_json: bool) -> None:
 
     say_outcome(as_json, convert_checkpoint(file, out))
     click.echo(
-        "note: the model sees spectrograms and faces as the released code makes them, but lowshot chooses crops and "
+        "warning: the model sees spectrograms and faces as the released code makes them, but lowshot chooses crops and "
         "measures in its own way; see docs/fidelity.md before you compare figures with the paper's",
         err=True,
     )
@@ -52,9 +52,9 @@ def show(source: str, as_json: bool) -> None:
     """Print what a model is: a run directory, a .safetensors file, or a model that comes with lowshot."""
     import json
 
-    from lowshot.adapt.start import find_start
+    from lowshot.models.loaded import find_model
 
-    start = find_start(source, ())
+    start = find_model(source, ())
     model = start.model
     parameters = {
         part: sum(weight.numel() for weight in getattr(model, part).parameters())

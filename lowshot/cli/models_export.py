@@ -18,10 +18,10 @@ def export(source: str, kind: Literal["torchscript", "onnx"], out: Path, as_json
     Each tower takes any number of samples, and voices of any length; model.json says what goes in. Its outputs are
     compared with the original's before anything is kept.
     """
-    from lowshot.adapt.start import find_start
     from lowshot.models.export import export_model
+    from lowshot.models.loaded import find_model
 
-    start = find_start(source, ())
+    start = find_model(source, ())
     differences = export_model(start.model, kind, out, name=start.name, weights_sha=start.sha, facts=start.facts)
     if as_json:
         click.echo(json.dumps({"out": str(out), "format": kind, "largest_difference": differences}))

@@ -51,7 +51,7 @@ def pack(
     """
     from tqdm import tqdm
 
-    from lowshot.data.packing import UNREADABLE, pack_dataset
+    from lowshot.data.packing.writing import UNREADABLE, pack_dataset
     from lowshot.errors import RequestError
 
     config = resolve_config(preset, config_file, sets, {})
@@ -93,7 +93,7 @@ def pack(
         files=rows,
         bytes=sum(shard.bytes for shard in shards),
         shards=len(shards),
-        left_out=len(packed.unreadable),
+        skipped=len(packed.unreadable),
     )
 
 
@@ -108,7 +108,7 @@ def check_pack(dataset: "Dataset") -> str:
     """
     from tqdm import tqdm
 
-    from lowshot.data.pack import damaged_files
+    from lowshot.data.packing.pack import damaged_files
     from lowshot.errors import RequestError
 
     with tqdm(desc="check", unit="B", unit_scale=True, disable=None) as bar:

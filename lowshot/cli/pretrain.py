@@ -64,7 +64,7 @@ def command(
 
 def run_pretraining(config: "Config", out: Path | None, resume: str, world: "World") -> Path:
     """Open the data and train, as one of the processes of `world`; gives the run directory."""
-    from lowshot.data.kinds import open_reader
+    from lowshot.data.readers.choice import open_reader
     from lowshot.training.loop import pretrain
 
     # The first process before the others: an embedded world is rendered once.

@@ -76,7 +76,7 @@ def build(
     With --stratum, lists of these strata for verification and matching, of unseen people and, where the data has
     unheard clips of training identities, of seen ones.
     """
-    from lowshot.evaluation.building import write_lists
+    from lowshot.evaluation.trial_lists.writing import write_lists
     from lowshot.evaluation.trial_set import build_trial_set
 
     _check_new(out)
@@ -84,8 +84,8 @@ def build(
     trials = build_trial_set(
         dataset, split=split, strata=strata or None, seed=seed, exclude_same_video=exclude_same_video
     )
-    for note in trials.notes:
-        click.echo(f"note: {note}", err=True)
+    for warning in trials.warnings:
+        click.echo(f"warning: {warning}", err=True)
     _say_files(as_json, write_lists(out, trials, split=split, strata=strata, exclude_same_video=exclude_same_video))
 
 
@@ -105,11 +105,11 @@ def audit(files: tuple[Path, ...], data: str | None, meta: Path | None, as_json:
 
     Without --data, what is said of people and videos comes from the names in the lists and from --meta.
     """
-    from lowshot.evaluation.lists.audit import Auditor
-    from lowshot.evaluation.lists.facts import FactFinder
-    from lowshot.evaluation.lists.media import MediaIndex
-    from lowshot.evaluation.lists.read_list import read_list
-    from lowshot.evaluation.lists.vox_names import find_meta
+    from lowshot.evaluation.trial_lists.audit import Auditor
+    from lowshot.evaluation.trial_lists.media import MediaIndex
+    from lowshot.evaluation.trial_lists.media_metadata import FactFinder
+    from lowshot.evaluation.trial_lists.read_list import read_list
+    from lowshot.evaluation.trial_lists.vox_names import find_meta
 
     lists = [part for path in files for part in read_list(path)]
     dataset = open_dataset(data) if data else None

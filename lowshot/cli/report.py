@@ -47,7 +47,7 @@ def command(directories: tuple[Path, ...], formats: str, out: Path | None, as_js
         titles.append(str(provenance.get("title") or folder.resolve().name))
     if several:
         # Whatever cannot go on one page is refused before there is a directory for it.
-        from lowshot.reporting.material import gather
+        from lowshot.reporting.sources import gather
 
         gather(folders)
         title = f"{len(folders)} runs: {', '.join(folder.resolve().name for folder in folders[:3])}"

@@ -10,11 +10,11 @@ import pandas as pd
 
 from lowshot.data.features import FEATURES, map_features, misfit, missing_vectors, write_blocks
 from lowshot.data.manifest import MODALITIES, read_manifest, write_manifest
-from lowshot.data.pack import PACK, open_record
-from lowshot.data.synthetic.oracle import LATENTS_FILE
-from lowshot.data.synthetic.world import SIZES
+from lowshot.data.packing.pack import PACK, open_record
 from lowshot.data.trust import is_trusted
 from lowshot.errors import RequestError
+from lowshot.synthetic.oracle import LATENTS_FILE
+from lowshot.synthetic.world import SIZES
 
 _CHECKED_ROWS = 2**14
 # Two renderings of one world have the same manifest; these files tell them apart.
@@ -72,7 +72,7 @@ class Dataset:
     def _open_world(
         cls, source: str, progress: Callable[[int, int], None] | None, splits: Sequence[str] | None
     ) -> "Dataset":
-        from lowshot.data.synthetic.render import ensure_world
+        from lowshot.synthetic.render import ensure_world
 
         size = source.removeprefix("synth:")
         if size not in SIZES:

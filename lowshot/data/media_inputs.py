@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from lowshot.data.augment import augment_faces, augment_voices, centre_crop
-from lowshot.data.reading import Looks, Sampling
+from lowshot.data.readers.base import Looks, Sampling
 from lowshot.data.voice import pad_to
 from lowshot.settings import EvaluateConfig, FaceConfig, FrontEnd, VoiceConfig
 

@@ -7,7 +7,7 @@ import torch
 
 from lowshot.data.augment import DRAWS
 from lowshot.data.dataset import Dataset
-from lowshot.data.reading import Reader, Sampling
+from lowshot.data.readers.base import Reader, Sampling
 from lowshot.errors import RequestError
 from lowshot.settings import AugmentConfig, FaceConfig, VoiceConfig
 

@@ -22,7 +22,7 @@ def is_trusted(manifest: Path) -> bool:
 
 
 def _record(manifest: Path, content: Path) -> Path:
-    from lowshot.data.synthetic.render import cache_root
+    from lowshot.synthetic.render import cache_root
 
     # It lies with the reader, not with the dataset: what comes along with a manifest cannot vouch for it.
     digest = hashlib.sha256(f"{manifest.parent.resolve() / manifest.name}\0".encode())

@@ -4,19 +4,19 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from lowshot.adapt.start import Start
 from lowshot.data.dataset import Dataset
-from lowshot.data.reader import MediaReader
+from lowshot.data.readers.media import MediaReader
 from lowshot.data.trained import refuse_trained
 from lowshot.errors import RequestError
-from lowshot.evaluation.embed import USUAL, embed_rows, embedding_bar
 from lowshot.evaluation.run import check_trial_files
 from lowshot.evaluation.scorers import EmbeddingScorer
 from lowshot.evaluation.trial_set import build_trial_set
 from lowshot.files import write_text
 from lowshot.metrics.calibration import fit_calibration
-from lowshot.models.encoders import MEDIA_TOWERS
+from lowshot.models.embedding import USUAL, embed_rows, embedding_bar
+from lowshot.models.loaded import LoadedModel
 from lowshot.models.pretrained import PREFIX, FittedMap, find_entry
+from lowshot.models.towers import MEDIA_TOWERS
 from lowshot.settings import EvaluateConfig
 from lowshot.training.loop import default_device
 
@@ -38,7 +38,7 @@ class RunCalibration(FittedMap):
         return settings.model_copy(update={"voice_crops": self.voice_crops, "mirror": self.mirror})
 
 
-def calibrate(start: Start, dataset: Dataset, settings: EvaluateConfig = USUAL) -> RunCalibration:
+def calibrate(start: LoadedModel, dataset: Dataset, settings: EvaluateConfig = USUAL) -> RunCalibration:
     """Fit the map from cosines to log-likelihood ratios on the verification trials of the validation identities.
 
     The trials are those of stratum U, whose impostors share nothing in particular with the speaker.
@@ -87,7 +87,7 @@ def keep_calibration(run: Path, found: RunCalibration) -> Path:
     return run / CALIBRATION
 
 
-def find_calibration(start: Start) -> FittedMap | None:
+def find_calibration(start: LoadedModel) -> FittedMap | None:
     """The map of a model: of one that comes with lowshot, or of a run that was calibrated; None where there is none.
 
     Raises:

@@ -7,9 +7,7 @@ import pandas as pd
 
 from lowshot import __version__
 from lowshot.data.dataset import Dataset
-from lowshot.data.synthetic.oracle import Oracle
 from lowshot.errors import RequestError
-from lowshot.evaluation.lists.submission import submission
 from lowshot.evaluation.matching import (
     matching_chance,
     matching_figures,
@@ -24,6 +22,7 @@ from lowshot.evaluation.results import Figure, figure_row, results_frame
 from lowshot.evaluation.retrieval import Queries, query_table, rank_queries
 from lowshot.evaluation.retrieval_figures import retrieval_chance, retrieval_figures
 from lowshot.evaluation.scorers import OracleScorer, Scorer, checked_scores
+from lowshot.evaluation.trial_lists.submission import submission
 from lowshot.evaluation.trial_set import TrialSet, build_trial_set
 from lowshot.evaluation.trials import (
     MatchingTrials,
@@ -36,6 +35,7 @@ from lowshot.evaluation.verification import (
     verification_scores,
     verification_trials,
 )
+from lowshot.synthetic.oracle import Oracle
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,14 +46,14 @@ class EvaluationResult:
         rows: in the columns of `RESULT_COLUMNS`.
         scores: score tables by name, one row per trial or query.
         curves: ROC and DET points by name of the verification list: `fpr, tpr, fnr, threshold`.
-        notes: those of the trials.
+        warnings: those of the trials.
         submissions: scores of lists with hidden labels, by name of the list.
     """
 
     rows: pd.DataFrame
     scores: dict[str, pd.DataFrame]
     curves: dict[str, pd.DataFrame]
-    notes: tuple[str, ...]
+    warnings: tuple[str, ...]
     submissions: dict[str, pd.DataFrame] = field(default_factory=dict)
 
 
@@ -100,7 +100,7 @@ def score(trials: TrialSet, scorer: Scorer, labels: Mapping[str, object]) -> Eva
         hidden.name: submission(hidden, checked_scores(scorer.pairs(hidden.voice, hidden.face)))
         for hidden in trials.hidden
     }
-    return EvaluationResult(results_frame(rows), scores, curves, trials.notes, submissions)
+    return EvaluationResult(results_frame(rows), scores, curves, trials.warnings, submissions)
 
 
 def chance(trials: TrialSet) -> pd.DataFrame:
@@ -126,7 +126,7 @@ def oracle(trials: TrialSet) -> EvaluationResult | None:
     """The ceiling on the same trials: `method=oracle`, from the true latents of an embedded world.
 
     Returns:
-        None when the dataset holds no truth. No rows, and a note why, when its truth is that of other identities.
+        None when the dataset holds no truth. No rows, and a warning why, when its truth is that of other identities.
 
     Raises:
         RequestError: the truth cannot be read.
@@ -180,13 +180,13 @@ def evaluate(
     result = score(trials, scorer, labels)
     ceiling = oracle(trials)
     tables = [result.rows, chance(trials)]
-    notes = result.notes
+    warnings = result.warnings
     if ceiling is not None:
         tables.append(ceiling.rows)
-        # The ceiling's notes repeat those of the trials, unless it has one of its own.
-        notes += tuple(note for note in ceiling.notes if note not in notes)
+        # The ceiling's warnings repeat those of the trials, unless it has one of its own.
+        warnings += tuple(warning for warning in ceiling.warnings if warning not in warnings)
     rows = pd.concat([table for table in tables if len(table)], ignore_index=True)
-    return EvaluationResult(rows, result.scores, result.curves, notes)
+    return EvaluationResult(rows, result.scores, result.curves, warnings)
 
 
 def _labels(trials: TrialSet, labels: Mapping[str, object]) -> dict[str, object]:

@@ -33,7 +33,7 @@ def evaluate_scores(
         seed: seed of the resamples.
 
     Returns:
-        Rows of the model and of chance, the tables by name, the curves, and notes on what a reader should know.
+        Rows of the model and of chance, the tables by name, the curves, and warnings on what a reader should know.
 
     Raises:
         RequestError: a file that cannot be read, is of no known form, has a fault, which is named by its row, or two
@@ -44,9 +44,9 @@ def evaluate_scores(
     by_chance: list[dict[str, object]] = []
     scores: dict[str, pd.DataFrame] = {}
     curves: dict[str, pd.DataFrame] = {}
-    notes: list[str] = []
+    warnings: list[str] = []
     for path in files:
-        for place, table in read_score_file(path, notes):
+        for place, table in read_score_file(path, warnings):
             key = score_key(place)
             if key in scores:
                 raise RequestError(f"{path}: a second file of {key}; give the scores of one model")
@@ -59,7 +59,7 @@ def evaluate_scores(
                 curves[key] = error_curve(table)
     if not rows:
         raise RequestError("no score tables; name at least one")
-    return EvaluationResult(results_frame(rows + by_chance), scores, curves, tuple(notes))
+    return EvaluationResult(results_frame(rows + by_chance), scores, curves, tuple(warnings))
 
 
 def _measured(

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from lowshot.data.dataset import Dataset
-from lowshot.evaluation.draws import IntArray
+from lowshot.evaluation.sampling import IntArray
 from lowshot.evaluation.trials import BoolArray
 
 GROUPED_BY = ("gender",)

@@ -6,16 +6,16 @@ from pathlib import Path
 
 import numpy as np
 
-from lowshot.adapt.start import Start
 from lowshot.data.dataset import WORLD_FILES
 from lowshot.data.named_files import NamedFiles, is_face
-from lowshot.data.reader import MediaReader
+from lowshot.data.readers.media import MediaReader
 from lowshot.errors import RequestError
 from lowshot.evaluation.calibrated import RunCalibration, find_calibration
-from lowshot.evaluation.embed import USUAL, embed_rows
 from lowshot.evaluation.scorers import EmbeddingScorer
-from lowshot.models.encoders import MEDIA_TOWERS
+from lowshot.models.embedding import USUAL, embed_rows
+from lowshot.models.loaded import LoadedModel
 from lowshot.models.pretrained import PREFIX, find_entry
+from lowshot.models.towers import MEDIA_TOWERS
 from lowshot.settings import VoiceConfig
 from lowshot.training.loop import default_device
 
@@ -46,17 +46,17 @@ class Matches:
         probe: the file that the others were held against.
         modality: of the probe, `voice` or `face`; the others are of the other one.
         ranking: the others, most alike first.
-        notes: what to know before believing any of it, a line each.
+        warnings: what to know before believing any of it, a line each.
     """
 
     model: str
     probe: Path
     modality: str
     ranking: tuple[Match, ...]
-    notes: tuple[str, ...]
+    warnings: tuple[str, ...]
 
 
-def match_files(start: Start, probe: Path, candidates: Sequence[Path]) -> Matches:
+def match_files(start: LoadedModel, probe: Path, candidates: Sequence[Path]) -> Matches:
     """Rank faces by similarity to a voice, or voices by similarity to a face.
 
     Args:
@@ -91,18 +91,18 @@ def match_files(start: Start, probe: Path, candidates: Sequence[Path]) -> Matche
         )
         for place in np.argsort(-cosines, kind="stable")
     )
-    notes = [_what_it_learned_from(start), *_short_voices(reader, voices, model.voice_config)]
+    warnings = [_what_it_learned_from(start), *_short_voices(reader, voices, model.voice_config)]
     if calibration is None:
-        notes.append(
+        warnings.append(
             f"no probability can be given: {start.name} has no calibration, which `lowshot models calibrate` makes of "
             "a run with a validation split"
         )
     else:
-        notes.append(
+        warnings.append(
             "the probability is that both are of one person if half of all pairs were; it was fitted on "
             f"{calibration.identities} people that the model did not learn from"
         )
-    return Matches(start.name, probe, modality, ranking, tuple(notes))
+    return Matches(start.name, probe, modality, ranking, tuple(warnings))
 
 
 def _modality(probe: Path, candidates: Sequence[Path]) -> str:
@@ -117,7 +117,7 @@ def _modality(probe: Path, candidates: Sequence[Path]) -> str:
     return modality
 
 
-def _what_it_learned_from(start: Start) -> str:
+def _what_it_learned_from(start: LoadedModel) -> str:
     """Whether real people may be asked about."""
     if start.name.startswith(PREFIX):
         data = find_entry(start.name).data
@@ -140,7 +140,7 @@ def _what_it_learned_from(start: Start) -> str:
 
 
 def _short_voices(reader: MediaReader, voices: np.ndarray, config: VoiceConfig) -> list[str]:
-    """A note on each voice of less than what one training sample held."""
+    """A warning on each voice of less than what one training sample held."""
     least = config.frames * config.hop_ms / 1000
     return [
         f"{reader.dataset.path('voice', int(index))}: is shorter than the {least:.1f} s that the model is made for"

@@ -15,7 +15,7 @@ from lowshot.evaluation.trials import MatchingTrials
 from lowshot.evaluation.verification import identity_codes
 from lowshot.metrics.bootstrap import Interval, identity_counts, mean_replicates, percentile_interval
 from lowshot.metrics.matching import tied_trials, trial_credit
-from lowshot.metrics.spread import corrected
+from lowshot.metrics.variance_correction import corrected
 
 
 def matching_scores(trials: MatchingTrials, scorer: Scorer) -> ScoreArray:

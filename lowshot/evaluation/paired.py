@@ -18,7 +18,7 @@ from lowshot.evaluation.verification import identity_codes
 from lowshot.metrics.bootstrap import Difference, IntArray, difference_of, identity_counts, mean_replicates
 from lowshot.metrics.curve_replicates import PAIR_REPLICATES, auc_of, curve_replicates, pair_replicates
 from lowshot.metrics.matching import trial_credit
-from lowshot.metrics.spread import corrected
+from lowshot.metrics.variance_correction import corrected
 from lowshot.metrics.verification import auc
 
 Tables = Sequence[pd.DataFrame]

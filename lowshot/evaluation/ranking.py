@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from lowshot.evaluation.draws import IntArray
+from lowshot.evaluation.sampling import IntArray
 from lowshot.evaluation.scorers import ScoreArray, Scorer, checked_scores
-from lowshot.metrics.standings import Standings, count_items, joined, parted, standings
+from lowshot.metrics.streaming_ranking import Standings, count_items, joined, parted, standings
 
 # Scores of a tile, of which two are held at once; its longest side; and scores that one thread counts at a time.
 _TILE_SCORES = 2**25

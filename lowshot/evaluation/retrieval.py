@@ -8,14 +8,14 @@ import pandas as pd
 from scipy.special import digamma
 
 from lowshot.data.dataset import Dataset
-from lowshot.evaluation.draws import IntArray
 from lowshot.evaluation.groups import group_columns
 from lowshot.evaluation.ranking import Side, rank
+from lowshot.evaluation.sampling import IntArray
 from lowshot.evaluation.scorers import Scorer
 from lowshot.evaluation.trial_files import row_names_array
 from lowshot.evaluation.trials import RetrievalTrials
 from lowshot.evaluation.verification import identity_codes
-from lowshot.metrics.standings import Standings, average_precision, first_rank, recall_at_k, tied_queries
+from lowshot.metrics.streaming_ranking import Standings, average_precision, first_rank, recall_at_k, tied_queries
 
 _QUERY = ("query", "identity", "n_ranked", "n_relevant")
 
@@ -31,7 +31,7 @@ class Queries:
         gallery: [G] row numbers of all items.
         relevant: [Q] number of items of the query's identity, its own video left out.
         ranked: [Q] number of items ranked: all but those of its own video.
-        left_out: number of queries without a relevant item.
+        unmatched: number of queries without a relevant item.
         stratum: U, for every item of the gallery takes part.
         skipped: as in the trials.
     """
@@ -42,7 +42,7 @@ class Queries:
     gallery: IntArray
     relevant: IntArray
     ranked: IntArray
-    left_out: int
+    unmatched: int
     stratum: str = "U"
     skipped: int = 0
 
@@ -73,7 +73,7 @@ def retrieval_queries(trials: RetrievalTrials, direction: str, dataset: Dataset)
         gallery=gallery,
         relevant=relevant[kept],
         ranked=len(gallery) - same_video[kept],
-        left_out=int((~kept).sum()),
+        unmatched=int((~kept).sum()),
         skipped=trials.skipped,
     )
 

@@ -5,10 +5,10 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.special import gammaln
 
-from lowshot.evaluation.draws import IntArray
 from lowshot.evaluation.groups import groups
 from lowshot.evaluation.protocols import RetrievalProtocol
 from lowshot.evaluation.results import Figure
+from lowshot.evaluation.sampling import IntArray
 from lowshot.evaluation.verification import identity_codes
 from lowshot.metrics.bootstrap import (
     Interval,
@@ -17,7 +17,7 @@ from lowshot.metrics.bootstrap import (
     median_replicates,
     percentile_interval,
 )
-from lowshot.metrics.spread import corrected
+from lowshot.metrics.variance_correction import corrected
 from lowshot.metrics.verification import FloatArray
 
 MEDIAN_RANK = "median_rank"

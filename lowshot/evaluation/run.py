@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from lowshot.data.reading import Reader
-from lowshot.evaluation.embed import USUAL, embed_rows, embedding_bar
+from lowshot.data.readers.base import Reader
 from lowshot.evaluation.evaluate import EvaluationResult, chance, oracle, score
-from lowshot.evaluation.lists.submission import write_submissions
 from lowshot.evaluation.results import RESULT_COLUMNS, write_results, write_scores
 from lowshot.evaluation.scorers import EmbeddingScorer
+from lowshot.evaluation.trial_lists.submission import write_submissions
 from lowshot.evaluation.trial_set import TrialSet
+from lowshot.models.embedding import USUAL, embed_rows, embedding_bar
 from lowshot.models.two_tower import TwoTower
 from lowshot.settings import EvaluateConfig
 

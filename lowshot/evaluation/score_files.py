@@ -10,9 +10,9 @@ import pandas as pd
 
 from lowshot.data.table_text import Rows, read_rows
 from lowshot.errors import RequestError
-from lowshot.evaluation.lists.joined import MIXED
-from lowshot.evaluation.lists.published import seen_of, stratum_of
 from lowshot.evaluation.protocols import DIRECTIONS, retrieval_protocol
+from lowshot.evaluation.trial_lists.published import seen_of, stratum_of
+from lowshot.evaluation.trial_lists.resolve import MIXED
 from lowshot.evaluation.trials import SEEN, UNSEEN, VALIDATION
 from lowshot.evaluation.verification import IDENTITIES
 
@@ -24,12 +24,12 @@ _OWN = re.compile(rf"(?:verification|matching|retrieval)-({UNSEEN}|{SEEN}|{VALID
 _DIRECTED = re.compile(rf"({'|'.join(DIRECTIONS)})(?:-(.+))?")
 
 
-def read_score_file(path: Path, notes: list[str]) -> list[tuple[Place, pd.DataFrame]]:
+def read_score_file(path: Path, warnings: list[str]) -> list[tuple[Place, pd.DataFrame]]:
     """Read and check a score table.
 
     Args:
         path: scores of verification, matching or retrieval, recognised by their columns.
-        notes: what a reader should know is added to these.
+        warnings: what a reader should know is added to these.
 
     Returns:
         Its parts, one per stratum (verification) or direction (matching), each with its `protocol`, `direction`,
@@ -57,11 +57,11 @@ def read_score_file(path: Path, notes: list[str]) -> list[tuple[Place, pd.DataFr
     file = _File(rows, pd.DataFrame(rows.fields[1:], columns=header, dtype=object))
     seen, direction, stratum = _said(path)
     if not seen:
-        notes.append(f"{path}: its name does not say whose scores these are; taken as {UNSEEN}")
+        warnings.append(f"{path}: its name does not say whose scores these are; taken as {UNSEEN}")
     said = {"protocol": protocol, "direction": direction, "stratum": stratum or "U", "seen": seen or UNSEEN}
     if protocol == "verification":
-        return _verification(file, said, notes)
-    return _matching(file, said, notes) if protocol == "matching" else _retrieval(file, said, recalls, notes)
+        return _verification(file, said, warnings)
+    return _matching(file, said, warnings) if protocol == "matching" else _retrieval(file, said, recalls, warnings)
 
 
 def _said(path: Path) -> tuple[str, str, str]:
@@ -74,7 +74,7 @@ def _said(path: Path) -> tuple[str, str, str]:
     return seen_of(path.name), direction, stratum_of(path.name) or ""
 
 
-def _verification(file: "_File", said: Place, notes: list[str]) -> list[tuple[Place, pd.DataFrame]]:
+def _verification(file: "_File", said: Place, warnings: list[str]) -> list[tuple[Place, pd.DataFrame]]:
     table = file.table
     file.numbers("score", finite=True)
     file.numbers("label", finite=True)
@@ -87,8 +87,8 @@ def _verification(file: "_File", said: Place, notes: list[str]) -> list[tuple[Pl
             contrary, lambda row: f"label {row['label']:g}, but the identities are {', '.join(row[list(IDENTITIES)])}"
         )
     else:
-        notes.append(f"{file.path}: no columns {', '.join(IDENTITIES)}: there are no intervals and no cllr")
-    file.note_duplicates(("voice", "face", "stratum"), notes)
+        warnings.append(f"{file.path}: no columns {', '.join(IDENTITIES)}: there are no intervals and no cllr")
+    file.warn_of_duplicates(("voice", "face", "stratum"), warnings)
     strata = table["stratum"] if "stratum" in table.columns else pd.Series(said["stratum"], index=table.index)
     file.refuse(strata == "", lambda _: "the stratum is empty; U asks nothing")
     parts = []
@@ -100,7 +100,7 @@ def _verification(file: "_File", said: Place, notes: list[str]) -> list[tuple[Pl
     return parts
 
 
-def _matching(file: "_File", said: Place, notes: list[str]) -> list[tuple[Place, pd.DataFrame]]:
+def _matching(file: "_File", said: Place, warnings: list[str]) -> list[tuple[Place, pd.DataFrame]]:
     table = file.table
     places = [column for column in table.columns if column.startswith("score_")]
     if places != [f"score_{place}" for place in range(1, len(places) + 1)]:
@@ -122,8 +122,8 @@ def _matching(file: "_File", said: Place, notes: list[str]) -> list[tuple[Place,
     if "identity" in table.columns:
         file.refuse(table["identity"] == "", lambda _: "identity is empty")
     else:
-        notes.append(f"{file.path}: no column identity: there are no intervals")
-    file.note_duplicates(("direction", "probe", "target", *candidates), notes)
+        warnings.append(f"{file.path}: no column identity: there are no intervals")
+    file.warn_of_duplicates(("direction", "probe", "target", *candidates), warnings)
     return [
         ({**said, "direction": direction}, table[table["direction"] == direction].reset_index(drop=True))
         for direction in dict.fromkeys(table["direction"])
@@ -131,7 +131,7 @@ def _matching(file: "_File", said: Place, notes: list[str]) -> list[tuple[Place,
 
 
 def _retrieval(
-    file: "_File", said: Place, recalls: Sequence[str], notes: list[str]
+    file: "_File", said: Place, recalls: Sequence[str], warnings: list[str]
 ) -> list[tuple[Place, pd.DataFrame]]:
     if not said["direction"]:
         names = " or ".join(f"retrieval-{said['seen']}-{direction}.csv" for direction in DIRECTIONS)
@@ -147,8 +147,8 @@ def _retrieval(
     if "identity" in table.columns:
         file.refuse(table["identity"] == "", lambda _: "identity is empty")
     else:
-        notes.append(f"{file.path}: no column identity: there are no intervals")
-    file.note_duplicates(("query",), notes)
+        warnings.append(f"{file.path}: no column identity: there are no intervals")
+    file.warn_of_duplicates(("query",), warnings)
     return [(said, table)]
 
 
@@ -185,10 +185,10 @@ class _File:
         self.refuse(pd.Series(wrong), lambda row: f"{column} '{row[column]}' is not a finite number")
         self.table[column] = values
 
-    def note_duplicates(self, columns: Sequence[str], notes: list[str]) -> None:
-        """Note how many rows repeat an earlier one in those of the columns that there are."""
+    def warn_of_duplicates(self, columns: Sequence[str], warnings: list[str]) -> None:
+        """Warn how many rows repeat an earlier one in those of the columns that there are."""
         known = [column for column in columns if column in self.table.columns]
         twice = self.table.duplicated(known) if known else pd.Series(dtype=bool)
         if twice.any():
             first = self.line[int(twice.to_numpy().argmax())]
-            notes.append(f"{self.path}: {int(twice.sum()):,} trials repeat earlier ones, the first in row {first}")
+            warnings.append(f"{self.path}: {int(twice.sum()):,} trials repeat earlier ones, the first in row {first}")

@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from lowshot.data.dataset import Dataset
 from lowshot.errors import RequestError, RunError
-from lowshot.evaluation.draws import IntArray
+from lowshot.evaluation.sampling import IntArray
 
 ScoreArray = npt.NDArray[Any]
 

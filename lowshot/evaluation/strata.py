@@ -7,7 +7,7 @@ import pandas as pd
 
 from lowshot.data.dataset import Dataset
 from lowshot.data.manifest import MODALITIES
-from lowshot.evaluation.draws import IntArray
+from lowshot.evaluation.sampling import IntArray
 
 
 def missing_attributes(dataset: Dataset, attributes: Sequence[str]) -> list[str]:

@@ -12,9 +12,16 @@ from lowshot.data.dataset import Dataset
 from lowshot.data.manifest import MODALITIES
 from lowshot.data.table_text import Rows
 from lowshot.errors import RequestError
-from lowshot.evaluation.lists.listed import GalleryList, MatchingList, Names, TrialList, VerificationList, check_labels
-from lowshot.evaluation.lists.published import seen_of, stratum_of
 from lowshot.evaluation.protocols import DIRECTIONS
+from lowshot.evaluation.trial_lists.listed import (
+    GalleryList,
+    MatchingList,
+    Names,
+    TrialList,
+    VerificationList,
+    check_labels,
+)
+from lowshot.evaluation.trial_lists.published import seen_of, stratum_of
 from lowshot.evaluation.trials import MatchingTrials, RetrievalTrials, VerificationTrials, row_names
 from lowshot.files import atomic_path
 

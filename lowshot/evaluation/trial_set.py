@@ -7,8 +7,8 @@ import numpy as np
 
 from lowshot.data.dataset import Dataset
 from lowshot.errors import RequestError
+from lowshot.evaluation.custom import MEASURES, OwnTrials
 from lowshot.evaluation.matching import usable_sizes
-from lowshot.evaluation.own import MEASURES, OwnTrials
 from lowshot.evaluation.protocols import (
     PROTOCOLS,
     MatchingProtocol,
@@ -52,7 +52,7 @@ class TrialSet:
         gallery_sizes: N of the matching figures.
         seed: seed of trials and resamples.
         replicates: number of resamples; None: what each protocol names.
-        notes: what was skipped or left out, a line each, for the reader of the figures.
+        warnings: what was skipped or left out, a line each, for the reader of the figures.
         verification_protocol, matching_protocol, retrieval_protocol: metrics, settings and intervals.
         hidden: lists whose labels a challenge keeps.
         own: protocols of modules of one's own.
@@ -66,7 +66,7 @@ class TrialSet:
     gallery_sizes: tuple[int, ...]
     seed: int
     replicates: int | None
-    notes: tuple[str, ...]
+    warnings: tuple[str, ...]
     verification_protocol: VerificationProtocol = field(default_factory=verification_protocol)
     matching_protocol: MatchingProtocol = field(default_factory=matching_protocol)
     retrieval_protocol: RetrievalProtocol = field(default_factory=retrieval_protocol)
@@ -137,14 +137,14 @@ def build_trial_set(
     if sizes[0] < 2:
         raise RequestError(f"gallery size {sizes[0]}: matching needs at least 2 candidates")
     population = split_population(dataset, split)
-    notes: list[str] = []
+    warnings: list[str] = []
     if population.unlabelled:
-        notes.append(f"{population.unlabelled} rows of split {split} have no identity and take part in no trial")
+        warnings.append(f"{population.unlabelled} rows of split {split} have no identity and take part in no trial")
     verified: list[VerificationTrials] = []
     matched: list[MatchingTrials] = []
     # Held-out clips of training identities are a second test population; validation has none.
     held_out = seen_heard_population(dataset) if split == "test" else None
-    drawing = _Drawing(dataset, seed, exclude_same_video, notes)
+    drawing = _Drawing(dataset, seed, exclude_same_video, warnings)
     if "verification" in protocols:
         verified = drawing.verification(population, verification, strata or verification.default_strata)
         if held_out is not None:
@@ -154,11 +154,11 @@ def build_trial_set(
         if held_out is not None and strata:
             matched += drawing.matching(held_out, matching, strata, sizes)
     gallery = build_retrieval(population) if "retrieval" in protocols else None
-    queries = find_queries(dataset, gallery, retrieval, notes) if gallery is not None else []
+    queries = find_queries(dataset, gallery, retrieval, warnings) if gallery is not None else []
     own = tuple(OwnTrials(name, population, MEASURES[name]) for name in protocols if name in MEASURES)
     if not (verified or matched or queries or own):
         raise RequestError(
-            f"{dataset.name}, split {split}: nothing to measure; {'; '.join(notes) or 'name a protocol'}"
+            f"{dataset.name}, split {split}: nothing to measure; {'; '.join(warnings) or 'name a protocol'}"
         )
     return TrialSet(
         dataset=dataset,
@@ -169,7 +169,7 @@ def build_trial_set(
         gallery_sizes=tuple(sizes),
         seed=seed,
         replicates=replicates,
-        notes=tuple(notes),
+        warnings=tuple(warnings),
         verification_protocol=verification,
         matching_protocol=matching,
         retrieval_protocol=retrieval,
@@ -179,12 +179,12 @@ def build_trial_set(
 
 @dataclass(frozen=True, eq=False)
 class _Drawing:
-    """Lists drawn from one manifest with one seed; what they lack goes to `notes`."""
+    """Lists drawn from one manifest with one seed; what they lack goes to `warnings`."""
 
     dataset: Dataset
     seed: int
     exclude_same_video: bool
-    notes: list[str]
+    warnings: list[str]
 
     def verification(
         self, population: Population, protocol: VerificationProtocol, strata: Sequence[str]
@@ -193,7 +193,7 @@ class _Drawing:
         for stratum in strata:
             name = f"verification {stratum} {population.seen}"
             attributes = protocol.attributes(stratum)
-            if _lacks(self.dataset, attributes, name, self.notes):
+            if _lacks(self.dataset, attributes, name, self.warnings):
                 continue
             trials = build_verification(
                 self.dataset,
@@ -204,7 +204,7 @@ class _Drawing:
                 self.seed,
                 self.exclude_same_video,
             )
-            if _note(len(trials) // 2, trials.left_out, trials.same_video, name, "voice", self.notes):
+            if _warn(len(trials) // 2, trials.unmatched, trials.same_video, name, "voice", self.warnings):
                 built.append(trials)
         return built
 
@@ -218,7 +218,7 @@ class _Drawing:
                 # Seen-heard lists are drawn on request only; the others have gone by this name from the beginning.
                 heard = f" {population.seen}" if population.seen == SEEN else ""
                 name = f"matching {stratum} {direction}{heard}"
-                if _lacks(self.dataset, attributes, name, self.notes):
+                if _lacks(self.dataset, attributes, name, self.warnings):
                     continue
                 trials = build_matching(
                     self.dataset,
@@ -231,47 +231,49 @@ class _Drawing:
                     self.seed,
                     self.exclude_same_video,
                 )
-                if not _note(len(trials), trials.left_out, trials.same_video, name, "probe", self.notes):
+                if not _warn(len(trials), trials.unmatched, trials.same_video, name, "probe", self.warnings):
                     continue
                 if trials.largest < sizes[-1]:
                     few = f"{name}: galleries go up to {trials.largest}, there are too few identities for more"
-                    self.notes.append(few)
+                    self.warnings.append(few)
                 if usable_sizes(trials, sizes):
                     built.append(trials)
         return built
 
 
 def find_queries(
-    dataset: Dataset, trials: RetrievalTrials, protocol: RetrievalProtocol, notes: list[str]
+    dataset: Dataset, trials: RetrievalTrials, protocol: RetrievalProtocol, warnings: list[str]
 ) -> list[Queries]:
-    """The queries of each direction that have something to find; what a reader should know goes to `notes`."""
+    """The queries of each direction that have something to find; what a reader should know goes to `warnings`."""
     built = []
     for direction in protocol.directions:
         queries = retrieval_queries(trials, direction, dataset)
-        if _note(len(queries), queries.left_out, 0, f"retrieval {direction}", "query", notes):
+        if _warn(len(queries), queries.unmatched, 0, f"retrieval {direction}", "query", warnings):
             built.append(queries)
             prevalence = float((queries.relevant / queries.ranked).mean())
-            notes.append(
+            warnings.append(
                 f"retrieval {direction}: chance mAP is that of equal scores, {prevalence:.4f}; "
                 f"a random order expects {random_order_map(queries):.4f}"
             )
     return built
 
 
-def _lacks(dataset: Dataset, attributes: Sequence[str], name: str, notes: list[str]) -> bool:
+def _lacks(dataset: Dataset, attributes: Sequence[str], name: str, warnings: list[str]) -> bool:
     missing = missing_attributes(dataset, attributes)
     if missing:
-        notes.append(f"{name}: skipped, the manifest has no column '{missing[0]}'")
+        warnings.append(f"{name}: skipped, the manifest has no column '{missing[0]}'")
     return bool(missing)
 
 
-def _note(kept: int, left_out: int, same_video: int, name: str, noun: str, notes: list[str]) -> bool:
-    """Note what a list lacks; false when it has no trials."""
+def _warn(kept: int, unmatched: int, same_video: int, name: str, noun: str, warnings: list[str]) -> bool:
+    """Warn of what a list lacks; false when it has no trials."""
     if not kept:
-        notes.append(f"{name}: skipped, no {noun} has a match of its own and an eligible impostor")
+        warnings.append(f"{name}: skipped, no {noun} has a match of its own and an eligible impostor")
         return False
-    if left_out:
-        notes.append(f"{name}: {left_out} of {kept + left_out} {noun} rows left out for want of a match or an impostor")
+    if unmatched:
+        warnings.append(
+            f"{name}: {unmatched} of {kept + unmatched} {noun} rows left out for want of a match or an impostor"
+        )
     if same_video:
-        notes.append(f"{name}: {same_video} of {kept} positives are of one video, their identity has no other")
+        warnings.append(f"{name}: {same_video} of {kept} positives are of one video, their identity has no other")
     return True

@@ -11,7 +11,8 @@ import pandas as pd
 from lowshot.data.dataset import Dataset
 from lowshot.data.manifest import MODALITIES
 from lowshot.errors import RequestError
-from lowshot.evaluation.draws import (
+from lowshot.evaluation.protocols import DIRECTIONS
+from lowshot.evaluation.sampling import (
     IntArray,
     KeyArray,
     Pool,
@@ -21,7 +22,6 @@ from lowshot.evaluation.draws import (
     text_key,
     text_keys,
 )
-from lowshot.evaluation.protocols import DIRECTIONS
 from lowshot.evaluation.strata import attribute_groups
 
 UNSEEN = "unseen-unheard"
@@ -42,7 +42,7 @@ class VerificationTrials:
         stratum: what impostors share with the speaker: U, G, N, A, GN, GNA, or a foreign list's own word.
         seen: `unseen-unheard`, `seen-heard` or `validation`.
         same_video: number of positives whose voice and face are of one video.
-        left_out: number of voices without a trial, for want of a face of theirs or of an eligible impostor.
+        unmatched: number of voices without a trial, for want of a face of theirs or of an eligible impostor.
         skipped: number of trials of a list that name media the dataset lacks.
     """
 
@@ -52,7 +52,7 @@ class VerificationTrials:
     stratum: str
     seen: str
     same_video: int = 0
-    left_out: int = 0
+    unmatched: int = 0
     skipped: int = 0
 
     def __len__(self) -> int:
@@ -71,7 +71,7 @@ class MatchingTrials:
             probe ran out of eligible identities.
         stratum, seen: as in `VerificationTrials`.
         same_video: number of targets of the probe's own video.
-        left_out: number of probes without a trial.
+        unmatched: number of probes without a trial.
         skipped: as in `VerificationTrials`.
     """
 
@@ -82,7 +82,7 @@ class MatchingTrials:
     stratum: str
     seen: str
     same_video: int = 0
-    left_out: int = 0
+    unmatched: int = 0
     skipped: int = 0
 
     def __len__(self) -> int:
@@ -338,7 +338,7 @@ def build_verification(
         stratum=stratum,
         seen=population.seen,
         same_video=int(same_video[kept].sum()),
-        left_out=int((~kept).sum()),
+        unmatched=int((~kept).sum()),
     )
 
 
@@ -388,7 +388,7 @@ def build_matching(
         stratum=stratum,
         seen=population.seen,
         same_video=int(same_video[kept].sum()),
-        left_out=int((~kept).sum()),
+        unmatched=int((~kept).sum()),
     )
 
 

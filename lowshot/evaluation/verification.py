@@ -8,10 +8,10 @@ import numpy.typing as npt
 import pandas as pd
 
 from lowshot.data.dataset import Dataset
-from lowshot.evaluation.draws import IntArray
 from lowshot.evaluation.groups import group_columns, groups
 from lowshot.evaluation.protocols import VerificationProtocol
 from lowshot.evaluation.results import Figure
+from lowshot.evaluation.sampling import IntArray
 from lowshot.evaluation.scorers import ScoreArray
 from lowshot.evaluation.trial_files import verification_table
 from lowshot.evaluation.trials import BoolArray, VerificationTrials
@@ -29,7 +29,7 @@ from lowshot.metrics.curve_replicates import (
     pair_replicates,
     tpr_of,
 )
-from lowshot.metrics.spread import corrected
+from lowshot.metrics.variance_correction import corrected
 from lowshot.metrics.verification import (
     FloatArray,
     auc,

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pandas as pd
 
+from lowshot.adapt.early_stopping import UNCHANGED, start_kept
 from lowshot.adapt.run import labelled_videos, training_videos, validation_videos
-from lowshot.adapt.selection import UNCHANGED, start_kept
 from lowshot.adapt.subsets import labelled_count, labelled_identities, training_people
 from lowshot.config import Config
 from lowshot.data.dataset import Dataset
-from lowshot.data.kinds import check_towers, open_reader
+from lowshot.data.readers.choice import check_towers, open_reader
 from lowshot.errors import RequestError
 from lowshot.evaluation.evaluate import EvaluationResult
 from lowshot.evaluation.results import read_results
@@ -23,7 +23,7 @@ from lowshot.experiments.cells import Cell, Plan
 from lowshot.experiments.curves import pretraining_curves
 from lowshot.experiments.differences import FIGURES, difference_rows, differences_table, enough_replicates
 from lowshot.experiments.efficiency import Budget, Point, efficiency_rows, efficiency_table, points
-from lowshot.experiments.making import Making
+from lowshot.experiments.runner import Making
 from lowshot.reporting import style
 from lowshot.reporting.page import write_report
 from lowshot.runs import (
@@ -119,7 +119,7 @@ def run_comparison(
         say("compare")
         rows = _write_tables(plan, config, trials, making, directory)
         small = [TOO_SMALL] if dataset.name == "synth:tiny" else []
-        record(notes=[*small, *_starts_kept(plan, directory), *trials.notes], finished=True)
+        record(warnings=[*small, *_starts_kept(plan, directory), *trials.warnings], finished=True)
         write_report(
             directory, title=title, curves=pretraining_curves(directory, rows), commands=[_command(plan, directory)]
         )
@@ -235,7 +235,7 @@ def _write_tables(plan: Plan, config: Config, trials: TrialSet, making: Making, 
 
 def _starts_kept(plan: Plan, directory: Path) -> list[str]:
     """A line for each budget at which adaptations took no step, with how many there are of each method."""
-    notes = []
+    warnings = []
     cells = [cell for cell in plan.cells() if cell.adaptation != "none"]
     for budget in dict.fromkeys((cell.adaptation, cell.fraction) for cell in cells):
         told = []
@@ -245,8 +245,8 @@ def _starts_kept(plan: Plan, directory: Path) -> list[str]:
             if same:
                 told.append(f"{style.name(arm.label)} ({same} of {len(chosen)})")
         if told:
-            notes.append(f"{style.labels(*budget)}: {UNCHANGED}: {', '.join(told)}")
-    return notes
+            warnings.append(f"{style.labels(*budget)}: {UNCHANGED}: {', '.join(told)}")
+    return warnings
 
 
 def _of_budget(cells: list[Cell], method: str, budget: Budget) -> list[Cell]:

@@ -14,7 +14,7 @@ from lowshot.reporting.training_plots import read_log
 from lowshot.runs import MODEL, read_provenance
 
 if TYPE_CHECKING:
-    from lowshot.adapt.start import Start
+    from lowshot.models.loaded import LoadedModel
 
 LOG = "metrics.csv"
 
@@ -33,7 +33,7 @@ def pretraining_curves(directory: Path, results: pd.DataFrame) -> dict[str, Path
     return {run: log for run, log in logs.items() if log.is_file()}
 
 
-def keep_training_log(start: "Start | None", directory: Path) -> str:
+def keep_training_log(start: "LoadedModel | None", directory: Path) -> str:
     """Copy the log of a model's pretraining to where it is measured: the page of that directory shows it for good.
 
     Of an adapted model it is that of the run which it started from, if that lies beside it. What an evaluation that
@@ -67,9 +67,9 @@ def keep_training_log(start: "Start | None", directory: Path) -> str:
     return ""
 
 
-def _pretraining_of(start: "Start") -> Path | None:
+def _pretraining_of(start: "LoadedModel") -> Path | None:
     """The run whose log is that of a model's pretraining."""
-    from lowshot.adapt.start import find_start
+    from lowshot.models.loaded import find_model
 
     if start.path is None or not (start.path.is_dir() or start.path.name == MODEL):
         return None
@@ -82,7 +82,7 @@ def _pretraining_of(start: "Start") -> Path | None:
     if not _is_name(init) or not (beside / LOG).is_file() or not (beside / MODEL).is_file():
         return None
     # Names recur in every folder of runs; weights do not.
-    return beside if find_start(str(beside), ()).sha == read_provenance(run).get("start_sha") else None
+    return beside if find_model(str(beside), ()).sha == read_provenance(run).get("start_sha") else None
 
 
 def _is_name(text: str) -> bool:

@@ -8,7 +8,7 @@ from lowshot.evaluation.evaluate import EvaluationResult, score_key
 from lowshot.evaluation.paired import paired_accuracy, paired_auc, paired_map
 from lowshot.evaluation.trials import UNSEEN
 from lowshot.metrics.bootstrap import Difference
-from lowshot.metrics.multiple import holm
+from lowshot.metrics.multiple_testing import holm
 
 # What methods are compared by. In stratum U gender alone tells many impostors from the speaker; in G and GNA it tells
 # none, so these say whether anything beyond it was learned.

@@ -14,7 +14,7 @@ from lowshot.experiments.differences import FIGURES, GALLERY
 from lowshot.metrics.bootstrap import identity_counts, mean_replicates
 from lowshot.metrics.curve_replicates import PAIR_REPLICATES, auc_of, curve_replicates, pair_replicates
 from lowshot.metrics.matching import trial_credit
-from lowshot.metrics.spread import corrected
+from lowshot.metrics.variance_correction import corrected
 from lowshot.metrics.verification import auc
 
 FloatArray = npt.NDArray[np.float64]

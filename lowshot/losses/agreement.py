@@ -12,7 +12,7 @@ _NO_DIRECTION = 1e-6
 
 
 @torch.no_grad()
-def mate_agreement(voice: Tensor, face: Tensor, voice_assignments: Tensor, face_assignments: Tensor) -> Tensor:
+def neighbour_agreement(voice: Tensor, face: Tensor, voice_assignments: Tensor, face_assignments: Tensor) -> Tensor:
     """How well each video's halves fit the mates that the other half has found, at one granularity.
 
     The mates of a video are the other members of its cluster; the video itself never counts, so that what the towers

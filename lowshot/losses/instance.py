@@ -44,15 +44,17 @@ def check_pairs(a: Tensor, f: Tensor, temperature: float) -> None:
         raise ValueError(f"temperature must be positive, got {temperature}")
 
 
-def instance_contrast(a: Tensor, f: Tensor, temperature: float, spared: Tensor | None = None) -> tuple[Tensor, Tensor]:
+def instance_contrast(
+    a: Tensor, f: Tensor, temperature: float, excluded_negatives: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """Contrast each video's voice with the faces of the batch, and each face with the voices.
 
     Args:
         a: L2-normalised voice embeddings, [B, d].
         f: L2-normalised face embeddings, [B, d]; row i belongs to the video of row i of `a`.
         temperature: softmax temperature, > 0 (0.03 in the released configuration).
-        spared: videos i and j that are no negatives of each other, bool [B, B], symmetric; the diagonal is of no
-            account, for a video's own pair is its positive. None where all others are negatives.
+        excluded_negatives: videos i and j that are no negatives of each other, bool [B, B], symmetric; the
+            diagonal is ignored, because a video's own pair is its positive. None: all others are negatives.
 
     Returns:
         (voice-to-face, face-to-voice) losses of each video, [B] each, in nats, float32 (float64 for float64
@@ -66,16 +68,16 @@ def instance_contrast(a: Tensor, f: Tensor, temperature: float, spared: Tensor |
         `l(i) = -log softmax_j(a_i . f_j / temperature)[j = i]`, and symmetrically.
 
     Deviation:
-        With `spared`, the softmax runs over the own pair and those videos alone that are not spared.
+        With `excluded_negatives`, the softmax runs over the own pair and the videos that are not excluded.
     """
     check_pairs(a, f, temperature)
-    if spared is not None and spared.shape != (len(a), len(a)):
-        raise ValueError(f"spared must be [{len(a)}, {len(a)}], got {[*spared.shape]}")
+    if excluded_negatives is not None and excluded_negatives.shape != (len(a), len(a)):
+        raise ValueError(f"excluded_negatives must be [{len(a)}, {len(a)}], got {[*excluded_negatives.shape]}")
     with full_precision(a, f) as (voice, face):
         logits = voice @ face.T / temperature
         own = torch.arange(len(a), device=a.device)
-        if spared is not None:
-            logits = logits.masked_fill(spared & (own[:, None] != own), -torch.inf)
+        if excluded_negatives is not None:
+            logits = logits.masked_fill(excluded_negatives & (own[:, None] != own), -torch.inf)
         v2f = F.cross_entropy(logits, own, reduction="none")
         f2v = F.cross_entropy(logits.T, own, reduction="none")
         return v2f, f2v

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from lowshot.clustering import Clusters
-from lowshot.losses.agreement import mate_agreement
+from lowshot.losses.agreement import neighbour_agreement
 from lowshot.losses.instance import instance_contrast
 from lowshot.losses.prototype import of_the_batch, over_granularities, prototype_contrast
 from lowshot.losses.recalibration import deviation, recalibration_weights, weighted_mean
@@ -72,7 +72,7 @@ class Cmpc(Method):
     def _weigh_by_mates(self, voices: Clusters, faces: Clusters) -> torch.Tensor:
         """Weight of each training video, [N]: the paper's curve over the data set, of another measure."""
         agreements = [
-            mate_agreement(self.voice_bank.vectors, self.face_bank.vectors, of_voice, of_face)
+            neighbour_agreement(self.voice_bank.vectors, self.face_bank.vectors, of_voice, of_face)
             for of_voice, of_face in zip(voices.assignments, faces.assignments, strict=True)
         ]
         # A video that is alone in its cluster at one granularity may have mates at another.
@@ -81,7 +81,7 @@ class Cmpc(Method):
     def loss(
         self, index: torch.Tensor, voice: torch.Tensor, face: torch.Tensor
     ) -> tuple[torch.Tensor, dict[str, float]]:
-        v2f, f2v = instance_contrast(voice, face, self.config.temperature, self._spared(index))
+        v2f, f2v = instance_contrast(voice, face, self.config.temperature, self._excluded_negatives(index))
         instance = v2f.mean() + f2v.mean()
         logs = {"loss_instance": instance.item()}
         if self.voice_clusters is None or self.face_clusters is None:
@@ -98,7 +98,7 @@ class Cmpc(Method):
         logs["mean_weight"] = weights.mean().item()
         return total, logs
 
-    def _spared(self, index: torch.Tensor) -> torch.Tensor | None:
+    def _excluded_negatives(self, index: torch.Tensor) -> torch.Tensor | None:
         """Videos of a batch that are no negatives of each other, bool [B, B]; None where all are."""
         return None
 

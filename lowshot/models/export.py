@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from lowshot.data.voice import SAMPLE_RATE
 from lowshot.errors import RequestError, RunError
-from lowshot.models.encoders import MEDIA_TOWERS
+from lowshot.models.towers import MEDIA_TOWERS
 from lowshot.models.two_tower import TwoTower
 
 Format = Literal["torchscript", "onnx"]

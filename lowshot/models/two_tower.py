@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from lowshot.config import Config
 from lowshot.data.features import ColumnStatistics
-from lowshot.models.encoders import MEDIA_TOWERS
+from lowshot.models.towers import MEDIA_TOWERS
 from lowshot.models.vector_tower import VectorTower
 from lowshot.settings import FaceConfig, ModelConfig, VoiceConfig
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lowshot.reporting import claims, style, tables
+from lowshot.reporting import style, tables, verdicts
 from lowshot.reporting.drawing import LINES, Missing, Picture, figure_and_axes, finish
 
 _FOREST = {"auc": ("AUC U: against any impostor", "o", True), "auc_g": ("AUC G: of the same gender", "s", False)}
@@ -18,7 +18,7 @@ def forest(claimed: pd.DataFrame | None) -> Picture | Missing:
     """Paired differences of verification AUC with their intervals, a line per budget below a heading for each pair.
 
     Args:
-        claimed: as `claims.claims` gives them; None where no difference was computed.
+        claimed: as `verdicts.claims` gives them; None where no difference was computed.
     """
     from matplotlib.lines import Line2D
 
@@ -57,8 +57,8 @@ def forest(claimed: pd.DataFrame | None) -> Picture | Missing:
         axes.plot(values, y, **look)
         handles.append(Line2D([], [], label=meaning, **look))
         said += [
-            f"{', '.join(_line(row))}, {claims.NAMES[figure_name]} {claims.points(row['difference'])} "
-            f"[{claims.band(row['low'], row['high'], ', ')}]"
+            f"{', '.join(_line(row))}, {verdicts.NAMES[figure_name]} {verdicts.points(row['difference'])} "
+            f"[{verdicts.band(row['low'], row['high'], ', ')}]"
             for row in rows
         ]
     words = [style.short(pair, 38) if alone else style.short(budget) for pair, budget in places]

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from lowshot.reporting import claims, style, tables
+from lowshot.reporting import style, tables, verdicts
 from lowshot.reporting.difference_plots import share, two_digits
 
 _TEXT = ("method", "reference", "adaptation", "metric", "protocol", "direction", "stratum", "seen")
@@ -37,10 +37,10 @@ def read(path: Path) -> pd.DataFrame | None:
 
 
 def rows(table: pd.DataFrame, figure: str = "auc") -> list[dict[str, Any]]:
-    """What stands in the table of the page, as text: one figure of `claims.FIGURES`, a row per method and budget."""
+    """What stands in the table of the page, as text: one figure of `verdicts.FIGURES`, a row per method and budget."""
     shown = []
     several = table["adaptation"].nunique() > 1
-    for row in tables.where_equal(table, claims.FIGURES[figure]).to_dict("records"):
+    for row in tables.where_equal(table, verdicts.FIGURES[figure]).to_dict("records"):
         least, largest = row["least_fraction"], row["largest_fraction"]
         low, high = (share(row[end], least, largest) for end in ("ci_low", "ci_high"))
         way = style.labels(row["adaptation"], math.nan)

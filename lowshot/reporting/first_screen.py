@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from lowshot.reporting import claims, style, tables
+from lowshot.reporting import style, tables, verdicts
 
 MAIN = "cmpc"
 _MOST_BUDGETS = 5
@@ -23,7 +23,7 @@ def sentence(results: pd.DataFrame, claimed: pd.DataFrame | None) -> str:
 
     Args:
         results: as `tables.check` returns it.
-        claimed: as `claims.claims` returns it; None where no difference was computed.
+        claimed: as `verdicts.claims` returns it; None where no difference was computed.
 
     Returns:
         "" where there is nothing to say.
@@ -44,10 +44,10 @@ def sentence(results: pd.DataFrame, claimed: pd.DataFrame | None) -> str:
         values = {name: tables.of_budget(auc, {**row, "method": name})["auc"].tolist() for name in (first, second)}
         reached = " and ".join(f"{style.name(name)} {_percent(value)}" for name, value in values.items())
         labels = style.labels(row["adaptation"], row["fraction"]) or "labels not stated"
-        interval = claims.band(row["low"], row["high"], ", ")
+        interval = verdicts.band(row["low"], row["high"], ", ")
         return (
             f"Verification AUC, {labels}: {reached}{beside}. {style.name(first)} − {style.name(second)} is "
-            f"{claims.points(row['difference'])} points{f', 95 % interval [{interval}]' if interval else ''}: "
+            f"{verdicts.points(row['difference'])} points{f', 95 % interval [{interval}]' if interval else ''}: "
             f"{row['verdict']}."
         )
     row = measured.to_dict("records")[0]
@@ -130,7 +130,7 @@ def _ahead(claimed: pd.DataFrame, main: str | None) -> dict[tuple[str, str, floa
         rival = row["second"] if row["first"] == main else row["first"]
         sign = 1 if row["first"] == main else -1
         low, high = sorted((sign * row["low"], sign * row["high"])) if not math.isnan(row["low"]) else (math.nan,) * 2
-        interval = claims.band(low, high, ", ")
-        words = claims.points(sign * row["difference"]) + (f" [{interval}]" if interval else "")
+        interval = verdicts.band(low, high, ", ")
+        words = verdicts.points(sign * row["difference"]) + (f" [{interval}]" if interval else "")
         found[rival, row["adaptation"], row["fraction"]] = words
     return found

@@ -15,7 +15,6 @@ from lowshot import __version__
 from lowshot.errors import RequestError
 from lowshot.files import write_text
 from lowshot.reporting import (
-    claims,
     cluster_tables,
     drawing,
     efficiency_table,
@@ -24,11 +23,12 @@ from lowshot.reporting import (
     style,
     table_files,
     tables,
+    verdicts,
     views,
 )
 from lowshot.reporting.drawing import Missing, Picture
-from lowshot.reporting.exhibited import Gallery
-from lowshot.reporting.material import Material, gather
+from lowshot.reporting.gallery import Gallery
+from lowshot.reporting.sources import Material, gather
 
 TEMPLATES = Path(__file__).parent / "templates"
 USUAL = ("png", "svg")
@@ -118,7 +118,7 @@ def _render(material: Material, pictures: Sequence[Picture | Missing], *, title:
 def _said(material: Material) -> dict[str, Any]:
     """What was compared, and what may be said of it."""
     results, claimed = material.results, material.claimed
-    shown = pd.DataFrame(columns=list(claims.COLUMNS)) if claimed is None else claimed
+    shown = pd.DataFrame(columns=list(verdicts.COLUMNS)) if claimed is None else claimed
     main = shown[(shown["first"] == "cmpc") & (shown["second"] == "cid")]
     return {
         "compared": views.compared(results),
@@ -126,7 +126,7 @@ def _said(material: Material) -> dict[str, Any]:
         "rivals": first_screen.rivals(results, claimed),
         "claims": views.claim_entries(main[main["figure"].isin(("auc", "auc_g"))]),
         "every_claim": views.claim_entries(shown),
-        "claim_columns": [claims.NAMES[figure] for figure in claims.NAMES if (shown["figure"] == figure).any()],
+        "claim_columns": [verdicts.NAMES[figure] for figure in verdicts.NAMES if (shown["figure"] == figure).any()],
         "by_gender": bool((main["figure"] == "auc_g").any()),
         "claimed_seeds": bool(shown["seed_low"].notna().any()),
         "unclaimed": views.unclaimed(results, claimed, main),
@@ -160,15 +160,15 @@ def _tables(material: Material) -> dict[str, Any]:
 def _beside(material: Material) -> dict[str, Any]:
     """The galleries that fit, and where everything comes from."""
     shown: list[Gallery] = []
-    left_out: list[Gallery] = []
+    skipped: list[Gallery] = []
     size = 0
     for gallery in material.galleries:
         fits = size + gallery.size <= LARGEST_GALLERIES
         size += gallery.size if fits else 0
-        (shown if fits else left_out).append(gallery)
+        (shown if fits else skipped).append(gallery)
     return {
         "galleries": shown,
-        "galleries_left_out": [gallery.model for gallery in left_out],
+        "galleries_left_out": [gallery.model for gallery in skipped],
         "provenance": material.provenance,
-        "notes": material.notes,
+        "warnings": material.warnings,
     }

@@ -11,8 +11,8 @@ from lowshot.reporting.drawing import FORMATS, Missing, Picture
 from lowshot.reporting.error_plots import error_curves
 from lowshot.reporting.group_plots import by_gender
 from lowshot.reporting.map_plot import embedding_map
-from lowshot.reporting.material import Material
 from lowshot.reporting.score_plots import label_fraction, matching, strata
+from lowshot.reporting.sources import Material
 from lowshot.reporting.training_plots import training
 
 

@@ -9,14 +9,14 @@ from pathlib import Path
 import pandas as pd
 
 from lowshot.files import write_text
-from lowshot.reporting import claims, efficiency_table, style, tables
-from lowshot.reporting.material import PROBED, Material
+from lowshot.reporting import efficiency_table, style, tables, verdicts
+from lowshot.reporting.sources import PROBED, Material
 
 FORMATS = ("csv", "md", "latex")
 _SEARCHES = tuple(tables.search_name(name, stratum) for stratum in tables.STRATA for name in tables.DIRECTIONS)
 _NAMES = ("headline", "strata", "groups", *_SEARCHES, "differences", "label-efficiency")
 _SUFFIX = {"csv": ".csv", "md": ".md", "latex": ".tex"}
-# The figures of `claims.FIGURES` that a column of a table holds: only there can a difference be tested.
+# The figures of `verdicts.FIGURES` that a column of a table holds: only there can a difference be tested.
 _TESTED = {
     "headline": {name: name for name in tables.HEADLINE},
     "strata": {"U": "auc", "G": "auc_g", "GNA": "auc_gna"},
@@ -149,10 +149,10 @@ def _differences(claimed: pd.DataFrame) -> Sheet:
             [
                 style.labels(row["adaptation"], row["fraction"]),
                 f"{style.name(row['first'])} − {style.name(row['second'])}",
-                claims.NAMES[row["figure"]],
-                claims.points(row["difference"]),
-                f"[{claims.band(row['low'], row['high'], ', ')}]" if not math.isnan(row["low"]) else "",
-                claims.band(row["seed_low"], row["seed_high"], " to "),
+                verdicts.NAMES[row["figure"]],
+                verdicts.points(row["difference"]),
+                f"[{verdicts.band(row['low'], row['high'], ', ')}]" if not math.isnan(row["low"]) else "",
+                verdicts.band(row["seed_low"], row["seed_high"], " to "),
                 "" if math.isnan(p) else f"{p:.3f}",
                 row["verdict"],
             ]

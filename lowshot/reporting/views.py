@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from lowshot.reporting import claims, style, tables
+from lowshot.reporting import style, tables, verdicts
 from lowshot.reporting.drawing import Missing, Picture
 
 
@@ -60,10 +60,10 @@ def claim_entries(claimed: pd.DataFrame) -> list[dict[str, Any]]:
         seeds = "" if math.isnan(count) else f"{count:.0f} {'seed' if count == 1 else 'seeds'}"
         entry = shown.setdefault((pair, labels), {"labels": labels, "pair": pair, "seeds": seeds, "parts": {}})
         p = row["p_holm"]
-        entry["parts"][claims.NAMES[row["figure"]]] = {
-            "value": claims.points(row["difference"]),
-            "interval": claims.band(row["low"], row["high"], ", "),
-            "spread": claims.band(row["seed_low"], row["seed_high"], " to "),
+        entry["parts"][verdicts.NAMES[row["figure"]]] = {
+            "value": verdicts.points(row["difference"]),
+            "interval": verdicts.band(row["low"], row["high"], ", "),
+            "spread": verdicts.band(row["seed_low"], row["seed_high"], " to "),
             "p": "" if math.isnan(p) else "p < 0.001" if p < 0.001 else f"p = {p:.3f}",
             "verdict": row["verdict"],
         }

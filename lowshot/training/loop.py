@@ -10,9 +10,9 @@ import numpy as np
 import torch
 
 from lowshot.config import Config, build_config
-from lowshot.data.kinds import check_towers
 from lowshot.data.pairs import Batch, PairBatches, Videos, videos_of
-from lowshot.data.reading import Reader
+from lowshot.data.readers.base import Reader
+from lowshot.data.readers.choice import check_towers
 from lowshot.data.trained import write_trained
 from lowshot.errors import RequestError, RunError
 from lowshot.files import write_text

@@ -30,7 +30,7 @@ class Progress:
         tqdm.write(f"{self.name}: {message}", file=sys.stderr)
 
     def __call__(self, done: int) -> None:
-        """Take note that so many steps are done in all."""
+        """Take warning that so many steps are done in all."""
         self._bar.update(done - self._bar.n)
         now = time.monotonic()
         if self._bar.disable and now - self._said >= LINE_SECONDS:

@@ -3,9 +3,9 @@
 import numpy as np
 
 from lowshot.data.pairs import Videos
-from lowshot.data.reading import Reader
-from lowshot.evaluation.embed import embed
+from lowshot.data.readers.base import Reader
 from lowshot.metrics.verification import auc
+from lowshot.models.embedding import embed
 from lowshot.models.two_tower import TwoTower
 
 # All pairs of so many videos are scored at once: a few seconds, and half a gigabyte.

@@ -10,9 +10,9 @@ from lowshot.adapt.objectives import Classifier, mean_directions
 from lowshot.adapt.run import labelled_videos
 from lowshot.config import build_config
 from lowshot.data.pairs import PairBatches, videos_of
-from lowshot.evaluation.embed import embed
 from lowshot.losses.classifier import identity_classifier, margin_classifier
 from lowshot.losses.supervised import cross_modal_supervised_contrast
+from lowshot.models.embedding import embed
 from lowshot.models.two_tower import TwoTower
 
 

@@ -9,7 +9,6 @@ from lowshot.adapt.batches import embed_step
 from lowshot.adapt.chosen_objective import objective_maker
 from lowshot.adapt.run import adapt, labelled_videos
 from lowshot.adapt.semi_supervised import OngoingCmpc, batches_of_all, known_identities, ongoing_cmpc
-from lowshot.adapt.start import fresh_start
 from lowshot.config import build_config, known_keys
 from lowshot.data.pairs import PairBatches, videos_of
 from lowshot.errors import RequestError
@@ -17,6 +16,7 @@ from lowshot.losses.instance import instance_contrast
 from lowshot.losses.supervised import cross_modal_supervised_contrast
 from lowshot.methods.base import RunShape
 from lowshot.methods.cmpc import Cmpc
+from lowshot.models.loaded import fresh_model
 from lowshot.models.two_tower import TwoTower
 from lowshot.settings import CmpcConfig
 
@@ -46,9 +46,9 @@ def test_labelled_videos_of_one_identity_are_no_negatives_in_the_instance_term()
     _, logs = cmpc.loss(index, voice, face)
     own = IDENTITY[index]
     # Unlabelled videos share no identity that is known.
-    spared = torch.tensor([[own[i] == own[j] and own[i] >= 0 for j in range(12)] for i in range(12)])
-    assert spared.sum() == 3 * 3 + 2 * 2
-    v2f, f2v = instance_contrast(voice, face, TERMS.temperature, spared)
+    excluded_negatives = torch.tensor([[own[i] == own[j] and own[i] >= 0 for j in range(12)] for i in range(12)])
+    assert excluded_negatives.sum() == 3 * 3 + 2 * 2
+    v2f, f2v = instance_contrast(voice, face, TERMS.temperature, excluded_negatives)
     assert logs["loss_instance"] == pytest.approx((v2f.mean() + f2v.mean()).item())
     assert logs["loss_instance"] < Cmpc(TERMS, SHAPE).loss(index, voice, face)[1]["loss_instance"]
 
@@ -140,7 +140,7 @@ def test_the_loss_is_that_of_the_labels_and_a_share_of_cmpc(config, reader, labe
 
 def embed_all(model, training, reader):
     """The first voice and the first face of each video, one video at a time."""
-    from lowshot.evaluation.embed import embed
+    from lowshot.models.embedding import embed
 
     media = list(zip(training.voices, training.faces, strict=True))
     parts = [embed(model, reader, voices[:1], faces[:1]) for voices, faces in media]
@@ -163,10 +163,10 @@ def test_without_weight_it_is_the_contrast_of_the_labels(config, reader, labelle
 
 def test_without_unlabelled_videos_it_is_refused_before_anything_is_written(config, reader, tmp_path):
     with pytest.raises(RequestError, match=r"semi-supervised: .* besides the labelled ones, and all \d+ are labelled"):
-        adapt(fresh_start(config), "finetune", 1.0, 0, reader, settings(config), tmp_path / "run")
+        adapt(fresh_model(config), "finetune", 1.0, 0, reader, settings(config), tmp_path / "run")
     assert not (tmp_path / "run").exists()
     # A probe has no use for them.
-    adapt(fresh_start(config), "probe", 1.0, 0, reader, settings(config), tmp_path / "run")
+    adapt(fresh_model(config), "probe", 1.0, 0, reader, settings(config), tmp_path / "run")
 
 
 def test_its_cmpc_has_settings_of_its_own():

@@ -88,13 +88,13 @@ def test_gradients_reach_nothing_else_either(config, reader, monkeypatch, every_
     seen = []
     real = torch.optim.AdamW.step
 
-    def note(self, *args):
+    def warning(self, *args):
         seen.append(sum(weight.grad is not None for group in self.param_groups for weight in group["params"]))
         return real(self, *args)
 
     reached = []
     freeze = finetuning.freeze_the_rest
-    monkeypatch.setattr(torch.optim.AdamW, "step", note)
+    monkeypatch.setattr(torch.optim.AdamW, "step", warning)
     monkeypatch.setattr(
         finetuning, "freeze_the_rest", lambda towers, *args: reached.append(towers) or freeze(towers, *args)
     )
@@ -113,11 +113,11 @@ def test_of_fresh_towers_frozen_statistics_are_learned_once_and_then_stand(
     starts, fresh = [], None
     real = finetuning.select
 
-    def note(start, *args):
+    def warning(start, *args):
         starts.append({name: value.clone() for name, value in start.state_dict().items()})
         return real(start, *args)
 
-    monkeypatch.setattr(finetuning, "select", note)
+    monkeypatch.setattr(finetuning, "select", warning)
     chosen = settings(config, strategy=strategy, head_learning_rates=[1e-2], last_stage_learning_rates=[1e-2])
     model = TwoTower.from_config(chosen).eval()
     fresh = {name: value.clone() for name, value in model.state_dict().items()}

@@ -12,8 +12,8 @@ from lowshot.adapt.listed_subset import read_subset
 from lowshot.adapt.subset_lists import FRACTIONS, frozen_subsets, list_bytes, list_name, read_recipe, write_subsets
 from lowshot.adapt.subsets import UNITS, VARIANTS, draw_subset, labels_sha
 from lowshot.data.dataset import Dataset
-from lowshot.data.synthetic.world import SIZES, build_world
 from lowshot.errors import RequestError
+from lowshot.synthetic.world import SIZES, build_world
 
 PROTOCOLS = Path(__file__).parents[2] / "protocols"
 
@@ -83,8 +83,8 @@ def test_what_is_written_is_read_as_it_was_drawn(people, tmp_path, unit, variant
         assert entry.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
         assert b"\r" not in path.read_bytes()
         drawn = draw_subset(people.manifest, entry.fraction, entry.seed, unit, variant)
-        subset, note = read_subset(path, people)
-        assert (subset.rows, subset.unit, subset.seed, note) == (drawn.rows, unit, entry.seed, "")
+        subset, warning = read_subset(path, people)
+        assert (subset.rows, subset.unit, subset.seed, warning) == (drawn.rows, unit, entry.seed, "")
         assert subset.fraction == len(drawn) / (9 if unit == "identity" else 25)
         table = pd.read_csv(path, dtype=str)
         assert table.columns.tolist() == (["identity"] if unit == "identity" else ["identity", "video"])
@@ -112,10 +112,10 @@ TEXTS = {
 
 @pytest.mark.parametrize("form", TEXTS)
 def test_lists_of_spreadsheets_and_of_ones_own_are_read(people, tmp_path, form):
-    subset, note = read_subset(listed(tmp_path, TEXTS[form]), people)
+    subset, warning = read_subset(listed(tmp_path, TEXTS[form]), people)
     assert (subset.rows, subset.unit, subset.videos) == ((("id1",), ("A. Name",)), "identity", None)
     assert (subset.fraction, subset.seed, str(subset)) == (2 / 9, None, "2 of 9 identities (22.2 %)")
-    assert "no recipe" in note
+    assert "no recipe" in warning
 
 
 def test_single_videos_are_labelled_where_the_list_names_them(people, tmp_path):
@@ -216,9 +216,9 @@ def test_a_list_of_other_people_is_refused_by_what_differs(people, frozen, tmp_p
 def test_data_that_differ_elsewhere_are_noted_and_read(people, frozen, tmp_path):
     other = dataset(tmp_path / "other", PEOPLE + person("new", split="test"))
     assert other.sha != people.sha
-    subset, note = read_subset(frozen, other)
+    subset, warning = read_subset(frozen, other)
     assert subset.rows == read_subset(frozen, people)[0].rows
-    assert f"drawn from people (data {people.sha}); other (data {other.sha}) differs, but not in training" in note
+    assert f"drawn from people (data {people.sha}); other (data {other.sha}) differs, but not in training" in warning
 
 
 @pytest.mark.parametrize(
@@ -271,9 +271,9 @@ def test_the_frozen_subsets_of_the_embedded_worlds_are_those_drawn_now(size, tmp
     rendered = tmp_path / "rendered"
     rendered.mkdir()
     manifest.to_csv(rendered / "manifest.csv", index=False)
-    subset, note = read_subset(PROTOCOLS / f"synth-{size}" / "per01-seed2.csv", Dataset.open(rendered))
+    subset, warning = read_subset(PROTOCOLS / f"synth-{size}" / "per01-seed2.csv", Dataset.open(rendered))
     assert (len(subset), subset.seed) == (recipe.lists["per01-seed2.csv"].identities, 2)
-    assert "differs, but not in training videos" in note
+    assert "differs, but not in training videos" in warning
     other = {"demo": "bench", "bench": "demo"}[size]
     with pytest.raises(RequestError, match=f"was drawn from synth:{other}"):
         read_subset(PROTOCOLS / f"synth-{other}" / "per01-seed2.csv", Dataset.open(rendered))

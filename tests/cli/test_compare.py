@@ -97,20 +97,20 @@ def test_the_presets_shares_are_the_default(lowshot, world, monkeypatch):
 
     asked = []
 
-    def note(plan, config, *others):
+    def warning(plan, config, *others):
         asked.append((plan.fractions, [arm.label for arm in plan.arms], plan.seeds, plan.subsets, config.data))
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(compare, "run_comparison", note)
+    monkeypatch.setattr(compare, "run_comparison", warning)
     code, _, err = lowshot("compare", "--preset", "tiny", "--data", world, "--set", "labels=[0.2, 0.5]")
-    assert (code, "note" in err) == (130, False)
+    assert (code, "warning" in err) == (130, False)
     assert asked.pop() == ((0.0, 0.2, 0.5), ["cmpc", "cid", "scratch"], (0, 1, 2), (0, 1, 2), str(world))
     # One of ten people is too few; nobody asked for that share by name.
     code, _, err = lowshot("compare", "--preset", "tiny", "--data", world)
     assert code == 130
-    assert "note: left out: --fractions 0.1: 1 of 10 training identities are fewer than the two" in err
+    assert "warning: left out: --fractions 0.1: 1 of 10 training identities are fewer than the two" in err
     assert asked.pop()[0] == (0.0, 0.5)
     # With one left for each, fresh weights would have nothing to learn from.
     code, _, err = lowshot("compare", "--preset", "tiny", "--data", world, "--set", "labels=[0.01, 0.1]")
     assert (code, asked.pop()[0]) == (130, (0.0, 0.2))
-    assert "note: --fractions 0.2 is taken instead, two of 10 people" in err
+    assert "warning: --fractions 0.2 is taken instead, two of 10 people" in err

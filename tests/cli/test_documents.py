@@ -15,7 +15,7 @@ from lowshot.cli import VERBS, app, evaluating
 from lowshot.config import METHODS
 from lowshot.data.dataset import Dataset
 from lowshot.data.manifest import REQUIRED
-from lowshot.data.synthetic import render
+from lowshot.synthetic import render
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = {

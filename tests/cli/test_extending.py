@@ -14,11 +14,11 @@ from lowshot import settings
 from lowshot.cli import data_import, evaluating
 from lowshot.data.dataset import Dataset
 from lowshot.errors import RequestError
-from lowshot.evaluation import own
+from lowshot.evaluation import custom
 from lowshot.evaluation.results import read_results
 from lowshot.extend import add_importer, add_method, add_protocol, add_tower, import_module
 from lowshot.methods import registry
-from lowshot.models import encoders
+from lowshot.models import towers
 from lowshot.runs import read_config
 
 PAGE = (Path(__file__).parents[2] / "docs" / "extending.md").read_text(encoding="utf-8")
@@ -27,8 +27,8 @@ TABLES = (
     settings.METHODS,
     settings.TOWERS,
     registry.BUILDERS,
-    encoders.MEDIA_TOWERS,
-    own.MEASURES,
+    towers.MEDIA_TOWERS,
+    custom.MEASURES,
     data_import.command.commands,
 )
 
@@ -110,7 +110,7 @@ def test_the_protocol_of_the_page_names_people(lowshot):
     faces = pd.DataFrame({"identity": ["a", "a", "b"], "video": ["1", "2", "3"]})
     voices = pd.DataFrame({"identity": ["a", "b", "b"], "video": ["1", "3", "4"]})
     scores = np.array([[0.9, 0.0, 0.4], [0.9, 0.1, 0.6], [0.5, 0.5, 0.5]])
-    (figure,) = own.MEASURES["naming"](own.Gallery(scores, voices, faces, 100, 0))
+    (figure,) = custom.MEASURES["naming"](custom.Gallery(scores, voices, faces, 100, 0))
     # Means 0.45 against 0.4: right; 0.5 against 0.6: right; a tie of two.
     assert figure.value == pytest.approx(2.5 / 3)
 
@@ -144,7 +144,7 @@ def test_wrong_modules_are_one_line(lowshot, sets):
     config = settings.METHODS["hardest"]
     for add, given in (
         (add_method, (config, registry.BUILDERS[config])),
-        (add_tower, ("compact", encoders.MEDIA_TOWERS["compact"])),
+        (add_tower, ("compact", towers.MEDIA_TOWERS["compact"])),
         (add_protocol, ("all", lambda gallery: [])),
         (add_importer, (data_import.command.commands["csv"],)),
     ):

@@ -98,7 +98,7 @@ def test_an_adaptation_that_changed_nothing_says_so_wherever_its_figures_stand(l
     assert lowshot("embed", "--model", "tuned", "--data", vectors, "--out", "made")[0] == 0
     for source, name in (("--model", "tuned"), ("--embeddings", "made")):
         code, _, err = lowshot("evaluate", source, name, *FEW, "--out", f"of-{name}")
-        assert code == 0 and f"note: {line.replace('tuned', name)}" in err
+        assert code == 0 and f"warning: {line.replace('tuned', name)}" in err
         assert f"<li>{line.replace('tuned', name)}</li>" in Path(f"of-{name}/report.html").read_text(encoding="utf-8")
     moved = ("--set", "adapt.steps=8", "--set", "adapt.finetune_learning_rates=[0.01]")
     assert lowshot("finetune", "--from", "run", "--labels", 0.3, *moved, "--out", "better")[0] == 0

@@ -95,7 +95,7 @@ def test_files_are_matched(lowshot, world):
     assert header.split() == ["rank", "similarity", "probability", "face"]
     assert sorted(line.split(maxsplit=3)[3] for line in lines) == sorted(map(str, faces))
     assert all(line.split()[2].endswith("%") for line in lines)
-    assert "note: pretrained:cmpc-compact learned from invented people" in err
+    assert "warning: pretrained:cmpc-compact learned from invented people" in err
     found = json.loads(lowshot("match", faces[0], voice, "--model", MODEL, "--json")[1])
     assert (found["model"], found["face"], found["ranking"][0]["file"]) == (MODEL, str(faces[0]), str(voice))
     assert 0 < found["ranking"][0]["probability"] < 1

@@ -51,10 +51,10 @@ def test_lists_and_files_are_said_as_json(lowshot, world, tmp_path):
     imported = said("data", "import", "csv", world / "manifest.csv", "--out", tmp_path / "manifest.csv")
     described = said("data", "describe", tmp_path / "manifest.csv")
     assert imported["splits"]["test"] == described["splits"]["test"]
-    assert (imported["absolute_paths"], imported["left_out"], imported["report"]) == (True, {}, None)
+    assert (imported["absolute_paths"], imported["skipped"], imported["report"]) == (True, {}, None)
     packed = said("data", "pack", world, "--out", tmp_path / "packed", "--faces", "jpeg", "--jobs", 1)
     manifest = (world / "manifest.csv").read_text().splitlines()
-    assert (packed["files"], packed["left_out"]) == (len(manifest) - 1, 0)
+    assert (packed["files"], packed["skipped"]) == (len(manifest) - 1, 0)
     assert said("data", "check", tmp_path / "packed")["faults"] == {}
 
 

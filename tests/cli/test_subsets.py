@@ -76,7 +76,7 @@ def test_a_list_is_learned_from_and_its_figures_say_so(lowshot, world, sets, tmp
     code, out, err = lowshot(verb, "--subset", tmp_path / "lists" / "per25-seed2.csv", *sets)
     assert (code, out.strip()) == (0, f"runs/0001-{verb}-scratch-per25-seed2")
     assert f"{verb} of scratch with 3 of 10 identities (30 %) labelled" in err
-    assert "note" not in err
+    assert "warning" not in err
     replicates = ("--set", "evaluate.replicates=100", "--protocol", "retrieval", "--data", world)
     assert lowshot("evaluate", *replicates)[0] == 0
     results = pd.read_csv(next(Path("runs").glob("0002-evaluate-*")) / "results.csv")
@@ -89,7 +89,7 @@ def test_a_list_of_ones_own_has_no_seed_in_the_figures(lowshot, world, sets, tmp
     (tmp_path / "mine.csv").write_text("identity\n" + "\n".join(people) + "\n")
     code, _, err = lowshot("probe", "--subset", tmp_path / "mine.csv", *sets)
     assert code == 0
-    assert "note: " in err
+    assert "warning: " in err
     assert "no recipe says what it was drawn from" in err
     options = ("--set", "evaluate.replicates=100", "--protocol", "retrieval", "--data", world)
     assert lowshot("evaluate", *options)[0] == 0

@@ -9,7 +9,7 @@ import soundfile
 
 from lowshot.data import codec, voice
 from lowshot.data.dataset import Dataset
-from lowshot.data.reader import MediaReader
+from lowshot.data.readers.media import MediaReader
 from lowshot.data.voice import SAMPLE_RATE, LogMel, read_clip, read_waveform
 from lowshot.errors import RequestError
 from lowshot.settings import FaceConfig, VoiceConfig

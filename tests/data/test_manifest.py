@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lowshot.data.check.table import read_table
+from lowshot.checking.table import read_table
 from lowshot.data.dataset import Dataset, write_features
 from lowshot.data.manifest import read_manifest, write_manifest
 from lowshot.errors import RequestError

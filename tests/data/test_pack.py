@@ -10,12 +10,12 @@ import torch
 from filelock import FileLock
 
 from lowshot.config import Config
-from lowshot.data import packing
 from lowshot.data.dataset import Dataset
-from lowshot.data.pack import PACK, STORE, Pack, damaged_files
-from lowshot.data.packing import UNREADABLE, pack_dataset
+from lowshot.data.packing import writing as packing
+from lowshot.data.packing.pack import PACK, STORE, Pack, damaged_files
+from lowshot.data.packing.writing import UNREADABLE, pack_dataset
 from lowshot.data.pairs import PairBatches, videos_of
-from lowshot.data.reader import MediaReader
+from lowshot.data.readers.media import MediaReader
 from lowshot.errors import RequestError
 from lowshot.settings import FaceConfig, VoiceConfig
 

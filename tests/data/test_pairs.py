@@ -7,7 +7,7 @@ import torch
 from lowshot.data.augment import DRAWS, FACE_DRAWS, VOICE_DRAWS, augment_faces, augment_voices, centre_crop
 from lowshot.data.media_inputs import crop_voice
 from lowshot.data.pairs import PairBatches, epoch_order, sample_draws, videos_of
-from lowshot.data.reader import MediaReader
+from lowshot.data.readers.media import MediaReader
 from lowshot.errors import RequestError
 from lowshot.settings import AugmentConfig
 

@@ -9,13 +9,13 @@ import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from lowshot.data.dataset import Dataset
-from lowshot.data.synthetic.oracle import Oracle
-from lowshot.data.synthetic.world import latent_model
 from lowshot.errors import RequestError, RunError
 from lowshot.evaluation.evaluate import EvaluationResult, build_trial_set, chance, evaluate, score
 from lowshot.evaluation.results import RESULT_COLUMNS, read_scores, write_scores
 from lowshot.evaluation.scorers import EmbeddingScorer
 from lowshot.evaluation.trial_set import TrialSet
+from lowshot.synthetic.oracle import Oracle
+from lowshot.synthetic.world import latent_model
 
 from .conftest import manifest_rows, standard_rows
 
@@ -162,8 +162,8 @@ def test_retrieval_leaves_the_querys_own_video_out(dataset: Dataset, result: Eva
 
 
 def test_the_expected_map_of_random_order_is_noted_and_met_by_random_scores(dataset: Dataset, trials: TrialSet) -> None:
-    (note,) = [note for note in trials.notes if note.startswith("retrieval voice_to_face: chance mAP")]
-    expected = float(note.split()[-1])
+    (warning,) = [warning for warning in trials.warnings if warning.startswith("retrieval voice_to_face: chance mAP")]
+    expected = float(warning.split()[-1])
     rng = np.random.default_rng(0)
     ranked = build_trial_set(dataset, protocols=["retrieval"], replicates=QUICK)
     measured = []
@@ -226,7 +226,7 @@ def test_a_truth_of_other_identities_gives_no_ceiling_but_a_note(
     give_truth(monkeypatch, ["someone", "else"])
     whole = evaluate(dataset, noisy(dataset, 1.5), {"method": "cmpc"}, replicates=QUICK)
     assert set(whole.rows["method"]) == {"cmpc", "chance"}
-    assert [note for note in whole.notes if note.startswith("no ceiling")]
+    assert [warning for warning in whole.warnings if warning.startswith("no ceiling")]
 
 
 def test_one_protocol_alone_and_the_same_trials_for_every_seed_of_a_model(dataset: Dataset) -> None:
@@ -257,10 +257,10 @@ def test_skipped_strata_and_short_galleries_are_noted(make_dataset: Make) -> Non
     dataset = make_dataset(rows.drop(columns="age"))
     trials = build_trial_set(dataset, replicates=QUICK)
     assert [part.stratum for part in trials.verification] == ["U", "N"]
-    notes = "\n".join(trials.notes)
-    assert "verification A unseen-unheard: skipped, the manifest has no column 'age'" in notes
-    assert "verification G unseen-unheard: skipped, no voice has" in notes
-    assert "matching U voice_to_face: galleries go up to 5" in notes
+    warnings = "\n".join(trials.warnings)
+    assert "verification A unseen-unheard: skipped, the manifest has no column 'age'" in warnings
+    assert "verification G unseen-unheard: skipped, no voice has" in warnings
+    assert "matching U voice_to_face: galleries go up to 5" in warnings
     assert list(figures(score(trials, noisy(dataset, 1.0), {}).rows).xs("matching").index.get_level_values(3)) == [
         2, 3, 4, 5, 2, 3, 4, 5
     ]  # fmt: skip
@@ -272,7 +272,7 @@ def test_single_video_identities_leave_retrieval_without_queries(make_dataset: M
     dataset = make_dataset(manifest_rows(6, 1))
     trials = build_trial_set(dataset, replicates=QUICK)
     assert trials.queries == ()
-    assert any(note.startswith("retrieval voice_to_face: skipped") for note in trials.notes)
+    assert any(warning.startswith("retrieval voice_to_face: skipped") for warning in trials.warnings)
 
 
 @pytest.mark.parametrize(

@@ -52,7 +52,7 @@ def test_every_figure_is_had_again_from_the_score_files(result: EvaluationResult
         np.testing.assert_allclose(found[column], expected[column], atol=1e-6)
     for column in ("n_trials", "n_identities", "n_ties", "ci_method", "init"):
         pd.testing.assert_series_equal(found[column], expected[column])
-    assert again.notes == ()
+    assert again.warnings == ()
     assert set(again.scores) == set(result.scores)
     for key, curve in result.curves.items():
         pd.testing.assert_frame_equal(again.curves[key], curve)
@@ -79,7 +79,7 @@ def test_labels_and_scores_alone_give_figures_without_intervals(tmp_path: Path) 
     assert own["ci_low"].isna().all() and own["n_identities"].isna().all()
     assert np.isnan(own.loc["cllr", "value"]) and own.loc["min_cllr", "value"] < 1
     assert set(zip(own["stratum"], own["seen"], strict=True)) == {("U", "unseen-unheard")}
-    assert [note.split(": ")[1] for note in result.notes] == [
+    assert [warning.split(": ")[1] for warning in result.warnings] == [
         "its name does not say whose scores these are; taken as unseen-unheard",
         "no columns voice_identity, face_identity",
     ]
@@ -131,8 +131,8 @@ def test_other_peoples_text_is_read(written: Path, tmp_path: Path, form: str) ->
 def test_repeated_trials_are_counted(written: Path, tmp_path: Path) -> None:
     table = pd.read_csv(written / f"{VERIFICATION}.csv", dtype=str)
     pd.concat([table, table.iloc[[3, 5]]]).to_csv(tmp_path / f"{VERIFICATION}.csv", index=False)
-    (note,) = evaluate_scores([tmp_path / f"{VERIFICATION}.csv"], replicates=QUICK).notes
-    assert note == f"{tmp_path / VERIFICATION}.csv: 2 trials repeat earlier ones, the first in row {len(table) + 2}"
+    (warning,) = evaluate_scores([tmp_path / f"{VERIFICATION}.csv"], replicates=QUICK).warnings
+    assert warning == f"{tmp_path / VERIFICATION}.csv: 2 trials repeat earlier ones, the first in row {len(table) + 2}"
 
 
 Change = Callable[[pd.DataFrame], pd.DataFrame]

@@ -18,7 +18,7 @@ from lowshot.evaluation.retrieval_figures import retrieval_figures
 from lowshot.evaluation.scorers import EmbeddingScorer
 from lowshot.evaluation.trial_set import TrialSet, build_trial_set
 from lowshot.evaluation.verification import verification_figures
-from lowshot.metrics import bootstrap, spread
+from lowshot.metrics import bootstrap, variance_correction
 
 from .conftest import manifest_rows
 from .test_evaluate import QUICK, noisy
@@ -117,7 +117,7 @@ def test_sizes_of_blocks_change_nothing(
 ) -> None:
     for elements in (1, 1000):
         monkeypatch.setattr(bootstrap, "_BLOCK_ELEMENTS", elements)
-        monkeypatch.setattr(spread, "_BLOCK_ELEMENTS", elements)
+        monkeypatch.setattr(variance_correction, "_BLOCK_ELEMENTS", elements)
         monkeypatch.setattr(scorers, "_BLOCK_ELEMENTS", elements)
         again = score(trials, noisy(dataset, 1.5), {})
         pd.testing.assert_frame_equal(again.rows, result.rows, rtol=1e-9)

@@ -8,8 +8,8 @@ import pytest
 
 from lowshot.data.dataset import Dataset
 from lowshot.errors import RequestError
-from lowshot.evaluation.lists.list_set import read_trial_set
 from lowshot.evaluation.trial_files import write_matching, write_retrieval, write_verification
+from lowshot.evaluation.trial_lists.list_set import read_trial_set
 from lowshot.evaluation.trial_set import TrialSet
 from lowshot.evaluation.trials import (
     MatchingTrials,

@@ -100,8 +100,8 @@ def test_same_video_positives_are_excluded_on_request(make_dataset: Make, direct
         kept = default.probe < 12 * (2 if direction == "face_to_voice" else 1)
         assert (without.probe == default.probe[kept]).all()
         assert (without.impostors == default.impostors[kept]).all()
-    assert (default.same_video, default.left_out) == (int((~kept).sum()), 0)
-    assert (without.same_video, without.left_out) == (0, int((~kept).sum()))
+    assert (default.same_video, default.unmatched) == (int((~kept).sum()), 0)
+    assert (without.same_video, without.unmatched) == (0, int((~kept).sum()))
 
 
 def test_voices_without_an_eligible_impostor_are_left_out_and_counted(make_dataset: Make) -> None:
@@ -109,7 +109,7 @@ def test_voices_without_an_eligible_impostor_are_left_out_and_counted(make_datas
     for row in rows:
         row["nationality"] = {"id000": "Iceland", "id001": ""}.get(row["identity"], "UK")
     trials = verification(make_dataset(rows), "N")
-    assert trials.left_out == 4
+    assert trials.unmatched == 4
     assert len(trials) == 2 * 4 * 2
 
 
@@ -120,7 +120,7 @@ def test_a_row_of_unknown_attribute_is_no_impostor_even_for_another_unknown(make
     dataset = make_dataset(rows)
     trials = verification(dataset, "G")
     assert set(dataset.faces["gender"].iloc[trials.face[1::2]]) == {"m"}
-    assert trials.left_out == 6
+    assert trials.unmatched == 6
 
 
 def test_numeric_ages_meet_within_their_group_only(make_dataset: Make) -> None:

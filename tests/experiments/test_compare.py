@@ -11,7 +11,7 @@ from lowshot.config import build_config
 from lowshot.data.dataset import Dataset
 from lowshot.errors import RequestError
 from lowshot.evaluation.results import read_results
-from lowshot.experiments import compare, making, measured
+from lowshot.experiments import cell_store, compare, runner
 from lowshot.experiments.cells import comparison_plan
 from lowshot.experiments.compare import over_subsets, run_comparison
 from lowshot.files import write_text
@@ -50,7 +50,7 @@ def test_budgets_at_which_nothing_changed_are_told(config, world, tmp_path):
     still = quick(config, adapt={"probe_learning_rates": [1e-30], "probe_steps": 2}, train={"epochs": 1})
     folder, _ = small(still, world, tmp_path / "out", subset_seeds=2)
     told = "no step of its adaptation raised the validation AUC, and the start was kept: CMPC (2 of 2), CID (2 of 2)"
-    assert f"50 % probe: {told}" in read_provenance(folder)["notes"]
+    assert f"50 % probe: {told}" in read_provenance(folder)["warnings"]
 
 
 @pytest.fixture(scope="module")
@@ -187,9 +187,9 @@ def test_killed_again_and_again_it_ends_in_the_same_tables(whole, settings, worl
         shutil.copy(whole / file, out / file)
     made = {}
     for module, name, calls in (
-        (making, "adapt", 5),
-        (making, "score_model", 5),
-        (measured, "write_text", 3),
+        (runner, "adapt", 5),
+        (runner, "score_model", 5),
+        (cell_store, "write_text", 3),
         (compare, "write_table", 1),
         (compare, "write_report", 0),
     ):
@@ -208,13 +208,13 @@ def test_killed_again_and_again_it_ends_in_the_same_tables(whole, settings, worl
 
 def test_a_pretraining_that_was_stopped_goes_on_from_its_checkpoint(four, settings, world, tmp_path, monkeypatch):
     resumed = []
-    real = making.pretrain_all
+    real = runner.pretrain_all
 
-    def note(jobs, *others):
+    def warning(jobs, *others):
         resumed.extend(resume for _, _, resume in jobs)
         real(jobs, *others)
 
-    monkeypatch.setattr(making, "pretrain_all", note)
+    monkeypatch.setattr(runner, "pretrain_all", warning)
     out = tmp_path / "out"
     out.mkdir()
     run = four / "pretrain-cmpc-seed0"
@@ -328,8 +328,8 @@ def test_a_cell_that_lost_a_score_file_is_measured_anew(four, copied, settings, 
 
 def test_probes_of_one_model_share_its_embeddings(settings, world, tmp_path, monkeypatch):
     embedded = []
-    real = making.embed_videos
-    monkeypatch.setattr(making, "embed_videos", lambda *args: embedded.append(args[1]) or real(*args))
+    real = runner.embed_videos
+    monkeypatch.setattr(runner, "embed_videos", lambda *args: embedded.append(args[1]) or real(*args))
     monkeypatch.setattr("lowshot.adapt.probe.embed_videos", lambda *args: pytest.fail("embedded once more"))
     small(settings, world, tmp_path / "out", fractions="0.3,0.5", subset_seeds=2)
     assert len(embedded) == 2

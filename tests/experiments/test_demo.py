@@ -7,14 +7,14 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from lowshot.adapt.start import find_start
 from lowshot.config import build_config
 from lowshot.data.dataset import Dataset
 from lowshot.errors import RequestError, RunError
-from lowshot.experiments import compare, making, side_by_side
+from lowshot.experiments import compare, parallel_pretraining, runner
 from lowshot.experiments.curves import pretraining_curves
 from lowshot.experiments.demo import run_demo
 from lowshot.experiments.differences import COLUMNS
+from lowshot.models.loaded import find_model
 from lowshot.models.weights import save_model
 from lowshot.runs import MODEL, lock_run, read_config, read_provenance
 from lowshot.training.interrupt import StopRequest
@@ -114,7 +114,7 @@ class Stopped(Exception):
     pass
 
 
-def stop_at(stage, patch, module=making):
+def stop_at(stage, patch, module=runner):
     def stop(*args, **options):
         raise Stopped
 
@@ -123,7 +123,7 @@ def stop_at(stage, patch, module=making):
 
 def train_only(patch):
     """Make all models, and stop before any figure."""
-    patch.setattr(making.Making, "_scored", lambda *args: True)
+    patch.setattr(runner.Making, "_scored", lambda *args: True)
     stop_at("_write_tables", patch, compare)
 
 
@@ -143,18 +143,18 @@ def test_runs_record_the_method_that_they_come_from(demo):
 def test_both_methods_get_the_settings_that_both_have(config, world, tmp_path, monkeypatch):
     made = []
 
-    def note(jobs, *others):
+    def warning(jobs, *others):
         made.extend((settings.method.name, settings.method.temperature) for settings, _, _ in jobs)
 
-    monkeypatch.setattr(making, "pretrain_all", note)
-    stop_at("find_start", monkeypatch)
+    monkeypatch.setattr(runner, "pretrain_all", warning)
+    stop_at("find_model", monkeypatch)
     with pytest.raises(Stopped):
         run_demo(quick(config, method={"temperature": 0.07}), Dataset.open(world), 1, tmp_path / "out", print)
     assert made == [("cmpc", 0.07), ("cid", 0.07)]
 
 
 def test_adaptations_of_a_pretraining_that_was_made_anew_are_made_anew(copied, config, world, monkeypatch):
-    start = find_start(str(copied / "pretrain-cid-seed0"), ())
+    start = find_model(str(copied / "pretrain-cid-seed0"), ())
     for weights in start.model.parameters():
         weights.data *= 1.5
     save_model(start.model, copied / "pretrain-cid-seed0" / MODEL, **start.facts)
@@ -245,7 +245,7 @@ def test_what_it_says_when_stopped_is_true(config, world, monkeypatch):
 
     dataset = Dataset.open(world)
     with monkeypatch.context() as patch:
-        patch.setattr(side_by_side, "stop_on_signal", stopped_at_once)
+        patch.setattr(parallel_pretraining, "stop_on_signal", stopped_at_once)
         with pytest.raises(RunError, match="the same command goes on from"):
             run_demo(quick(config), dataset, 1, None, print)
     stop_at("adapt", monkeypatch)

@@ -7,7 +7,7 @@ import pytest
 from lowshot.evaluation.evaluate import EvaluationResult
 from lowshot.experiments import differences
 from lowshot.experiments.differences import COLUMNS, difference_rows, differences_table
-from lowshot.metrics.multiple import holm
+from lowshot.metrics.multiple_testing import holm
 
 # As it is, before the other tests of this folder make do with less.
 LEAST_REPLICATES = differences.LEAST_REPLICATES

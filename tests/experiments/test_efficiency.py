@@ -19,7 +19,7 @@ from lowshot.experiments.efficiency import (
 )
 from lowshot.metrics.bootstrap import identity_counts
 from lowshot.metrics.curve_replicates import auc_of, curve_replicates, pair_replicates
-from lowshot.metrics.spread import corrected
+from lowshot.metrics.variance_correction import corrected
 from lowshot.metrics.verification import auc
 
 FRACTIONS = [0.0, 0.01, 0.1, 1.0]

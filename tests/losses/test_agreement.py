@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from lowshot.losses.agreement import mate_agreement
+from lowshot.losses.agreement import neighbour_agreement
 
 
 def unit(n, d, seed, dtype=torch.float64):
@@ -37,7 +37,7 @@ def test_equals_the_loop_with_singletons_and_videos_without_a_cluster(dtype, tol
     of_voice = torch.tensor([0, 0, 0, 1, 1, 2, 3, 3, 3, -1, 0, 1])
     of_face = torch.tensor([1, 1, 0, 0, 2, 2, 2, 0, 1, 1, -1, 0])
     expected = torch.tensor(brute_force(voice, face, of_voice.tolist(), of_face.tolist()), dtype=dtype)
-    found = mate_agreement(voice, face, of_voice, of_face)
+    found = neighbour_agreement(voice, face, of_voice, of_face)
     assert expected.isnan().tolist() == [i in {5, 9, 10} for i in range(12)]
     torch.testing.assert_close(found, expected, rtol=0, atol=tolerance, equal_nan=True)
 
@@ -49,7 +49,7 @@ def test_a_pair_whose_voice_is_another_persons_agrees_least():
     speaker[3], speaker[13] = 2, 0
     voice = functional.normalize(people[speaker] + 0.1 * unit(24, 16, 3), dim=1)
     face = functional.normalize(people[identity] + 0.1 * unit(24, 16, 4), dim=1)
-    found = mate_agreement(voice, face, speaker, identity)
+    found = neighbour_agreement(voice, face, speaker, identity)
     assert set(found.argsort()[:2].tolist()) == {3, 13}
     assert found[3] < found[identity == speaker].min() - 0.5
 
@@ -66,12 +66,12 @@ def test_what_was_memorised_of_a_pair_does_not_speak_for_it():
     face[0] = functional.normalize(people[0] + 0.7 * people[1], dim=0)
     cosine = (voice * face).sum(dim=1)
     assert cosine[0] > cosine[1:].max()
-    found = mate_agreement(voice, face, of_voice, identity)
+    found = neighbour_agreement(voice, face, of_voice, identity)
     assert found[0] < found[1:].min()
 
 
 def test_shapes_that_do_not_fit_are_refused():
     with pytest.raises(ValueError, match="n, d"):
-        mate_agreement(unit(4, 3, 0), unit(5, 3, 0), torch.zeros(4).long(), torch.zeros(4).long())
+        neighbour_agreement(unit(4, 3, 0), unit(5, 3, 0), torch.zeros(4).long(), torch.zeros(4).long())
     with pytest.raises(ValueError, match="one cluster per video"):
-        mate_agreement(unit(4, 3, 0), unit(4, 3, 0), torch.zeros(4).long(), torch.zeros(3).long())
+        neighbour_agreement(unit(4, 3, 0), unit(4, 3, 0), torch.zeros(4).long(), torch.zeros(3).long())

@@ -16,7 +16,7 @@ def unit(n: int, d: int, seed: int, dtype: torch.dtype = torch.float64) -> Tenso
     return F.normalize(torch.randn(n, d, generator=torch.Generator().manual_seed(seed), dtype=dtype), dim=1)
 
 
-def loop(anchors: Tensor, others: Tensor, temperature: float, spared: Tensor | None = None) -> Tensor:
+def loop(anchors: Tensor, others: Tensor, temperature: float, excluded_negatives: Tensor | None = None) -> Tensor:
     """-log softmax_j(a_i . f_j / temperature)[j = i], one scalar at a time; j over i and whom i does not spare."""
     losses = []
     for i in range(len(anchors)):
@@ -25,7 +25,9 @@ def loop(anchors: Tensor, others: Tensor, temperature: float, spared: Tensor | N
         ]
         top = max(logit.item() for logit in logits)
         total = sum(
-            torch.exp(logit - top) for j, logit in enumerate(logits) if j == i or spared is None or not spared[i, j]
+            torch.exp(logit - top)
+            for j, logit in enumerate(logits)
+            if j == i or excluded_negatives is None or not excluded_negatives[i, j]
         )
         losses.append(torch.log(total) + top - logits[i])
     return torch.stack(losses)
@@ -52,10 +54,10 @@ def test_forward_and_gradient_match_the_loop(dtype: torch.dtype, temperature: fl
 @pytest.mark.parametrize("groups", [[1, 0, 1, 2, 1], [1, 1, 1, 1, 1]])
 def test_spared_videos_are_no_negatives_of_each_other(dtype: torch.dtype, groups: list[int]) -> None:
     codes = torch.tensor(groups)
-    spared = codes[:, None] == codes
+    excluded_negatives = codes[:, None] == codes
     a, f = unit(5, 4, 0, dtype).requires_grad_(), unit(5, 4, 1, dtype).requires_grad_()
-    ours = instance_contrast(a, f, 0.1, spared)
-    expected = loop(a, f, 0.1, spared), loop(f, a, 0.1, spared)
+    ours = instance_contrast(a, f, 0.1, excluded_negatives)
+    expected = loop(a, f, 0.1, excluded_negatives), loop(f, a, 0.1, excluded_negatives)
     cotangent = torch.arange(1.0, 6.0, dtype=dtype)
     for got, want in zip(ours, expected, strict=True):
         torch.testing.assert_close(got, want, rtol=0, atol=10 * TOLERANCE[dtype])
@@ -67,10 +69,12 @@ def test_spared_videos_are_no_negatives_of_each_other(dtype: torch.dtype, groups
 
 def test_sparing_nobody_changes_nothing() -> None:
     a, f = unit(5, 4, 0), unit(5, 4, 1)
-    for spared in (torch.zeros(5, 5, dtype=torch.bool), torch.eye(5, dtype=torch.bool)):
-        for got, want in zip(instance_contrast(a, f, 0.1, spared), instance_contrast(a, f, 0.1), strict=True):
+    for excluded_negatives in (torch.zeros(5, 5, dtype=torch.bool), torch.eye(5, dtype=torch.bool)):
+        for got, want in zip(
+            instance_contrast(a, f, 0.1, excluded_negatives), instance_contrast(a, f, 0.1), strict=True
+        ):
             assert torch.equal(got, want)
-    with pytest.raises(ValueError, match="spared must be"):
+    with pytest.raises(ValueError, match="excluded_negatives must be"):
         instance_contrast(a, f, 0.1, torch.zeros(4, 5, dtype=torch.bool))
 
 

@@ -17,12 +17,12 @@ from PIL import Image
 from safetensors.torch import save_file
 from torch import nn
 
-from lowshot.adapt.start import find_start
 from lowshot.data.dataset import Dataset
-from lowshot.data.reader import MediaReader
+from lowshot.data.readers.media import MediaReader
 from lowshot.errors import RequestError
-from lowshot.evaluation.embed import embed
 from lowshot.models.convert import convert_checkpoint, read_released
+from lowshot.models.embedding import embed
+from lowshot.models.loaded import find_model
 from lowshot.models.weights import load_model
 
 
@@ -125,7 +125,7 @@ def test_converted_towers_equal_plain_resnets_bit_for_bit(checkpoint, plain):
     assert record["source_sha"] == facts["source_sha"]
     assert record["data"] is None
     for source in (run, run / "model.safetensors"):
-        assert find_start(str(source), ()).sha == find_start(str(run), ()).sha
+        assert find_model(str(source), ()).sha == find_model(str(run), ()).sha
     (run / "model.safetensors").unlink()
 
 
@@ -161,12 +161,12 @@ def test_the_old_file_format_and_other_endings_are_read(tmp_path, hollow):
 def test_counters_of_batch_normalisation_may_be_missing_all_or_some(tmp_path, hollow):
     counters = [name for name in hollow if name.endswith("num_batches_tracked")]
     assert len(counters) == 72
-    for left_out in (set(counters), set(counters[:5])):
-        kept = {name: value for name, value in hollow.items() if name not in left_out}
+    for skipped in (set(counters), set(counters[:5])):
+        kept = {name: value for name, value in hollow.items() if name not in skipped}
         kept |= {name: torch.tensor(7) for name in kept if name.endswith("num_batches_tracked")}
         model = read_released(written(tmp_path, kept))
         tracked = {int(value) for name, value in model.state_dict().items() if name.endswith("num_batches_tracked")}
-        assert tracked == ({0} if len(left_out) == 72 else {0, 7})
+        assert tracked == ({0} if len(skipped) == 72 else {0, 7})
         assert not model.training
 
 

@@ -7,9 +7,9 @@ import pytest
 import yaml
 from safetensors import safe_open
 
-from lowshot.adapt.start import find_start
 from lowshot.errors import RequestError
 from lowshot.models import pretrained
+from lowshot.models.loaded import find_model
 from lowshot.models.pretrained import FittedMap, checked_weights, find_entry, pretrained_folder, read_registry
 
 NAMES = ("cid-compact", "cmpc-compact")
@@ -28,7 +28,7 @@ def test_every_model_is_what_the_registry_says():
     registry = read_registry()
     assert tuple(registry) == NAMES
     for name, entry in registry.items():
-        start = find_start(f"pretrained:{name}", ())
+        start = find_model(f"pretrained:{name}", ())
         assert start.name == f"pretrained:{name}"
         assert start.facts["method"] == start.config.method.name == entry.recipe.method
         assert start.facts["train_seed"] == str(start.config.seed) == str(entry.recipe.seed)
@@ -68,7 +68,7 @@ def test_other_bytes_are_refused(copied):
     content[-1] ^= 1
     entry.path.write_bytes(content)
     with pytest.raises(RequestError, match=r"cmpc-compact\.safetensors: is not the file that the registry speaks of"):
-        find_start("pretrained:cmpc-compact", ())
+        find_model("pretrained:cmpc-compact", ())
     entry.path.unlink()
     with pytest.raises(RequestError, match=r"cmpc-compact\.safetensors: cannot be read"):
         checked_weights(entry)
@@ -76,7 +76,7 @@ def test_other_bytes_are_refused(copied):
 
 def test_an_unknown_name_lists_the_known_ones():
     with pytest.raises(RequestError) as caught:
-        find_start("pretrained:cmpc", ())
+        find_model("pretrained:cmpc", ())
     assert str(caught.value) == (
         "pretrained:cmpc: no such model; there are pretrained:cid-compact, pretrained:cmpc-compact"
     )

@@ -8,7 +8,7 @@ from lowshot.reporting.difference_plots import efficiency, forest
 from lowshot.reporting.drawing import Missing, Picture
 
 from .invented import label_efficiency
-from .test_claims import claimed, difference
+from .test_verdicts import claimed, difference
 
 BUDGETS = {"no labels": {}, "10 % probe": {"adaptation": "probe", "fraction": 0.1}}
 

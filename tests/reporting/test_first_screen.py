@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lowshot.reporting import claims, first_screen, tables
+from lowshot.reporting import first_screen, tables, verdicts
 
 from .invented import differences, results
 
@@ -15,7 +15,7 @@ def measured() -> pd.DataFrame:
 
 
 def claimed(measured: pd.DataFrame) -> pd.DataFrame:
-    return claims.claims(differences(), measured)
+    return verdicts.claims(differences(), measured)
 
 
 def test_the_sentence_tells_the_difference_with_its_interval(measured: pd.DataFrame) -> None:
@@ -28,7 +28,7 @@ def test_the_sentence_tells_the_difference_with_its_interval(measured: pd.DataFr
 def test_a_difference_that_may_be_nothing_is_said_to_be_so(measured: pd.DataFrame) -> None:
     table = differences()
     table.loc[0, "ci_low"] = -0.001
-    sentence = first_screen.sentence(measured, claims.claims(table, measured))
+    sentence = first_screen.sentence(measured, verdicts.claims(table, measured))
     assert sentence.endswith("95 % interval [−0.1, +8.1]: no difference shown for these two training runs.")
 
 
@@ -40,7 +40,7 @@ def test_without_differences_the_sentence_claims_none(measured: pd.DataFrame) ->
 def test_without_intervals_the_sentence_shows_none(measured: pd.DataFrame) -> None:
     table = differences()
     table[["ci_low", "ci_high", "p_value"]] = np.nan
-    sentence = first_screen.sentence(measured, claims.claims(table, measured))
+    sentence = first_screen.sentence(measured, verdicts.claims(table, measured))
     assert "[" not in sentence and sentence.endswith("is +5.0 points: no interval: nothing can be said.")
     bare = measured.assign(ci_low=np.nan, ci_high=np.nan)
     assert "CMPC 70.6 % (chance" in first_screen.sentence(bare, None)
@@ -67,14 +67,14 @@ def test_every_rival_stands_beside_cmpc_with_its_own_difference(measured: pd.Dat
 def test_a_difference_that_was_taken_the_other_way_round_is_turned(measured: pd.DataFrame) -> None:
     other = measured.assign(method=measured["method"].replace("cid", "avid"))
     table = differences().assign(method_a="avid", method_b="cmpc")
-    rows = {row["method"]: row for row in first_screen.rivals(other, claims.claims(table, other))["rows"]}
+    rows = {row["method"]: row for row in first_screen.rivals(other, verdicts.claims(table, other))["rows"]}
     assert rows["AVID"]["cells"][0]["ahead"] == "−5.0 [−8.1, −2.0]"
 
 
 def test_a_rival_without_a_paired_difference_is_said_to_lack_it(measured: pd.DataFrame) -> None:
     assert first_screen.rivals(measured, None)["lacks"]
     table = differences()
-    only_unlabelled = claims.claims(table[table["fraction"] == 0], measured)
+    only_unlabelled = verdicts.claims(table[table["fraction"] == 0], measured)
     assert first_screen.rivals(measured, only_unlabelled)["lacks"]
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from lowshot.errors import RequestError
 from lowshot.reporting import page
-from lowshot.reporting.exhibited import LARGEST, read_gallery
+from lowshot.reporting.gallery import LARGEST, read_gallery
 
 from .invented import NASTY, results, write_gallery
 

@@ -339,12 +339,12 @@ def test_the_command_of_a_run_can_be_given_again(directory: Path) -> None:
 
 @pytest.mark.usefixtures("quick")
 def test_what_to_know_of_the_figures_stands_below_them(directory: Path) -> None:
-    (directory / "provenance.json").write_text(json.dumps({"notes": ["3 of 4 <b>", "y"], "seed": 7}))
+    (directory / "provenance.json").write_text(json.dumps({"warnings": ["3 of 4 <b>", "y"], "seed": 7}))
     text = written(directory)
     listed = text.index("<li>3 of 4 &lt;b&gt;</li>")
     assert text.index('id="headline"') < listed < text.index("<li>y</li>") < text.index('id="curves"')
     assert "<dt>seed</dt><dd>7</dd>" in text
-    assert "<dt>notes</dt>" not in text
+    assert "<dt>warnings</dt>" not in text
 
 
 def test_no_results_is_one_line(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from lowshot.reporting.material import gather
+from lowshot.reporting.sources import gather
 from lowshot.reporting.table_files import FORMATS, Sheet, escape_latex, sheets, to_latex, to_markdown, write_tables
 from lowshot.reporting.tables import escape_markdown
 

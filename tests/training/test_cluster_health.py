@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from lowshot.config import Config
-from lowshot.data.reader import MediaReader
+from lowshot.data.readers.media import MediaReader
 from lowshot.methods.base import Partition
 from lowshot.training.cluster_health import COLUMNS, cluster_table
 from lowshot.training.loop import pretrain

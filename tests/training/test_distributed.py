@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from lowshot.config import build_config
 from lowshot.data.dataset import Dataset
 from lowshot.data.pairs import PairBatches, videos_of
-from lowshot.data.reader import MediaReader
+from lowshot.data.readers.media import MediaReader
 from lowshot.errors import LowshotError, RequestError, RunError
 from lowshot.methods.cid import Cid
 from lowshot.methods.cmpc import Cmpc
@@ -165,7 +165,7 @@ def copied_gradients(world):
 
 
 def failures(settings, reader, folder, world):
-    """Let runs fail in one process or the other, and note how they end in this one."""
+    """Let runs fail in one process or the other, and warning how they end in this one."""
     loss, batch = Cmpc.loss, PairBatches.batch
 
     def no_number(self, *args):

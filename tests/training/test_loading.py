@@ -10,9 +10,9 @@ from safetensors.torch import load_file
 
 from lowshot.config import build_config
 from lowshot.data.dataset import Dataset
-from lowshot.data.packing import pack_dataset
+from lowshot.data.packing.writing import pack_dataset
 from lowshot.data.pairs import PairBatches, videos_of
-from lowshot.data.reader import MediaReader
+from lowshot.data.readers.media import MediaReader
 from lowshot.errors import RequestError, RunError
 from lowshot.runs import MODEL
 from lowshot.settings import TrainConfig

@@ -8,13 +8,13 @@ import pytest
 import torch
 from torch import nn
 
+from lowshot.adapt.early_stopping import select
 from lowshot.adapt.run import adapt, validation_videos
-from lowshot.adapt.selection import select
-from lowshot.adapt.start import find_start, fresh_start
 from lowshot.data.dataset import Dataset
 from lowshot.data.pairs import PairBatches, videos_of
-from lowshot.data.reader import MediaReader
+from lowshot.data.readers.media import MediaReader
 from lowshot.errors import RequestError
+from lowshot.models.loaded import find_model, fresh_model
 from lowshot.models.two_tower import TwoTower
 from lowshot.settings import VoiceConfig
 from lowshot.training.loop import pretrain
@@ -73,7 +73,7 @@ def test_row_9_the_weights_of_the_last_step_are_the_result(config, reader, tmp_p
 @pytest.mark.parametrize("adaptation", ["probe", "finetune"])
 def test_adaptation_reads_labelled_training_and_validation_media_only(config, reader, tmp_path, adaptation):
     recording = Recording(reader)
-    run, _ = adapt(fresh_start(config), adaptation, 0.3, 0, recording, config, tmp_path / "run")
+    run, _ = adapt(fresh_model(config), adaptation, 0.3, 0, recording, config, tmp_path / "run")
     assert recording.splits() == {"train", "val"}
     labelled = set(pd.read_csv(run / "labelled.csv")["identity"])
     assert len(labelled) == 3
@@ -132,10 +132,10 @@ def test_adaptation_without_validation_identities_is_refused(reader, tmp_path):
 def test_adaptation_is_reproducible_and_reloads(config, reader, tmp_path, adaptation):
     starts = pretrain(config, reader, tmp_path / "run")
     made = [
-        adapt(find_start(str(starts), ()), adaptation, 0.3, 0, reader, config, tmp_path / name)[0]
+        adapt(find_model(str(starts), ()), adaptation, 0.3, 0, reader, config, tmp_path / name)[0]
         for name in ("a", "b")
     ]
-    a, b = (find_start(str(run), ()) for run in made)
+    a, b = (find_model(str(run), ()) for run in made)
     assert all(
         torch.equal(x, y) for x, y in zip(a.model.state_dict().values(), b.model.state_dict().values(), strict=True)
     )
@@ -146,8 +146,8 @@ def test_adaptation_is_reproducible_and_reloads(config, reader, tmp_path, adapta
 
 def test_the_recorded_validation_auc_is_that_of_the_saved_model(config, reader, tmp_path):
     for adaptation in ("probe", "finetune"):
-        run, chosen = adapt(fresh_start(config), adaptation, 0.5, 1, reader, config, tmp_path / adaptation)
-        model = find_start(str(run), ()).model
+        run, chosen = adapt(fresh_model(config), adaptation, 0.5, 1, reader, config, tmp_path / adaptation)
+        model = find_model(str(run), ()).model
         measured = validation_auc(model, reader, validation_videos(reader.dataset))
         assert measured == pytest.approx(chosen.val_auc, abs=1e-6)
 

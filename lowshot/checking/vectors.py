@@ -1,0 +1,77 @@
+"""The vectors of a features dataset: what is wrong with them, and the hash of each."""
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from lowshot.checking.issues import Problem
+from lowshot.data.features import FEATURES, map_features, misfit
+from lowshot.data.manifest import MODALITIES
+from lowshot.errors import RequestError
+
+_ROWS_AT_ONCE = 2**14
+
+
+def check_vectors(
+    root: Path, table: pd.DataFrame, progress: Callable[[int, int], None]
+) -> tuple[list[Problem], dict[int, bytes]]:
+    """Look at every vector.
+
+    Args:
+        root: the dataset's folder.
+        table: the manifest's rows, their numbers as index; row k of a tensor is the k-th row of its modality.
+        progress: called with (vectors done, vectors in all).
+
+    Returns:
+        What is wrong, and the hash of each row's vector where nothing is.
+    """
+    path = root / FEATURES
+    try:
+        tensors = map_features(path)
+    except RequestError as error:
+        return [Problem("unreadable", str(error).removeprefix(f"{path}: "), path=FEATURES)], {}
+    problems: list[Problem] = []
+    digests: dict[int, bytes] = {}
+    done = 0
+    for modality in MODALITIES:
+        rows = table.index[table["modality"] == modality]
+        fault = _misfit(tensors, modality, len(rows))
+        if fault:
+            problems.append(Problem("shape", fault, path=FEATURES))
+            continue
+        for start in range(0, len(rows), _ROWS_AT_ONCE):
+            block = tensors[modality][start : start + _ROWS_AT_ONCE]
+            numbers = rows[start : start + _ROWS_AT_ONCE].tolist()
+            problems += _of_block(block, numbers, modality, digests)
+            done += len(block)
+            progress(done, len(table))
+    return problems, digests
+
+
+def _misfit(tensors: dict[str, npt.NDArray], modality: str, count: int) -> str:
+    if fault := misfit(tensors, modality, count):
+        return fault
+    if tensors[modality].dtype.kind != "f":
+        return f"tensor '{modality}' is of type {tensors[modality].dtype}; write it as float32 or float16"
+    return "" if tensors[modality].shape[1] else f"tensor '{modality}' has no columns"
+
+
+def _of_block(block: npt.NDArray, numbers: list[int], modality: str, digests: dict[int, bytes]) -> list[Problem]:
+    with np.errstate(over="ignore"):
+        # As a run reads it.
+        finite = np.asarray(np.isfinite(block.astype(np.float32, copy=False)).all(axis=1))
+    # NaN is no zero, so that no row is both.
+    zero = (block == 0).all(axis=1)
+    problems = []
+    for place, number in enumerate(numbers):
+        if not finite[place]:
+            problems.append(Problem("not-finite", f"{modality} vector holds values that are not finite", (number,)))
+        elif zero[place]:
+            problems.append(Problem("zero", f"{modality} vector is zero throughout", (number,)))
+        else:
+            digests[number] = hashlib.blake2b(block[place].tobytes(), digest_size=16).digest()
+    return problems

@@ -1,0 +1,1 @@
+"""Decoded media in one memory-mapped file per modality."""

@@ -1,0 +1,189 @@
+"""What a page shows of one model beside its figures: a gallery of rankings with their media, and a map of embeddings.
+
+Both are drawn by the seed of the trials, never by how well the model does.
+"""
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import soundfile
+from PIL import Image
+
+from lowshot.data.dataset import WORLD_FILES, Dataset
+from lowshot.data.face import read_face
+from lowshot.data.voice import SAMPLE_RATE, read_waveform
+from lowshot.errors import RequestError
+from lowshot.evaluation.retrieval import Queries
+from lowshot.evaluation.sampling import IntArray
+from lowshot.evaluation.scorers import EmbeddingScorer
+from lowshot.evaluation.trial_files import write_table
+from lowshot.evaluation.trial_set import TrialSet
+from lowshot.files import atomic_path, write_text
+from lowshot.settings import EvaluateConfig, FaceConfig
+
+GALLERY = Path("gallery") / "gallery.json"
+MAP = Path("gallery") / "map.csv"
+USUAL = 3
+"""Queries of each direction in the gallery of an embedded world."""
+RANKED = 5
+SECONDS = 2.0
+SIDE = 96
+MOST_ON_MAP = 40
+"""Identities on the map: more would be a cloud."""
+_PURPOSE = 0x6578
+"""Sets these draws apart from those of the trials, which have the same seed."""
+
+
+def write_gallery(
+    out: Path, trials: TrialSet, scorer: EmbeddingScorer, settings: EvaluateConfig, model: str
+) -> list[str]:
+    """Write gallery/gallery.json with its media, and gallery/map.csv, of one model.
+
+    Args:
+        out: the directory of its results.
+        trials: what it was measured on; without a retrieval there is neither.
+        scorer: its embeddings of them.
+        settings: `gallery` says how many queries of each direction; embedded people alone are shown unasked.
+        model: what to call it.
+
+    Returns:
+        Why there is no gallery, a line each; nothing where it was written or not asked for.
+    """
+    dataset = trials.dataset
+    if trials.retrieval is None:
+        return []
+    _write_map(out / MAP, trials, scorer, model)
+    embedded = (dataset.root / WORLD_FILES[0]).is_file()
+    count = settings.gallery if settings.gallery is not None else (USUAL if embedded else 0)
+    if not count:
+        return []
+    if dataset.has_features:
+        return ["no gallery: the dataset holds vectors, no voices to hear or faces to see"]
+    items = [item for queries in trials.queries for item in _items(queries, scorer, dataset, count, settings.seed)]
+    try:
+        media = {name: _medium(dataset, name) for item in items for name in (item["query"], *item["ranked"])}
+    except RequestError as error:
+        return [f"no gallery: {error}"]
+    for (modality, row), content in media.items():
+        with atomic_path(out / GALLERY.parent / _file(modality, row)) as temporary:
+            temporary.write_bytes(content)
+    text = json.dumps({"model": model, "items": [_record(item, dataset) for item in items]}, indent=1)
+    write_text(out / GALLERY, text + "\n")
+    return []
+
+
+def _items(queries: Queries, scorer: EmbeddingScorer, dataset: Dataset, count: int, seed: int) -> list[dict[str, Any]]:
+    """Queries of different people and what is ranked first for each, rows as (modality, number)."""
+    ours, theirs = queries.direction.split("_to_")
+    rng = np.random.default_rng([seed, _PURPOSE, int(ours == "voice")])
+    order = rng.permutation(len(queries))
+    people = dataset.rows(ours)["identity"].to_numpy()[queries.query]
+    # One query a person: `np.unique` gives the first of each in the drawn order.
+    first = np.sort(np.unique(people[order], return_index=True)[1])[:count]
+    items = []
+    for place in order[first]:
+        query = int(queries.query[place])
+        own_video = dataset.rows(theirs)["video"].to_numpy() == dataset.rows(ours)["video"].iloc[query]
+        others = queries.gallery[~own_video[queries.gallery]]
+        # Equal scores keep the order of a draw, which knows nobody.
+        others = others[rng.permutation(len(others))]
+        pair = (np.array([query]), others) if ours == "voice" else (others, np.array([query]))
+        scores = scorer.matrix(*pair).ravel()
+        ranked = np.argsort(-scores, kind="stable")
+        right = dataset.rows(theirs)["identity"].to_numpy()[others[ranked]] == people[place]
+        items.append(
+            {
+                "direction": queries.direction,
+                "query": (ours, query),
+                "ranked": [(theirs, int(row)) for row in others[ranked[:RANKED]]],
+                "right": right[:RANKED].tolist(),
+                "similarity": [round(float(scores[row]), 4) for row in ranked[:RANKED]],
+                "first_right": int(right.argmax()) + 1,
+                "of": len(others),
+                "right_in_all": int(right.sum()),
+            }
+        )
+    return items
+
+
+def _record(item: dict[str, Any], dataset: Dataset) -> dict[str, Any]:
+    def shown(medium: tuple[str, int]) -> dict[str, str]:
+        return {"file": _file(*medium), "identity": str(dataset.rows(medium[0])["identity"].iloc[medium[1]])}
+
+    ranked = [
+        {**shown(medium), "right": right, "similarity": similarity}
+        for medium, right, similarity in zip(item["ranked"], item["right"], item["similarity"], strict=True)
+    ]
+    counts = {key: item[key] for key in ("first_right", "of", "right_in_all")}
+    return {"direction": item["direction"], "query": shown(item["query"]), "ranked": ranked, **counts}
+
+
+def _file(modality: str, row: int) -> str:
+    """Name of a medium's file; people's names may hold what no file name can."""
+    return f"{modality}-{row}.{'flac' if modality == 'voice' else 'jpg'}"
+
+
+def _medium(dataset: Dataset, medium: tuple[str, int]) -> bytes:
+    """A medium as a page embeds it: the first seconds of a voice, a face of `SIDE` pixels."""
+    modality, row = medium
+    path, content = dataset.path(modality, row), io.BytesIO()
+    if modality == "voice":
+        waveform = read_waveform(path)[: round(SECONDS * SAMPLE_RATE)]
+        soundfile.write(content, waveform, SAMPLE_RATE, format="FLAC", subtype="PCM_16")
+    else:
+        square = read_face(path, FaceConfig(size=SIDE)).transpose(1, 2, 0)
+        Image.fromarray(square).save(content, format="JPEG", quality=85)
+    return content.getvalue()
+
+
+def _write_map(path: Path, trials: TrialSet, scorer: EmbeddingScorer, model: str) -> None:
+    """The two directions in which unit embeddings of voices and faces vary most, as a table of points."""
+    assert trials.retrieval is not None
+    dataset = trials.dataset
+    rows = {"voice": trials.retrieval.voices, "face": trials.retrieval.faces}
+    people = sorted({name for modality in rows for name in dataset.rows(modality)["identity"].iloc[rows[modality]]})
+    chosen = np.random.default_rng([trials.seed, _PURPOSE, 2]).permutation(len(people))[:MOST_ON_MAP]
+    kept = {people[place] for place in chosen}
+    shown = {modality: _of_people(dataset, modality, rows[modality], kept) for modality in rows}
+    vectors = np.concatenate([scorer.vectors(modality, numbers) for modality, numbers in shown.items()])
+    places, share = principal_plane(vectors)
+    parts = []
+    for modality, numbers in shown.items():
+        table = dataset.rows(modality).iloc[numbers]
+        gender = table.get("gender", "")
+        parts.append(table[["video", "identity"]].assign(modality=modality, gender=gender))
+    points = pd.concat(parts, ignore_index=True).assign(x=places[:, 0], y=places[:, 1], variance=share, model=model)
+    write_table(path, points[["model", "modality", "video", "identity", "gender", "x", "y", "variance"]].round(6))
+
+
+def _of_people(dataset: Dataset, modality: str, rows: IntArray, people: set[str]) -> IntArray:
+    """The first row of each video of some people: clips of one video lie on each other."""
+    table = dataset.rows(modality).iloc[rows]
+    return rows[(table["identity"].isin(people) & ~table["video"].duplicated()).to_numpy()]
+
+
+def principal_plane(vectors: np.ndarray) -> tuple[np.ndarray, float]:
+    """Project onto the plane of the greatest variance.
+
+    Args:
+        vectors: [n, d].
+
+    Returns:
+        [n, 2], of which the largest entry of each axis is positive, so that an axis has one sign; zeros where vectors
+        have fewer dimensions. And the share of the variance in that plane, in [0, 1]; 0 where nothing varies.
+    """
+    centred = vectors.astype(np.float64) - vectors.mean(axis=0)
+    left, singular, _ = np.linalg.svd(centred, full_matrices=False)
+    places = np.zeros((len(vectors), 2))
+    width = min(2, len(singular))
+    places[:, :width] = (left * singular)[:, :width]
+    largest = places[np.abs(places).argmax(axis=0), [0, 1]]
+    total = float((singular**2).sum())
+    # Vectors that are all equal differ in rounding only.
+    if total <= 1e-12 * max(1.0, float((vectors**2).sum())):
+        return np.zeros((len(vectors), 2)), 0.0
+    return places * np.where(largest < 0, -1.0, 1.0), float((singular[:2] ** 2).sum()) / total

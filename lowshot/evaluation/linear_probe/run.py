@@ -1,0 +1,148 @@
+"""What frozen embeddings of one modality know: probes by logistic regression, measured and written as a run."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from tqdm import tqdm
+
+from lowshot.adapt.run import check_start, label_facts, videos_of_subset
+from lowshot.adapt.subsets import Subset
+from lowshot.config import Config
+from lowshot.data.readers.base import Reader
+from lowshot.errors import RequestError
+from lowshot.evaluation.linear_probe.figures import chance_figures, probe_figures, rows_of_figures
+from lowshot.evaluation.linear_probe.probe import UNTRIED, FittedProbe, fit_probe, fits_of
+from lowshot.evaluation.linear_probe.tasks import TARGETS, Clips, Task, clips_of, task_of
+from lowshot.evaluation.protocols import verification_protocol
+from lowshot.evaluation.results import results_frame, write_results, write_scores
+from lowshot.evaluation.run import labels_of
+from lowshot.metrics.verification import FloatArray
+from lowshot.models.embedding import embed_rows, embedding_bar
+from lowshot.models.loaded import LoadedModel
+from lowshot.reporting.style import CHANCE
+from lowshot.runs import RESULTS, WITHIN, lock_run, open_run, safe_name, start_run, write_provenance
+from lowshot.training.loop import default_device
+
+ADAPTATION = "within-probe"
+
+
+def probe_within(
+    start: LoadedModel,
+    modalities: Sequence[str],
+    targets: Sequence[str],
+    subset: Subset,
+    reader: Reader,
+    config: Config,
+    out: Path | None = None,
+    say: Callable[[str], None] = lambda warning: None,
+) -> tuple[Path, pd.DataFrame]:
+    """Fit and measure probes of a model's embeddings; write results.csv and the single answers as a run.
+
+    Args:
+        start: the model, which learned from no labels yet; its weights stay as they are.
+        modalities: `voice`, `face` or both.
+        targets: what to tell, some of `TARGETS`; none for all that the data allow, the others being noted.
+        subset: what is labelled.
+        reader: of the dataset.
+        config: `config.evaluate` says how often each medium is looked at, and how intervals are made.
+        out: the run directory; the next one in `runs/` when not given.
+        say: called with each warning.
+
+    Returns:
+        The run directory and the rows of its results.csv, those of chance among them.
+
+    Raises:
+        RequestError: the start, the data or a file do not allow what was asked for, and nothing was written; or another
+            process is writing to this run.
+    """
+    check_start(start)
+    dataset = reader.dataset
+    labelled = videos_of_subset(dataset, subset)
+    bounds = verification_protocol().age_bounds
+    clips = {modality: clips_of(dataset, modality, labelled, bounds) for modality in modalities}
+    seed = subset.seed or 0
+    tasks, warnings = _tasks(clips, targets, seed)
+    for modality, part in clips.items():
+        dataset.check_files(modality, part.rows)
+    for warning in warnings:
+        say(warning)
+    name = "-".join(modalities)
+    run = open_run(out, WITHIN, f"{start.facts['method']}-{name}-{subset.name}")
+    with lock_run(run):
+        facts = {"method": start.facts["method"], "init": start.name, "adaptation": ADAPTATION, **label_facts(subset)}
+        record: dict[str, Any] = {**facts, "start_sha": start.sha, "modalities": list(modalities), "warnings": warnings}
+        start_run(run, WITHIN, config, dataset.sha, **record)
+        key = safe_name(start.name.removesuffix(".safetensors"))
+        train_seed = start.facts.get("train_seed", str(config.seed))
+        labels = labels_of(key, {**facts, "train_seed": train_seed, "config_sha": config.sha()})
+        rows: list[dict[str, object]] = []
+        chance: list[dict[str, object]] = []
+        answers: dict[str, pd.DataFrame] = {}
+        chosen: dict[str, dict[str, Any]] = {}
+        vectors = {modality: _embedded(start, modality, part, reader, config) for modality, part in clips.items()}
+        fits = sum(fits_of(task.fit_classes, task.fit_groups) for _, task in tasks)
+        with tqdm(desc="fit", total=fits, unit="fit", delay=2, leave=False, disable=None) as bar:
+            for modality, task in tasks:
+                probe = fit_probe(vectors[modality][task.fitted], task.fit_classes, task.fit_groups, seed, bar.update)
+                figures, table = probe_figures(
+                    task, probe, vectors[modality], config.evaluate.replicates, config.evaluate.seed
+                )
+                rows += rows_of_figures(figures, task, modality, labels, dataset.sha)
+                blind = chance_figures(task, len(probe.classes))
+                chance += rows_of_figures(blind, task, modality, {"method": CHANCE}, dataset.sha)
+                answers[f"probe-{task.target}-{modality}"] = table
+                chosen[f"{task.target} {modality}"] = _choice(probe)
+        write_scores(run / "scores" / key, answers)
+        results = results_frame([*rows, *chance])
+        write_results(run / RESULTS, results)
+        write_provenance(
+            run,
+            WITHIN,
+            config,
+            dataset.sha,
+            **record,
+            labelled_identities=len(subset.identities),
+            labelled_videos=len(labelled),
+            chosen=chosen,
+            finished=True,
+        )
+    return run, results
+
+
+def _tasks(clips: dict[str, Clips], targets: Sequence[str], seed: int) -> tuple[list[tuple[str, Task]], list[str]]:
+    """What is asked of each modality, and warnings."""
+    tasks: list[tuple[str, Task]] = []
+    warnings: list[str] = []
+    refused: list[RequestError] = []
+    for modality, part in clips.items():
+        for target in targets or TARGETS:
+            try:
+                task = task_of(target, part, seed)
+            except RequestError as error:
+                if targets:
+                    raise
+                refused.append(error)
+                continue
+            tasks.append((modality, task))
+            warnings += task.warnings
+            if fits_of(task.fit_classes, task.fit_groups) == 1:
+                warnings.append(f"{target}: too little is labelled for cross-validation, so that C is {UNTRIED:g}")
+    if not tasks:
+        raise refused[0]
+    # Both modalities say the same of the people.
+    return tasks, list(dict.fromkeys([*(f"left out: {error}" for error in refused), *warnings]))
+
+
+def _embedded(start: LoadedModel, modality: str, clips: Clips, reader: Reader, config: Config) -> FloatArray:
+    """[n, d] of the videos, each medium embedded once."""
+    model = start.model.to(default_device())
+    with embedding_bar(len(clips.rows)) as bar:
+        return clips.vectors(embed_rows(model, reader, modality, clips.rows, config.evaluate, bar.update))
+
+
+def _choice(probe: FittedProbe) -> dict[str, Any]:
+    """How a probe was chosen, as provenance.json holds it."""
+    tried = {"folds": probe.folds, "log_loss": probe.log_loss} if probe.folds else {"folds": 0}
+    return {"C": probe.regularisation, **tried, "classes": len(probe.classes), "converged": probe.converged}

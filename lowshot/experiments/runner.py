@@ -1,0 +1,209 @@
+"""Making and measuring the models of a comparison, each once: what an earlier call left whole is kept."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from lowshot.adapt.names import Adaptation
+from lowshot.adapt.probe import embed_videos
+from lowshot.adapt.run import adapt, labelled_share, labelled_videos, validation_videos
+from lowshot.adapt.subsets import labelled_identities
+from lowshot.config import Config
+from lowshot.data.dataset import Dataset
+from lowshot.data.readers.base import Reader
+from lowshot.evaluation.gallery import write_gallery
+from lowshot.evaluation.run import labels_of, score_model
+from lowshot.evaluation.scorers import EmbeddingScorer
+from lowshot.evaluation.trial_set import TrialSet
+from lowshot.experiments.cell_store import Measured, fingerprint, trials_sha
+from lowshot.experiments.cells import Arm, Cell, Plan, pretraining_run
+from lowshot.experiments.parallel_pretraining import pretrain_all
+from lowshot.models.embedding import Embeddings
+from lowshot.models.loaded import LoadedModel, find_model, fresh_model
+from lowshot.runs import MODEL, is_finished, read_config, read_provenance
+from lowshot.settings import EvaluateConfig
+from lowshot.training.choice import CHECKPOINT, DECISIVE, changed_settings
+from lowshot.training.loop import default_device
+
+
+class Making:
+    """The models of a plan in a directory.
+
+    Args:
+        plan: which models.
+        reader: of the dataset.
+        trials: what they are measured on.
+        settings: how often each medium is looked at.
+        directory: holds their runs and scores.
+        say: called with a line about each stage.
+        done: called after each model that was made and each that was measured.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        reader: Reader,
+        trials: TrialSet,
+        settings: EvaluateConfig,
+        directory: Path,
+        say: Callable[[str], None],
+        done: Callable[[], None],
+    ) -> None:
+        self.plan = plan
+        self.reader = reader
+        self.trials = trials
+        self.settings = settings
+        self.directory = directory
+        self.measured = Measured(directory)
+        self._trials_sha = trials_sha(trials)
+        self._say = say
+        self._done = done
+
+    def whole(self) -> bool:
+        """Whether every model is made and measured, as it would be now."""
+        for arm, seed, cells in self._groups():
+            if not self._pretrained(arm, seed):
+                return False
+            start = self._start(arm, seed)
+            if not all(self._made(cell, arm, start) and self._scored(cell) for cell in cells):
+                return False
+        return True
+
+    def make(self, jobs: int) -> None:
+        """Make and measure what is missing.
+
+        Args:
+            jobs: how many pretrainings side by side, on a CPU.
+
+        Raises:
+            RequestError: a run in the directory is of other settings or data.
+            RunError: see `pretrain_all`.
+        """
+        self._pretrain(jobs)
+        for arm, seed, cells in self._groups():
+            start = self._start(arm, seed)
+            vectors: Embeddings | None = None
+            for cell in cells:
+                if not self._made(cell, arm, start):
+                    if cell.adaptation == "probe" and vectors is None:
+                        vectors = self._vectors(start, cells)
+                    self._adapt(cell, arm, start, vectors)
+                    self._done()
+                if not self._scored(cell):
+                    self._score(cell, start if cell.adaptation == "none" else self._adapted(cell))
+                    self._done()
+
+    def _groups(self) -> Iterator[tuple[Arm, int, list[Cell]]]:
+        """The cells that start from one model."""
+        cells = self.plan.cells()
+        for seed in self.plan.seeds:
+            for arm in self.plan.arms:
+                yield arm, seed, [cell for cell in cells if (cell.method, cell.seed) == (arm.label, seed)]
+
+    def _pretrain(self, jobs: int) -> None:
+        """Make the pretrainings that are not made yet, from their checkpoints where there are any."""
+        all_of_them = [(arm, seed) for arm, seed, _ in self._groups() if arm.pretrained]
+        missing = [(arm, seed) for arm, seed in all_of_them if not self._pretrained(arm, seed)]
+        at_once = max(1, min(jobs, len(all_of_them)))
+        if missing:
+            self._say(f"pretrain {', '.join(pretraining_run(arm.label, seed) for arm, seed in missing)}")
+        runs = [(arm.seeded(seed), self.directory / pretraining_run(arm.label, seed)) for arm, seed in missing]
+
+        def done(run: Path) -> None:
+            self._say(f"{run.name} is made")
+            self._done()
+
+        pretrain_all(
+            [(config, run, str(run) if (run / CHECKPOINT).is_file() else "never") for config, run in runs],
+            self.reader,
+            at_once,
+            done,
+        )
+
+    def _pretrained(self, arm: Arm, seed: int) -> bool:
+        if not arm.pretrained:
+            return True
+        return made_whole(
+            self.directory / pretraining_run(arm.label, seed), arm.seeded(seed), self.reader.dataset, DECISIVE
+        )
+
+    def _start(self, arm: Arm, seed: int) -> LoadedModel:
+        """What the adaptations of an arm start from, under the arm's name."""
+        if not arm.pretrained:
+            start = fresh_model(arm.seeded(seed), self.reader.statistics)
+        else:
+            start = find_model(str(self.directory / pretraining_run(arm.label, seed)), ())
+        return _placed(replace(start, facts={**start.facts, "method": arm.label}))
+
+    def _adapted(self, cell: Cell) -> LoadedModel:
+        return _placed(find_model(str(self.directory / cell.run), ()))
+
+    def _made(self, cell: Cell, arm: Arm, start: LoadedModel) -> bool:
+        if cell.adaptation == "none":
+            return self._pretrained(arm, cell.seed)
+        run, dataset = self.directory / cell.run, self.reader.dataset
+        if read_provenance(run).get("start_sha") != start.sha:
+            return False
+        return made_whole(run, arm.seeded(cell.seed), dataset, DECISIVE | {"adapt"})
+
+    def _adapt(self, cell: Cell, arm: Arm, start: LoadedModel, vectors: Embeddings | None) -> None:
+        run = self.directory / cell.run
+        # What is left of it, if anything, learned from other weights or settings.
+        (run / MODEL).unlink(missing_ok=True)
+        adaptation: Adaptation = "probe" if cell.adaptation == "probe" else "finetune"
+        config, subset = arm.seeded(cell.seed), cell.subset_seed
+        _, chosen = adapt(start, adaptation, cell.fraction, subset, self.reader, config, run, vectors)
+        share = labelled_share(self.reader.dataset, cell.fraction)
+        drawn = "" if cell.subset is None else f"subset {cell.subset}, "
+        self._say(f"{cell.adaptation} {cell.method}, {share} labelled, {drawn}seed {cell.seed}: {chosen}")
+
+    def _vectors(self, start: LoadedModel, cells: list[Cell]) -> Embeddings:
+        """Embeddings of every medium that any probe of a model looks at, made or not: the same after a stop."""
+        dataset = self.reader.dataset
+        people = {
+            identity
+            for cell in cells
+            if cell.adaptation == "probe"
+            for identity in labelled_identities(dataset.manifest, cell.fraction, cell.subset_seed)
+        }
+        videos = [labelled_videos(dataset, sorted(people)), validation_videos(dataset)]
+        return embed_videos(start.model, videos, self.reader)
+
+    def _scored(self, cell: Cell) -> bool:
+        return self.measured.holds(cell.key, self._fingerprint(cell))
+
+    def _score(self, cell: Cell, start: LoadedModel) -> None:
+        labels = labels_of(cell.key, {**start.facts, "init": start.facts.get("init", start.name)})
+
+        def show(scorer: EmbeddingScorer) -> None:
+            for warning in write_gallery(self.directory, self.trials, scorer, self.settings, cell.key):
+                self._say(warning)
+
+        shown = show if cell == self.plan.exhibited else None
+        result = score_model(self.trials, start.model, self.reader, labels, self.settings, shown)
+        self.measured.write(cell.key, self._fingerprint(cell), result)
+
+    def _fingerprint(self, cell: Cell) -> dict[str, str]:
+        looks = self.settings.model_dump_json(include={"voice_crops", "mirror"})
+        return {**fingerprint(self.directory / cell.run / MODEL, self._trials_sha), "looks": looks}
+
+
+def made_whole(run: Path, config: Config, dataset: Dataset, sections: frozenset[str]) -> bool:
+    """Whether a run came to its end with these very settings and data.
+
+    Args:
+        run: its directory.
+        config, dataset: as they are now.
+        sections: of the settings that matter.
+    """
+    if not is_finished(run) or read_provenance(run)["data_sha"] != dataset.sha:
+        return False
+    return not changed_settings(read_config(run), config, sections)
+
+
+def _placed(start: LoadedModel) -> LoadedModel:
+    """Towers where and as they are always computed with: sums depend on it in their last digits."""
+    start.model.to(default_device()).to(memory_format=torch.channels_last)
+    return start

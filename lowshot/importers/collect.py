@@ -1,0 +1,139 @@
+"""From files in folders to videos with voices and faces."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from lowshot.data.manifest import MODALITIES
+from lowshot.importers.skipped import SEPARATOR, LeftOut
+from lowshot.importers.walk import Parts, Progress, walk
+
+KINDS = {
+    "voice": frozenset({".wav", ".flac", ".ogg", ".opus", ".mp3", ".m4a", ".aac"}),
+    "face": frozenset({".jpg", ".jpeg", ".png", ".webp"}),
+}
+"""How names of files end, by modality."""
+
+OUTSIDE = "outside a video's folder"
+
+Key = tuple[str, ...]
+"""A video: the identity ("" where unknown), what else tells videos apart (as a language), and the video's name."""
+
+Layout = Callable[[Parts, list[str]], Iterable[tuple[Key | str, list[str]]]]
+"""What a folder, by the parts of its path, and the names in it say: of each video its files, of others a reason."""
+
+
+@dataclass(frozen=True, eq=False)
+class Tree:
+    """A folder of media.
+
+    Args:
+        root: where it lies.
+        option: what the command line calls it.
+        modalities: what is looked for in it.
+        layout: how it is read.
+    """
+
+    root: Path
+    option: str
+    modalities: tuple[str, ...]
+    layout: Layout
+
+
+class Clips(NamedTuple):
+    """Files of one video in one folder: the tree they are in, the folder below its root, and the packed names."""
+
+    tree: Tree
+    folder: str
+    packed: str
+
+    @property
+    def place(self) -> str:
+        """The folder, on disk."""
+        return _on_disk(self.tree, (self.folder,))
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the files, in order."""
+        return self.packed.split(SEPARATOR)
+
+    @property
+    def size(self) -> int:
+        """How many files they are."""
+        return self.packed.count(SEPARATOR) + 1
+
+
+Media = dict[str, list[Clips]]
+"""The files of one video, by modality."""
+
+
+def collect(trees: Iterable[Tree], skipped: LeftOut, progress: Progress | None = None) -> dict[Key, Media]:
+    """Find the videos of some trees, each with its files.
+
+    Args:
+        trees: where to look; a video may have its voices in one and its faces in another.
+        skipped: gets what `walk` leaves out, files of another kind, and those that the layout places nowhere.
+        progress: called with the number of files of each folder.
+
+    Raises:
+        RequestError: a tree is no folder that can be read.
+    """
+    videos: dict[Key, Media] = {}
+    for tree in trees:
+        for parts, names in walk(tree.root, tree.option, skipped, progress):
+            for modality, kin in _by_kind(names).items():
+                if modality not in tree.modalities:
+                    skipped.add("of an unknown kind", _on_disk(tree, parts), kin)
+                    continue
+                for place, files in tree.layout(parts, kin):
+                    if isinstance(place, str):
+                        skipped.add(place, _on_disk(tree, parts), files)
+                    else:
+                        clips = Clips(tree, "/".join(parts), SEPARATOR.join(files))
+                        videos.setdefault(place, {}).setdefault(modality, []).append(clips)
+    return videos
+
+
+def paired(videos: Mapping[Key, Media], skipped: LeftOut) -> dict[Key, Media]:
+    """The videos that have both voices and faces, in the order of their keys; the others are left out."""
+    whole = {}
+    for key in sorted(videos):
+        media = videos[key]
+        if len(media) == len(MODALITIES):
+            whole[key] = media
+            continue
+        ((modality, found),) = media.items()
+        other = "faces" if modality == "voice" else "voices"
+        for clips in found:
+            skipped.add(f"of a video without {other}", clips.place, clips.names)
+    return whole
+
+
+def count_files(clips: Iterable[Clips]) -> int:
+    """How many files some clips are."""
+    return sum(found.size for found in clips)
+
+
+def _by_kind(names: list[str]) -> dict[str, list[str]]:
+    kinds: dict[str, list[str]] = {}
+    for modality, name in zip(map(modality_of, names), names, strict=True):
+        kinds.setdefault(modality, []).append(name)
+    return kinds
+
+
+def modality_of(name: str) -> str:
+    """What a file is by the ending of its name: `voice`, `face`, or "" for neither."""
+    return _MODALITY.get(name[name.rfind(".") :].lower(), "")
+
+
+_MODALITY = {ending: modality for modality, endings in KINDS.items() for ending in endings}
+
+
+def _on_disk(tree: Tree, parts: Parts) -> str:
+    return "/".join((tree.root.absolute().as_posix().rstrip("/"), *(part for part in parts if part)))
+
+
+def people_of(videos: Iterable[Key]) -> Iterator[str]:
+    """The identities of some videos, each once; unknown ones are left out."""
+    return iter(sorted({key[0] for key in videos} - {""}))

@@ -1,0 +1,1 @@
+"""Videos of talking people to clips of one voice and pictures of one face."""
