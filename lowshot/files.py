@@ -6,10 +6,26 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from safetensors import SafetensorError
 
+import lowshot
 from lowshot.errors import RunError, reason
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def bundled_folder(name: str) -> Path:
+    """Folder of files that come with lowshot: inside an installed package, else beside it in a checkout.
+
+    Args:
+        name: of the folder in a checkout, `protocols` or `pretrained`; a package has it as `_<name>`.
+    """
+    package = Path(lowshot.__file__).parent
+    installed = package / f"_{name}"
+    return installed if installed.is_dir() else package.parent / name
 
 
 @contextmanager
@@ -49,6 +65,12 @@ def write_text(path: Path, text: str) -> None:
     """Write `text` to `path` atomically, as UTF-8 with Unix line ends."""
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="\n")
+
+
+def write_table(path: Path, table: "pd.DataFrame") -> None:
+    """Write a table as CSV with Unix line ends, atomically."""
+    with atomic_path(path) as temporary:
+        table.to_csv(temporary, index=False, lineterminator="\n")
 
 
 def no_formula(path: str) -> str:

@@ -13,9 +13,8 @@ from lowshot import __version__
 from lowshot.adapt.subsets import Unit, Variant, draw_subset, labels_sha, training_videos
 from lowshot.data.dataset import Dataset
 from lowshot.errors import RequestError
-from lowshot.evaluation.protocols import protocols_folder
 from lowshot.evaluation.trial_lists.writing import RECIPE
-from lowshot.files import atomic_path, write_text
+from lowshot.files import atomic_path, bundled_folder, write_text
 
 FRACTIONS = (0.01, 0.05, 0.1, 0.2, 0.5, 1.0)
 """The labelled shares of frozen lists, unless a person asks for others."""
@@ -141,6 +140,6 @@ def read_recipe(folder: Path) -> Recipe | None:
 
 def frozen_subsets() -> Iterator[tuple[Path, Recipe]]:
     """The folders of labelled subsets that come with lowshot, and their recipes."""
-    for folder in sorted(path for path in protocols_folder().iterdir() if path.is_dir()):
+    for folder in sorted(path for path in bundled_folder("protocols").iterdir() if path.is_dir()):
         if (recipe := read_recipe(folder)) is not None:
             yield folder, recipe

@@ -1,13 +1,12 @@
 """Protocol definitions: what `protocols/*.yaml` say, checked. Data that the builders and metrics obey."""
 
-from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-import lowshot
 from lowshot.errors import RequestError
+from lowshot.files import bundled_folder
 
 PROTOCOLS = ("verification", "matching", "retrieval")
 DIRECTIONS = ("voice_to_face", "face_to_voice")
@@ -119,13 +118,6 @@ class RetrievalProtocol(_Definition):
     interval: OneSidedRule
 
 
-def protocols_folder() -> Path:
-    """Where the definitions lie: inside an installed package, or beside the package in a checkout."""
-    package = Path(lowshot.__file__).parent
-    installed = package / "_protocols"
-    return installed if installed.is_dir() else package.parent / "protocols"
-
-
 def protocol_text(name: str) -> str:
     """A protocol's definition as it is written, for a person to read.
 
@@ -137,7 +129,7 @@ def protocol_text(name: str) -> str:
     """
     if name not in PROTOCOLS:
         raise RequestError(f"no protocol '{name}'; there are {', '.join(PROTOCOLS)}")
-    path = protocols_folder() / f"{name}.yaml"
+    path = bundled_folder("protocols") / f"{name}.yaml"
     if not path.is_file():
         raise RequestError(f"{path}: the protocol's definition is missing; reinstall lowshot")
     return path.read_text(encoding="utf-8")

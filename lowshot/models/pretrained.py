@@ -7,9 +7,9 @@ from pathlib import Path
 import yaml
 from pydantic import Field, ValidationError
 
-import lowshot
 from lowshot.config import Config, build_config, read_preset
 from lowshot.errors import RequestError
+from lowshot.files import bundled_folder
 from lowshot.settings import Section
 
 PREFIX = "pretrained:"
@@ -91,9 +91,7 @@ class _Registry(Section):
 
 def pretrained_folder() -> Path:
     """Where the models lie: inside an installed package, or beside the package in a checkout."""
-    package = Path(lowshot.__file__).parent
-    installed = package / "_pretrained"
-    return installed if installed.is_dir() else package.parent / "pretrained"
+    return bundled_folder("pretrained")
 
 
 def read_registry() -> dict[str, Entry]:

@@ -12,10 +12,10 @@ from lowshot.evaluation.protocols import (
     PROTOCOLS,
     matching_protocol,
     protocol_text,
-    protocols_folder,
     retrieval_protocol,
     verification_protocol,
 )
+from lowshot.files import bundled_folder
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def test_the_definitions_are_those_of_the_field() -> None:
 
 def test_an_installed_package_reads_its_own_copy(installed: Path) -> None:
     change(installed, "retrieval", recall_at=[3])
-    assert protocols_folder() == installed
+    assert bundled_folder("protocols") == installed
     assert retrieval_protocol().recall_at == (3,)
 
 
