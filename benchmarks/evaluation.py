@@ -31,7 +31,7 @@ import pandas as pd
 from sklearn.metrics import average_precision_score
 
 from lowshot.data.dataset import Dataset
-from lowshot.data.features import FEATURES, write_blocks
+from lowshot.data.features import write_blocks
 from lowshot.evaluation.evaluate import score
 from lowshot.evaluation.ranking import Side, rank
 from lowshot.evaluation.results import write_results, write_scores
@@ -40,6 +40,7 @@ from lowshot.evaluation.scorers import EmbeddingScorer
 from lowshot.evaluation.trial_set import TrialSet
 from lowshot.evaluation.trials import MatchingTrials, RetrievalTrials, VerificationTrials
 from lowshot.metrics.streaming_ranking import average_precision, first_rank, recall_at_k
+from lowshot.schema import FEATURES
 
 WIDTH = 512
 DIRECTIONS = ("voice_to_face", "face_to_voice")

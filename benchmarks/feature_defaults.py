@@ -20,11 +20,12 @@ from tuning import final_auc
 
 from lowshot.config import build_config, parse_set, read_preset
 from lowshot.data.dataset import Dataset, write_features
-from lowshot.data.features import FEATURES, write_blocks
+from lowshot.data.features import write_blocks
 from lowshot.data.manifest import write_manifest
 from lowshot.data.readers.choice import open_reader
 from lowshot.data.readers.media import MediaReader
 from lowshot.runs import is_finished, safe_name
+from lowshot.schema import FEATURES
 from lowshot.settings import FaceConfig, VoiceConfig
 from lowshot.training.loop import pretrain
 

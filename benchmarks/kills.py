@@ -17,9 +17,9 @@ from tempfile import TemporaryDirectory
 
 import torch
 
-from lowshot.runs import MODEL, is_finished
+from lowshot.runs import is_finished
+from lowshot.schema import CHECKPOINT, MODEL
 from lowshot.training.checkpoint import load_checkpoint
-from lowshot.training.choice import CHECKPOINT
 
 
 def start(method: str, out: Path) -> subprocess.Popen[bytes]:

@@ -31,11 +31,11 @@ from lowshot.losses.agreement import neighbour_agreement
 from lowshot.losses.recalibration import deviation, recalibration_weights
 from lowshot.metrics.verification import auc
 from lowshot.models.weights import load_model
-from lowshot.runs import MODEL, is_finished
+from lowshot.runs import is_finished
+from lowshot.schema import CHECKPOINT, MODEL
 from lowshot.synthetic.render import render_world
 from lowshot.synthetic.world import SIZES
 from lowshot.training.checkpoint import load_checkpoint
-from lowshot.training.choice import CHECKPOINT
 
 RULES = ("none", "paper", "mates")
 STRATUM = "verification-unseen-unheard-U"

@@ -17,14 +17,9 @@ from lowshot import __version__
 from lowshot.config import Config, build_config, read_yaml
 from lowshot.errors import RequestError
 from lowshot.files import write_text
+from lowshot.schema import CONFIG, LOCK, MODEL, PROVENANCE, REPORT, RESULTS
 
 RUNS = Path("runs")
-MODEL = "model.safetensors"
-PROVENANCE = "provenance.json"
-CONFIG = "config.yaml"
-REPORT = "report.html"
-RESULTS = "results.csv"
-LOCK = Path("state") / ".lock"
 # What they write last is the page, or the table; runs of other kinds end in a model.
 MEASURING = ("evaluate", "demo", "compare")
 WITHIN = "within"

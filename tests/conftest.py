@@ -8,9 +8,10 @@ import pytest
 
 from lowshot.config import Config, build_config
 from lowshot.data.dataset import Dataset
-from lowshot.data.features import FEATURES, write_blocks
+from lowshot.data.features import write_blocks
 from lowshot.data.manifest import write_manifest
 from lowshot.data.readers.media import MediaReader
+from lowshot.schema import FEATURES
 from lowshot.synthetic.render import render_world
 from lowshot.synthetic.world import WorldConfig
 

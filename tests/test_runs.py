@@ -8,10 +8,6 @@ import pytest
 from lowshot import runs
 from lowshot.errors import RequestError
 from lowshot.runs import (
-    CONFIG,
-    MODEL,
-    PROVENANCE,
-    REPORT,
     is_finished,
     is_locked,
     lock_run,
@@ -24,6 +20,7 @@ from lowshot.runs import (
     unfinished_run,
     write_provenance,
 )
+from lowshot.schema import CONFIG, MODEL, PROVENANCE, REPORT
 
 
 def finish(run, kind, config):

@@ -8,9 +8,9 @@ import pandas as pd
 from lowshot.adapt.subset_lists import Pool, Recipe, list_bytes, read_recipe
 from lowshot.adapt.subsets import Subset, Unit, labels_sha, training_videos
 from lowshot.data.dataset import Dataset
-from lowshot.data.manifest import MODALITIES
 from lowshot.data.table_text import Rows, read_columns
 from lowshot.errors import RequestError
+from lowshot.schema import MODALITIES
 
 
 def read_subset(path: Path, dataset: Dataset) -> tuple[Subset, str]:

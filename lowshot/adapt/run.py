@@ -23,7 +23,8 @@ from lowshot.files import atomic_path
 from lowshot.models.embedding import Embeddings
 from lowshot.models.loaded import LoadedModel
 from lowshot.models.weights import save_model
-from lowshot.runs import MODEL, lock_run, open_run, start_run, write_provenance
+from lowshot.runs import lock_run, open_run, start_run, write_provenance
+from lowshot.schema import LABELLED, MODEL
 from lowshot.training.loop import default_device
 
 
@@ -170,7 +171,7 @@ def adapt_to(
             facts |= {"strategy": config.adapt.strategy, "objective": config.adapt.objective}
         record = {**facts, "start_sha": start.sha}
         start_run(run, adaptation, config, dataset.sha, **record)
-        with atomic_path(run / "labelled.csv") as temporary:
+        with atomic_path(run / LABELLED) as temporary:
             temporary.write_bytes(list_bytes(subset.rows, subset.unit))
         write_trained(run, learned, start.trained)
         # A frozen list of a seed leads to the very weights of `--labels` with that seed.

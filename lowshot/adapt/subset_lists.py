@@ -13,8 +13,8 @@ from lowshot import __version__
 from lowshot.adapt.subsets import Unit, Variant, draw_subset, labels_sha, training_videos
 from lowshot.data.dataset import Dataset
 from lowshot.errors import RequestError
-from lowshot.evaluation.trial_lists.writing import RECIPE
 from lowshot.files import atomic_path, bundled_folder, write_text
+from lowshot.schema import RECIPE
 
 FRACTIONS = (0.01, 0.05, 0.1, 0.2, 0.5, 1.0)
 """The labelled shares of frozen lists, unless a person asks for others."""

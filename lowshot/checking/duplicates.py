@@ -6,7 +6,7 @@ import pandas as pd
 
 from lowshot.checking.issues import Problem
 from lowshot.checking.table import held_out_part, listed
-from lowshot.data.manifest import SPLITS
+from lowshot.schema import SPLITS
 
 
 def check_duplicates(table: pd.DataFrame, digests: Mapping[int, bytes]) -> list[Problem]:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from lowshot.data.manifest import ATTRIBUTES, SPLITS
+from lowshot.schema import ATTRIBUTES, SPLITS
 
 
 @dataclass(frozen=True)

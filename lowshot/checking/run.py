@@ -16,10 +16,11 @@ from lowshot.checking.issues import FAULTS, WARNINGS, Problem
 from lowshot.checking.media import look_at
 from lowshot.checking.table import check_rows, names_no_file, read_table
 from lowshot.checking.vectors import check_vectors
-from lowshot.data.features import FEATURES, map_features, missing_vectors, write_blocks
-from lowshot.data.manifest import MODALITIES, check_manifest, write_manifest
+from lowshot.data.features import map_features, missing_vectors, write_blocks
+from lowshot.data.manifest import check_manifest, write_manifest
 from lowshot.data.trust import is_trusted, trust
 from lowshot.errors import RequestError
+from lowshot.schema import FEATURES, MANIFEST, MODALITIES
 
 Progress = Callable[[int, int], None]
 # Files handed to the threads at a time: millions of waiting tasks would fill the memory.
@@ -185,7 +186,7 @@ def write_clean(checked: Checked, out: Path) -> None:
         blocks[modality] = _in_blocks(tensors[modality], kept)
     # The manifest last: without it there is no dataset.
     write_blocks(out / FEATURES, blocks, {})
-    write_manifest(left, out / "manifest.csv")
+    write_manifest(left, out / MANIFEST)
 
 
 def _in_blocks(tensor: np.ndarray, rows: np.ndarray) -> Iterator[np.ndarray]:

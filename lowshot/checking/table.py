@@ -9,8 +9,9 @@ import pandas as pd
 
 from lowshot.checking.issues import HELD_OUT_FIRST, Problem
 from lowshot.data.dataset import leaves_root
-from lowshot.data.manifest import MODALITIES, REQUIRED, SPLITS, check_looks, may_be_uneven, uneven_row
+from lowshot.data.manifest import check_looks, may_be_uneven, uneven_row
 from lowshot.errors import RequestError
+from lowshot.schema import MANIFEST_COLUMNS, MODALITIES, SPLITS
 
 _SHOWN = 3
 
@@ -41,7 +42,7 @@ def read_table(path: Path) -> tuple[pd.DataFrame, list[Problem]]:
         table.index = pd.RangeIndex(2, len(table) + 2)
     else:
         table, problems = _read_row_by_row(content, path)
-    missing = [column for column in REQUIRED if column not in table.columns]
+    missing = [column for column in MANIFEST_COLUMNS if column not in table.columns]
     problems += [Problem("column", f"column '{name}' is missing") for name in missing]
     return table.assign(**dict.fromkeys(missing, "")), problems
 

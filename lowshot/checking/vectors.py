@@ -9,9 +9,9 @@ import numpy.typing as npt
 import pandas as pd
 
 from lowshot.checking.issues import Problem
-from lowshot.data.features import FEATURES, map_features, misfit
-from lowshot.data.manifest import MODALITIES
+from lowshot.data.features import map_features, misfit
 from lowshot.errors import RequestError
+from lowshot.schema import FEATURES, MODALITIES
 
 _ROWS_AT_ONCE = 2**14
 

@@ -20,7 +20,8 @@ from lowshot.data.dataset import Dataset
 from lowshot.data.readers.base import Reader
 from lowshot.data.readers.choice import open_reader
 from lowshot.models.loaded import LoadedModel, find_model, fresh_model
-from lowshot.runs import MODEL, RESULTS, WITHIN, check_out
+from lowshot.runs import WITHIN, check_out
+from lowshot.schema import MODEL, RESULTS
 
 
 def run_adaptation(

@@ -86,10 +86,11 @@ def command(
         asked = ",".join(f"{share:g}" for share in (0.0, *possible))
         plan = comparison_plan(config, methods, asked, adaptations, subset_seeds, seeds, reference)
 
-    from lowshot.experiments.compare import EFFICIENCY, over_subsets, run_comparison
+    from lowshot.experiments.compare import over_subsets, run_comparison
     from lowshot.experiments.efficiency import efficiency_lines
     from lowshot.reporting.tables import headline, read_csv, to_text
     from lowshot.runs import read_provenance
+    from lowshot.schema import EFFICIENCY
 
     def say(line: str) -> None:
         click.echo(f"[{time.monotonic() - started:5.0f} s] {line}", err=True)

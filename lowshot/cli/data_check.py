@@ -42,7 +42,7 @@ def check(source: str, out: Path | None, write_clean: Path | None, as_json: bool
 
     from lowshot.checking import run
     from lowshot.checking.readiness import uses_of
-    from lowshot.data.packing.pack import PACK
+    from lowshot.schema import PACK
 
     manifest = _manifest(source)
     if (manifest.parent / PACK).is_file():

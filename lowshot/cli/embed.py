@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from lowshot.cli.options import json_option, model_option, open_dataset, resolve_config, say_outcome, trust_option
-from lowshot.data.features import FEATURES
+from lowshot.schema import FEATURES
 
 
 @click.command("embed")

@@ -13,7 +13,7 @@ from lowshot.adapt.early_stopping import UNCHANGED
 from lowshot.cli.options import open_dataset, resolve_config
 from lowshot.config import Config
 from lowshot.data.dataset import Dataset
-from lowshot.data.trained import TRAINED, refuse_trained
+from lowshot.data.trained import refuse_trained
 from lowshot.errors import RequestError
 from lowshot.evaluation.custom import MEASURES
 from lowshot.evaluation.evaluate import score
@@ -29,6 +29,7 @@ from lowshot.models.loaded import LoadedModel, find_model
 from lowshot.models.pretrained import PREFIX
 from lowshot.reporting.page import write_report
 from lowshot.runs import called_with, check_out, open_run, safe_name, start_run, write_provenance
+from lowshot.schema import TRAINED
 from lowshot.training.loop import default_device
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from lowshot.reporting.style import CHANCE, ORACLE
+from lowshot.schema import CHANCE, ORACLE
 
 _KEY = ["protocol", "direction", "stratum", "seen", "gallery_size", "metric"]
 

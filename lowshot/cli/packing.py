@@ -51,8 +51,9 @@ def pack(
     """
     from tqdm import tqdm
 
-    from lowshot.data.packing.writing import UNREADABLE, pack_dataset
+    from lowshot.data.packing.writing import pack_dataset
     from lowshot.errors import RequestError
+    from lowshot.schema import UNREADABLE
 
     config = resolve_config(preset, config_file, sets, {})
     dataset = open_dataset(source)

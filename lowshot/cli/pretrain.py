@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lowshot.cli.options import config_options, json_option, open_dataset, resolve_config, say_outcome
-from lowshot.runs import MODEL
+from lowshot.schema import MODEL
 from lowshot.settings import METHODS
 
 if TYPE_CHECKING:

@@ -62,7 +62,8 @@ def command(directories: tuple[Path, ...], formats: str, out: Path | None, as_js
 def _refuse_run(out: Path) -> None:
     """Refuse a directory whose page, plots and tables are those of other results."""
     from lowshot.errors import RequestError
-    from lowshot.runs import RESULTS, read_provenance
+    from lowshot.runs import read_provenance
+    from lowshot.schema import RESULTS
 
     kind = read_provenance(out).get("kind")
     if kind or (out / RESULTS).exists():

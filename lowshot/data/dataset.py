@@ -8,17 +8,16 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 import numpy as np
 import pandas as pd
 
-from lowshot.data.features import FEATURES, map_features, misfit, missing_vectors, write_blocks
-from lowshot.data.manifest import MODALITIES, read_manifest, write_manifest
-from lowshot.data.packing.pack import PACK, open_record
+from lowshot.data.features import map_features, misfit, missing_vectors, write_blocks
+from lowshot.data.manifest import read_manifest, write_manifest
+from lowshot.data.packing.pack import open_record
 from lowshot.data.trust import is_trusted
 from lowshot.errors import RequestError
-from lowshot.synthetic.oracle import LATENTS_FILE
+from lowshot.schema import FEATURES, MANIFEST, MODALITIES, PACK, WORLD_FILES
 from lowshot.synthetic.world import SIZES
 
 _CHECKED_ROWS = 2**14
 # Two renderings of one world have the same manifest; these files tell them apart.
-WORLD_FILES = ("world.json", LATENTS_FILE, "truth.csv")
 
 
 class Dataset:
@@ -63,7 +62,7 @@ class Dataset:
         if path.is_dir():
             if (path / PACK).is_file():
                 open_record(path)
-            return cls(path, path / "manifest.csv", path.resolve().name)
+            return cls(path, path / MANIFEST, path.resolve().name)
         if path.is_file():
             return cls(path.parent, path, path.stem)
         raise RequestError(f"{path}: no such dataset; give a directory, a manifest, or synth:{'|'.join(SIZES)}")
@@ -78,7 +77,7 @@ class Dataset:
         if size not in SIZES:
             raise RequestError(f"--data {source}: no such embedded world; there are synth:{', synth:'.join(SIZES)}")
         root = ensure_world(size, progress=progress, splits=splits)
-        return cls(root, root / "manifest.csv", source)
+        return cls(root, root / MANIFEST, source)
 
     def rows(self, modality: str) -> pd.DataFrame:
         """The manifest rows of one modality, numbered from 0."""
@@ -245,4 +244,4 @@ def write_features(
         facts: str -> str metadata of the file.
     """
     write_blocks(out / FEATURES, {"voice": voice, "face": face}, facts)
-    write_manifest(dataset.manifest, out / "manifest.csv")
+    write_manifest(dataset.manifest, out / MANIFEST)

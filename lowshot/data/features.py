@@ -14,8 +14,8 @@ import numpy.typing as npt
 
 from lowshot.errors import RequestError
 from lowshot.files import atomic_path
+from lowshot.schema import FEATURES
 
-FEATURES = "features.safetensors"
 """Name of the file in a dataset's folder."""
 
 # Names of tensors, or of files, in a message.

@@ -7,21 +7,16 @@ from typing import Literal
 
 import pandas as pd
 
-from lowshot.data.features import FEATURES
 from lowshot.errors import RequestError
 from lowshot.files import atomic_path
-
-REQUIRED = ("path", "modality", "video", "identity", "split")
-ATTRIBUTES = ("gender", "nationality", "age")
-MODALITIES = ("voice", "face")
-SPLITS = ("train", "val", "test", "")
+from lowshot.schema import FEATURES, MANIFEST, MANIFEST_COLUMNS, MODALITIES, SPLITS
 
 
 def read_manifest(path: Path) -> pd.DataFrame:
     """Read a manifest and check it.
 
     Args:
-        path: a CSV file with the columns of `REQUIRED`, any of `ATTRIBUTES`, and any others, which are kept.
+        path: a CSV file with the columns of `MANIFEST_COLUMNS`, any of `ATTRIBUTES`, and any others, which are kept.
 
     Returns:
         One row per voice clip or face image, every column as text, missing values as "".
@@ -68,7 +63,7 @@ def check_looks(path: Path) -> None:
     commas = header.count(",")
     for mark, said in ((";", "';'"), ("\t", "tabs")):
         # Commas enough for all columns make it a header, whatever names hold.
-        if commas < len(REQUIRED) - 1 and header.count(mark) > commas:
+        if commas < len(MANIFEST_COLUMNS) - 1 and header.count(mark) > commas:
             raise RequestError(f"{path}: the header looks separated by {said}; write commas")
 
 
@@ -93,7 +88,7 @@ def uneven_row(lines: Iterable[str]) -> str:
     return ""
 
 
-def check_manifest(table: pd.DataFrame, name: str | Path = "manifest.csv") -> None:
+def check_manifest(table: pd.DataFrame, name: str | Path = MANIFEST) -> None:
     """Refuse a table that cannot be a manifest, naming the first row or column at fault.
 
     Args:
@@ -105,9 +100,9 @@ def check_manifest(table: pd.DataFrame, name: str | Path = "manifest.csv") -> No
             absent altogether, a video is missing, a video has two identities, or two splits share an identity, a video
             or a path.
     """
-    missing = [column for column in REQUIRED if column not in table.columns]
+    missing = [column for column in MANIFEST_COLUMNS if column not in table.columns]
     if missing:
-        raise RequestError(f"{name}: column '{missing[0]}' is missing; a manifest needs {', '.join(REQUIRED)}")
+        raise RequestError(f"{name}: column '{missing[0]}' is missing; a manifest needs {', '.join(MANIFEST_COLUMNS)}")
     if table.empty:
         raise RequestError(f"{name}: no rows; a manifest has one row per voice clip or face image")
     _check_values(table, "modality", MODALITIES, name)

@@ -7,8 +7,8 @@ import pandas as pd
 from PIL import Image
 
 from lowshot.data.dataset import Dataset
-from lowshot.data.manifest import MODALITIES, REQUIRED
 from lowshot.errors import RequestError
+from lowshot.schema import MANIFEST, MANIFEST_COLUMNS, MODALITIES
 
 
 class NamedFiles(Dataset):
@@ -23,9 +23,9 @@ class NamedFiles(Dataset):
         # Nothing lies there: no vectors and no pack can stand for the files.
         self.root = Path("files named one by one")
         self.name = "named files"
-        self.manifest_path = self.root / "manifest.csv"
+        self.manifest_path = self.root / MANIFEST
         rows = [(str(path), modality, str(path), "", "") for modality in MODALITIES for path in files[modality]]
-        self.manifest = pd.DataFrame(rows, columns=list(REQUIRED), dtype=str)
+        self.manifest = pd.DataFrame(rows, columns=list(MANIFEST_COLUMNS), dtype=str)
         self.voices = self._rows("voice")
         self.faces = self._rows("face")
 

@@ -8,10 +8,7 @@ from lowshot.data.dataset import Dataset
 from lowshot.data.pairs import Videos
 from lowshot.errors import RequestError
 from lowshot.files import write_text
-
-TRAINED = "trained.csv"
-"""Name of the list in a run directory, and beside embeddings."""
-_COLUMNS = ["video", "identity"]
+from lowshot.schema import TRAINED, TRAINED_COLUMNS
 
 
 def write_trained(folder: Path, videos: Videos, before: Path | None = None) -> None:
@@ -36,7 +33,7 @@ def read_trained(path: Path) -> pd.DataFrame:
     """
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False)
-        return table[_COLUMNS]
+        return table[list(TRAINED_COLUMNS)]
     except (ValueError, KeyError, OSError) as error:
         raise RequestError(f"{path}: is no list of videos as a run writes it; make the model anew") from error
 
@@ -57,7 +54,7 @@ def refuse_trained(path: Path, model: str, dataset: Dataset, split: str, same_da
         RequestError: a video of the split is on the list or, in the same dataset, one of its identities.
     """
     learned, rows = read_trained(path), dataset.manifest[dataset.manifest["split"] == split]
-    for column in _COLUMNS if same_data else _COLUMNS[:1]:
+    for column in TRAINED_COLUMNS if same_data else TRAINED_COLUMNS[:1]:
         names = rows.loc[rows[column] != "", column].unique()
         known = names[pd.Index(names).isin(learned[column])]
         if len(known):

@@ -17,10 +17,10 @@ from lowshot.models.embedding import USUAL, embed_rows, embedding_bar
 from lowshot.models.loaded import LoadedModel
 from lowshot.models.pretrained import PREFIX, FittedMap, find_entry
 from lowshot.models.towers import MEDIA_TOWERS
+from lowshot.schema import CALIBRATION
 from lowshot.settings import EvaluateConfig
 from lowshot.training.loop import default_device
 
-CALIBRATION = "calibration.json"
 """Name of the file in a run directory."""
 
 

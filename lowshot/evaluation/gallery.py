@@ -13,7 +13,7 @@ import pandas as pd
 import soundfile
 from PIL import Image
 
-from lowshot.data.dataset import WORLD_FILES, Dataset
+from lowshot.data.dataset import Dataset
 from lowshot.data.face import read_face
 from lowshot.data.voice import SAMPLE_RATE, read_waveform
 from lowshot.errors import RequestError
@@ -23,10 +23,9 @@ from lowshot.evaluation.scorers import EmbeddingScorer
 from lowshot.evaluation.trial_files import write_table
 from lowshot.evaluation.trial_set import TrialSet
 from lowshot.files import atomic_path, write_text
+from lowshot.schema import GALLERY, MAP, WORLD_FILES
 from lowshot.settings import EvaluateConfig, FaceConfig
 
-GALLERY = Path("gallery") / "gallery.json"
-MAP = Path("gallery") / "map.csv"
 USUAL = 3
 """Queries of each direction in the gallery of an embedded world."""
 RANKED = 5

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 
-from lowshot.data.dataset import WORLD_FILES
 from lowshot.data.named_files import NamedFiles, is_face
 from lowshot.data.readers.media import MediaReader
 from lowshot.errors import RequestError
@@ -16,6 +15,7 @@ from lowshot.models.embedding import USUAL, embed_rows
 from lowshot.models.loaded import LoadedModel
 from lowshot.models.pretrained import PREFIX, find_entry
 from lowshot.models.towers import MEDIA_TOWERS
+from lowshot.schema import WORLD_FILES
 from lowshot.settings import VoiceConfig
 from lowshot.training.loop import default_device
 

@@ -11,47 +11,7 @@ from lowshot.errors import RequestError
 from lowshot.evaluation.groups import GROUPED_BY
 from lowshot.evaluation.trial_files import write_table
 from lowshot.metrics.bootstrap import Interval
-
-RESULT_COLUMNS = (
-    "run_id",
-    "method",
-    "init",
-    "adaptation",
-    "protocol",
-    "direction",
-    "stratum",
-    "seen",
-    "gallery_size",
-    "fraction",
-    "subset_seed",
-    "train_seed",
-    "metric",
-    "value",
-    "ci_low",
-    "ci_high",
-    "ci_method",
-    "n_trials",
-    "n_identities",
-    "n_ties",
-    "data_sha",
-    "config_sha",
-    "version",
-    "n_skipped",
-    "group",
-)
-LABEL_COLUMNS = (
-    "run_id",
-    "method",
-    "init",
-    "adaptation",
-    "fraction",
-    "subset_seed",
-    "train_seed",
-    "data_sha",
-    "config_sha",
-    "version",
-)
-"""The columns that say which model was measured; the caller of an evaluation fills them in."""
+from lowshot.schema import LABEL_COLUMNS, RESULT_COLUMNS
 
 _LATER = ("n_skipped", "group")
 _REAL = ("value", "ci_low", "ci_high", "fraction")

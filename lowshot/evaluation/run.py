@@ -7,12 +7,13 @@ import pandas as pd
 
 from lowshot.data.readers.base import Reader
 from lowshot.evaluation.evaluate import EvaluationResult, chance, oracle, score
-from lowshot.evaluation.results import RESULT_COLUMNS, write_results, write_scores
+from lowshot.evaluation.results import write_results, write_scores
 from lowshot.evaluation.scorers import EmbeddingScorer
 from lowshot.evaluation.trial_lists.submission import write_submissions
 from lowshot.evaluation.trial_set import TrialSet
 from lowshot.models.embedding import USUAL, embed_rows, embedding_bar
 from lowshot.models.two_tower import TwoTower
+from lowshot.schema import CURVES, RESULT_COLUMNS, RESULTS, SCORES, SUBMISSIONS
 from lowshot.settings import EvaluateConfig
 
 
@@ -84,12 +85,12 @@ def write_evaluation(out: Path, trials: TrialSet, models: Mapping[str, Evaluatio
     """
     ceiling = oracle(trials)
     for key, result in {**models, **({"oracle": ceiling} if ceiling else {})}.items():
-        write_scores(out / "scores" / key, result.scores)
-        write_scores(out / "curves" / key, result.curves)
-        write_submissions(out / "submissions" / key, result.submissions)
+        write_scores(out / SCORES / key, result.scores)
+        write_scores(out / CURVES / key, result.curves)
+        write_submissions(out / SUBMISSIONS / key, result.submissions)
     tables = [result.rows for result in models.values()] + [chance(trials)] + ([ceiling.rows] if ceiling else [])
     rows = pd.concat(tables, ignore_index=True)[list(RESULT_COLUMNS)]
-    write_results(out / "results.csv", rows)
+    write_results(out / RESULTS, rows)
     return rows
 
 

@@ -12,9 +12,8 @@ from lowshot.data.table_text import Rows, read_rows
 from lowshot.errors import RequestError
 from lowshot.evaluation.protocols import DIRECTIONS, retrieval_protocol
 from lowshot.evaluation.trial_lists.published import seen_of, stratum_of
-from lowshot.evaluation.trial_lists.resolve import MIXED
-from lowshot.evaluation.trials import SEEN, UNSEEN, VALIDATION
 from lowshot.evaluation.verification import IDENTITIES
+from lowshot.schema import MIXED, SEEN, UNSEEN, VALIDATION
 
 Place = dict[str, str]
 _VERIFICATION = ("label", "score")

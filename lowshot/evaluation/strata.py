@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 
 from lowshot.data.dataset import Dataset
-from lowshot.data.manifest import MODALITIES
 from lowshot.evaluation.sampling import IntArray
+from lowshot.schema import MODALITIES
 
 
 def missing_attributes(dataset: Dataset, attributes: Sequence[str]) -> list[str]:

@@ -9,7 +9,6 @@ import numpy.typing as npt
 import pandas as pd
 
 from lowshot.data.dataset import Dataset
-from lowshot.data.manifest import MODALITIES
 from lowshot.data.table_text import Rows
 from lowshot.errors import RequestError
 from lowshot.evaluation.protocols import DIRECTIONS
@@ -24,6 +23,7 @@ from lowshot.evaluation.trial_lists.listed import (
 from lowshot.evaluation.trial_lists.published import seen_of, stratum_of
 from lowshot.evaluation.trials import MatchingTrials, RetrievalTrials, VerificationTrials, row_names
 from lowshot.files import atomic_path
+from lowshot.schema import MODALITIES
 
 FORM = "lowshot"
 VERIFICATION = ("voice", "face", "label")

@@ -25,7 +25,6 @@ from lowshot.evaluation.retrieval import (
 )
 from lowshot.evaluation.strata import missing_attributes
 from lowshot.evaluation.trials import (
-    SEEN,
     HiddenTrials,
     MatchingTrials,
     Population,
@@ -37,6 +36,7 @@ from lowshot.evaluation.trials import (
     seen_heard_population,
     split_population,
 )
+from lowshot.schema import SEEN
 
 
 @dataclass(frozen=True, eq=False)

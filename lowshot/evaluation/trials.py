@@ -9,7 +9,6 @@ import numpy.typing as npt
 import pandas as pd
 
 from lowshot.data.dataset import Dataset
-from lowshot.data.manifest import MODALITIES
 from lowshot.errors import RequestError
 from lowshot.evaluation.protocols import DIRECTIONS
 from lowshot.evaluation.sampling import (
@@ -23,10 +22,8 @@ from lowshot.evaluation.sampling import (
     text_keys,
 )
 from lowshot.evaluation.strata import attribute_groups
+from lowshot.schema import MODALITIES, SEEN, UNSEEN, VALIDATION
 
-UNSEEN = "unseen-unheard"
-SEEN = "seen-heard"
-VALIDATION = "validation"
 SEEN_BY_SPLIT = {"test": UNSEEN, "val": VALIDATION}
 """What figures of a split are called: adapted models are selected on `val`, so that its people are not unseen."""
 BoolArray = npt.NDArray[np.bool_]

@@ -16,8 +16,7 @@ from lowshot.evaluation.results import read_results, read_scores, write_results,
 from lowshot.evaluation.trial_set import TrialSet
 from lowshot.experiments.differences import FIGURES
 from lowshot.files import write_text
-
-RECORDS = Path("state") / "cells"
+from lowshot.schema import CELLS, SCORES
 
 
 def trials_sha(trials: TrialSet) -> str:
@@ -100,10 +99,10 @@ class Measured:
         return EvaluationResult(self.rows(key), scores, {}, ())
 
     def _scores(self, key: str) -> Path:
-        return self.directory / "scores" / key
+        return self.directory / SCORES / key
 
     def _rows(self, key: str) -> Path:
-        return self.directory / RECORDS / f"{key}.csv"
+        return self.directory / CELLS / f"{key}.csv"
 
     def _record(self, key: str) -> Path:
-        return self.directory / RECORDS / f"{key}.json"
+        return self.directory / CELLS / f"{key}.json"

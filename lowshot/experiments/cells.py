@@ -10,10 +10,10 @@ from lowshot.config import Config, build_config, parse_set
 from lowshot.errors import RequestError
 from lowshot.reporting import style
 from lowshot.runs import safe_name
+from lowshot.schema import SCRATCH
 from lowshot.settings import METHODS
 from lowshot.training.choice import changed_settings
 
-SCRATCH = "scratch"
 ADAPTATIONS = ("probe", "finetune")
 # Sections that variants may differ in. The input, the budget of adaptations and the trials are the same for all.
 VARIED = ("method", "train", "augment", "model")

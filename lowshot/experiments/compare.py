@@ -27,9 +27,6 @@ from lowshot.experiments.runner import Making
 from lowshot.reporting import style
 from lowshot.reporting.page import write_report
 from lowshot.runs import (
-    CONFIG,
-    REPORT,
-    RESULTS,
     RUNS,
     is_finished,
     lock_run,
@@ -41,10 +38,9 @@ from lowshot.runs import (
     unfinished_run,
     write_provenance,
 )
+from lowshot.schema import CONFIG, DIFFERENCES, EFFICIENCY, REPORT, RESULTS
 from lowshot.training.choice import changed_settings
 
-DIFFERENCES = "differences.csv"
-EFFICIENCY = "label_efficiency.csv"
 TOO_SMALL = "synth:tiny is too small to learn from; its figures show what a comparison looks like, and no more"
 
 

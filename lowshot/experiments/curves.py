@@ -11,12 +11,11 @@ from lowshot.experiments.cells import pretraining_run
 from lowshot.files import atomic_path
 from lowshot.reporting import cluster_tables
 from lowshot.reporting.training_plots import read_log
-from lowshot.runs import MODEL, read_provenance
+from lowshot.runs import read_provenance
+from lowshot.schema import CLUSTERS, METRICS, MODEL
 
 if TYPE_CHECKING:
     from lowshot.models.loaded import LoadedModel
-
-LOG = "metrics.csv"
 
 
 def pretraining_curves(directory: Path, results: pd.DataFrame) -> dict[str, Path]:
@@ -29,7 +28,7 @@ def pretraining_curves(directory: Path, results: pd.DataFrame) -> dict[str, Path
     """
     seeds = sorted(int(seed) for seed in results["train_seed"].dropna().unique())
     runs = [pretraining_run(method, seed) for seed in seeds for method in results["method"].unique()]
-    logs = {run: directory / run / LOG for run in runs}
+    logs = {run: directory / run / METRICS for run in runs}
     return {run: log for run, log in logs.items() if log.is_file()}
 
 
@@ -55,11 +54,11 @@ def keep_training_log(start: "LoadedModel | None", directory: Path) -> str:
         source = _pretraining_of(start)
         if source is None or not _is_name(name):
             return ""
-        read_log(source / LOG)
-        cluster_tables.gather({name: source / LOG})
+        read_log(source / METRICS)
+        cluster_tables.gather({name: source / METRICS})
     except RequestError as error:
         return f"the training log of {start.name} is left out: {error}"
-    for path in (source / LOG, source / cluster_tables.FILE):
+    for path in (source / METRICS, source / CLUSTERS):
         if path.is_file():
             (directory / name).mkdir(exist_ok=True)
             with atomic_path(directory / name / path.name) as temporary:
@@ -75,11 +74,11 @@ def _pretraining_of(start: "LoadedModel") -> Path | None:
         return None
     path = start.path.resolve()
     run = path if path.is_dir() else path.parent
-    if (run / LOG).is_file():
+    if (run / METRICS).is_file():
         return run
     init = start.facts.get("init", "")
     beside = run.parent / init
-    if not _is_name(init) or not (beside / LOG).is_file() or not (beside / MODEL).is_file():
+    if not _is_name(init) or not (beside / METRICS).is_file() or not (beside / MODEL).is_file():
         return None
     # Names recur in every folder of runs; weights do not.
     return beside if find_model(str(beside), ()).sha == read_provenance(run).get("start_sha") else None

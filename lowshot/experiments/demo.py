@@ -8,8 +8,9 @@ import pandas as pd
 from lowshot.adapt.names import adaptation_name
 from lowshot.config import Config
 from lowshot.data.dataset import Dataset
-from lowshot.experiments.cells import ADAPTATIONS, SCRATCH, Arm, Plan
+from lowshot.experiments.cells import ADAPTATIONS, Arm, Plan
 from lowshot.experiments.compare import run_comparison
+from lowshot.schema import SCRATCH
 
 METHODS = ("cmpc", "cid")
 

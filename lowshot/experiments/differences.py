@@ -6,9 +6,9 @@ import pandas as pd
 
 from lowshot.evaluation.evaluate import EvaluationResult, score_key
 from lowshot.evaluation.paired import paired_accuracy, paired_auc, paired_map
-from lowshot.evaluation.trials import UNSEEN
 from lowshot.metrics.bootstrap import Difference
 from lowshot.metrics.multiple_testing import holm
+from lowshot.schema import DIFFERENCE_COLUMNS, UNSEEN
 
 # What methods are compared by. In stratum U gender alone tells many impostors from the speaker; in G and GNA it tells
 # none, so these say whether anything beyond it was learned.
@@ -19,26 +19,6 @@ FIGURES: tuple[dict[str, object], ...] = (
     *({**_VERIFICATION, "stratum": stratum, "seen": UNSEEN} for stratum in ("U", "G", "GNA")),
     {"metric": "accuracy", "protocol": "matching", **_SEARCH, "seen": UNSEEN, "gallery_size": GALLERY},
     {"metric": "map", "protocol": "retrieval", **_SEARCH, "seen": UNSEEN, "gallery_size": None},
-)
-COLUMNS = (
-    "method_a",
-    "method_b",
-    "adaptation",
-    "fraction",
-    "metric",
-    "protocol",
-    "direction",
-    "stratum",
-    "seen",
-    "gallery_size",
-    "seeds",
-    "value_a",
-    "value_b",
-    "difference",
-    "ci_low",
-    "ci_high",
-    "p_value",
-    "p_holm",
 )
 # A p-value of resamples is 2 / (R + 1) or more, and a table of m differences multiplies it by up to m.
 LEAST_REPLICATES = 10_000
@@ -127,5 +107,5 @@ def differences_table(rows: Sequence[Mapping[str, object]]) -> pd.DataFrame:
 
     Its `p_holm` corrects the p-values for how many the table has: see `holm`.
     """
-    table = pd.DataFrame(list(rows), columns=list(COLUMNS)).astype({"gallery_size": "Int64"})
+    table = pd.DataFrame(list(rows), columns=list(DIFFERENCE_COLUMNS)).astype({"gallery_size": "Int64"})
     return table.assign(p_holm=holm(table["p_value"].to_numpy(dtype=float)))

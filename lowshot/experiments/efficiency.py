@@ -16,30 +16,12 @@ from lowshot.metrics.curve_replicates import PAIR_REPLICATES, auc_of, curve_repl
 from lowshot.metrics.matching import trial_credit
 from lowshot.metrics.variance_correction import corrected
 from lowshot.metrics.verification import auc
+from lowshot.schema import EFFICIENCY_COLUMNS
 
 FloatArray = npt.NDArray[np.float64]
 Budget = tuple[str, float]
 # Figures of models that no label changed are equal; their means are so but for the last digits.
 ROUNDING = 1e-12
-COLUMNS = (
-    "method",
-    "reference",
-    "adaptation",
-    "fraction",
-    "metric",
-    "protocol",
-    "direction",
-    "stratum",
-    "seen",
-    "gallery_size",
-    "runs",
-    "value",
-    "equal_fraction",
-    "ci_low",
-    "ci_high",
-    "least_fraction",
-    "largest_fraction",
-)
 
 
 class Point(NamedTuple):
@@ -163,7 +145,7 @@ def efficiency_rows(
 
 def efficiency_table(rows: Sequence[Mapping[str, object]]) -> pd.DataFrame:
     """Rows of `efficiency_rows` as the table that is written to label_efficiency.csv."""
-    return pd.DataFrame(list(rows), columns=list(COLUMNS)).astype({"gallery_size": "Int64"})
+    return pd.DataFrame(list(rows), columns=list(EFFICIENCY_COLUMNS)).astype({"gallery_size": "Int64"})
 
 
 def _by_fraction(budgets: Mapping[Budget, Mapping[int, Point]], adaptation: str, figure: int) -> dict[float, Point]:

@@ -22,9 +22,10 @@ from lowshot.experiments.cells import Arm, Cell, Plan, pretraining_run
 from lowshot.experiments.parallel_pretraining import pretrain_all
 from lowshot.models.embedding import Embeddings
 from lowshot.models.loaded import LoadedModel, find_model, fresh_model
-from lowshot.runs import MODEL, is_finished, read_config, read_provenance
+from lowshot.runs import is_finished, read_config, read_provenance
+from lowshot.schema import CHECKPOINT, MODEL
 from lowshot.settings import EvaluateConfig
-from lowshot.training.choice import CHECKPOINT, DECISIVE, changed_settings
+from lowshot.training.choice import DECISIVE, changed_settings
 from lowshot.training.loop import default_device
 
 

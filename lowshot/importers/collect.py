@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from lowshot.data.manifest import MODALITIES
 from lowshot.importers.skipped import SEPARATOR, LeftOut
 from lowshot.importers.walk import Parts, Progress, walk
+from lowshot.schema import MODALITIES
 
 KINDS = {
     "voice": frozenset({".wav", ".flac", ".ogg", ".opus", ".mp3", ".m4a", ".aac"}),

@@ -3,12 +3,12 @@
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from lowshot.data.manifest import MODALITIES
 from lowshot.importers.collect import OUTSIDE, Key, Media, Tree, collect, paired
 from lowshot.importers.skipped import LeftOut
 from lowshot.importers.splits import Shares
 from lowshot.importers.walk import Parts, Progress
 from lowshot.importers.writing import Imported, Plan, check_out, write_videos
+from lowshot.schema import MODALITIES
 
 
 def import_folder(

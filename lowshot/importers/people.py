@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from lowshot.data.table_text import read_columns, read_rows
 from lowshot.errors import RequestError
+from lowshot.schema import VOX1_META, VOX2_META
 
 
 class Columns(NamedTuple):
@@ -30,8 +31,8 @@ class Columns(NamedTuple):
         return [self.identity, self.name, *self.attributes.values(), *([self.part] if self.part else [])]
 
 
-VOXCELEB1 = Columns("vox1_meta.csv", "VoxCeleb1 ID", "VGGFace1 ID", {"gender": "Gender", "nationality": "Nationality"})
-VOXCELEB2 = Columns("vox2_meta.csv", "VoxCeleb2 ID", "VGGFace2 ID", {"gender": "Gender"}, part="Set")
+VOXCELEB1 = Columns(VOX1_META, "VoxCeleb1 ID", "VGGFace1 ID", {"gender": "Gender", "nationality": "Nationality"})
+VOXCELEB2 = Columns(VOX2_META, "VoxCeleb2 ID", "VGGFace2 ID", {"gender": "Gender"}, part="Set")
 MAVCELEB = Columns("v1_meta.csv, v2_meta.csv or v3_meta.csv", "ids", "name", {"gender": "gender"})
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from lowshot.data.dataset import leaves_root
-from lowshot.data.manifest import ATTRIBUTES, MODALITIES, REQUIRED, SPLITS, write_manifest
+from lowshot.data.manifest import write_manifest
 from lowshot.data.table_text import read_columns
 from lowshot.data.trust import trust
 from lowshot.errors import RequestError
@@ -15,6 +15,7 @@ from lowshot.importers.collect import modality_of
 from lowshot.importers.skipped import LeftOut
 from lowshot.importers.splits import Shares
 from lowshot.importers.writing import Imported, check_out, path_in_manifest, start_of_paths
+from lowshot.schema import ATTRIBUTES, MANIFEST_COLUMNS, MODALITIES, SPLITS
 
 Values = Mapping[tuple[str, str], str]
 """Of a column of the manifest and a word of the table, the word of the manifest."""
@@ -57,7 +58,7 @@ def import_table(
         raise RequestError(f"{table}: column '{double}' stands twice; rename one")
     start = (root or table.parent).absolute()
     skipped = LeftOut()
-    own = list(dict.fromkeys((*REQUIRED, *places)))
+    own = list(dict.fromkeys((*MANIFEST_COLUMNS, *places)))
     cells: dict[str, list[str]] = {name: [] for name in (*own, *kept)}
     for row, line in zip(rows.fields[1:], rows.line[1:], strict=True):
         found = {name: row[place] for name, place in places.items()}
@@ -89,7 +90,7 @@ def import_table(
 def _places(table: Path, header: list[str], columns: Mapping[str, str]) -> dict[str, int]:
     """Where the columns of the manifest stand in the table."""
     places = {}
-    for name in dict.fromkeys((*REQUIRED, *ATTRIBUTES, *columns)):
+    for name in dict.fromkeys((*MANIFEST_COLUMNS, *ATTRIBUTES, *columns)):
         theirs = columns.get(name, name)
         if theirs in header:
             places[name] = header.index(theirs)

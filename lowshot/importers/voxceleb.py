@@ -11,6 +11,7 @@ from lowshot.importers.skipped import LeftOut
 from lowshot.importers.splits import Shares
 from lowshot.importers.walk import Parts, Progress
 from lowshot.importers.writing import Imported, Plan, check_out, import_trees
+from lowshot.schema import IDENTITY_SPLITS
 
 # The folder of a scale, as in `1.6`, may stand between a person and a video.
 _SCALE = re.compile(r"\d+\.\d+")
@@ -50,7 +51,7 @@ def import_voxceleb1(
     """
     check_out(out)
     people = read_people(meta, VOXCELEB1)
-    beside = meta.with_name("identity_splits.txt")
+    beside = meta.with_name(IDENTITY_SPLITS)
     if splits is None and not beside.is_file():
         raise RequestError(
             f"--splits: give identity_splits.txt, who is trained and who is tested on; none is beside {meta}"

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lowshot.data.dataset import leaves_root
-from lowshot.data.manifest import MODALITIES, REQUIRED
 from lowshot.data.trust import trust
 from lowshot.errors import RequestError
 from lowshot.files import atomic_path
 from lowshot.importers.collect import Clips, Key, Media, Tree, collect, count_files, paired, people_of
 from lowshot.importers.skipped import SEPARATOR, LeftOut
 from lowshot.importers.walk import Progress
+from lowshot.schema import MANIFEST, MANIFEST_COLUMNS, MODALITIES, SKIPPED
 
 # Python's writer leaves a carriage return bare where lines end otherwise, and readers take it for a line end.
 _TO_QUOTE = re.compile(r'[",\r\n]')
@@ -59,7 +59,7 @@ class Imported:
 
 def report_path(manifest: Path) -> Path:
     """Where the table of what was left out of a manifest lies."""
-    return manifest.with_name(f"{manifest.name}.left-out.csv")
+    return manifest.with_name(f"{manifest.name}.{SKIPPED}")
 
 
 def check_out(out: Path) -> None:
@@ -69,7 +69,7 @@ def check_out(out: Path) -> None:
         RequestError: it is no CSV file, exists, or lies in no folder that can be written to.
     """
     if out.suffix.lower() != ".csv":
-        raise RequestError(f"--out {out}: name a manifest to write, as {out / 'manifest.csv'}")
+        raise RequestError(f"--out {out}: name a manifest to write, as {out / MANIFEST}")
     if os.path.lexists(out):
         raise RequestError(f"--out {out}: exists; name another, or remove it")
     folder = next(parent for parent in out.absolute().parents if parent.exists())
@@ -118,7 +118,7 @@ def write_videos(videos: Mapping[Key, Media], out: Path, plan: Plan, skipped: Le
     written: dict[Tree, str] = {}
     with atomic_path(out) as manifest:
         with manifest.open("w", newline="", encoding="utf-8") as file:
-            file.write(",".join((*REQUIRED, *plan.columns)) + "\n")
+            file.write(",".join((*MANIFEST_COLUMNS, *plan.columns)) + "\n")
             for key, media in videos.items():
                 place = split.get(key[0], "")
                 done.videos[place] += 1

@@ -13,7 +13,8 @@ from lowshot.config import Config, build_config, read_preset
 from lowshot.errors import RequestError
 from lowshot.models.two_tower import TwoTower
 from lowshot.models.weights import blank_model, save_model
-from lowshot.runs import MODEL, open_run, write_provenance
+from lowshot.runs import open_run, write_provenance
+from lowshot.schema import MODEL
 
 KIND = "convert"
 # A counter that batch normalisation with a fixed momentum writes and never reads.

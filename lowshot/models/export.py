@@ -17,12 +17,12 @@ from lowshot.data.voice import SAMPLE_RATE
 from lowshot.errors import RequestError, RunError
 from lowshot.models.towers import MEDIA_TOWERS
 from lowshot.models.two_tower import TwoTower
+from lowshot.schema import EXPORT
 
 Format = Literal["torchscript", "onnx"]
 Run = Callable[[torch.Tensor], torch.Tensor]
 
 SUFFIX: dict[Format, str] = {"torchscript": ".pt", "onnx": ".onnx"}
-DESCRIPTION = "model.json"
 # Entries of unit vectors: what another order of float32 sums may move, and far below what moves a rank.
 TOLERANCE = 1e-5
 _ONNX_NEEDS = ("onnx", "onnxscript", "onnxruntime")
@@ -73,7 +73,7 @@ def export_model(model: TwoTower, kind: Format, out: Path, **facts: object) -> d
             for modality in ("voice", "face")
         }
         description = {**_description(model, kind), "largest_difference": differences, **facts}
-        (building / DESCRIPTION).write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8", newline="\n")
+        (building / EXPORT).write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8", newline="\n")
         if out.is_dir():
             out.rmdir()
         building.rename(out)

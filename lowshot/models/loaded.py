@@ -11,12 +11,12 @@ from lowshot.data.features import ColumnStatistics
 from lowshot.data.readers.base import Reader
 from lowshot.data.readers.choice import open_reader
 from lowshot.data.readers.media import CACHE_BYTES
-from lowshot.data.trained import TRAINED
 from lowshot.errors import RequestError
 from lowshot.models.pretrained import PREFIX, checked_weights, find_entry, read_registry
 from lowshot.models.two_tower import TwoTower
 from lowshot.models.weights import load_model
-from lowshot.runs import CONFIG, MODEL, newest_run, read_config
+from lowshot.runs import newest_run, read_config
+from lowshot.schema import CONFIG, MODEL, TRAINED
 
 # Facts written with weights, and by `lowshot embed` with what they made, that together name a model.
 _SAME_MODEL = ("method", "adaptation", "fraction", "train_seed", "data_sha", "config_sha")

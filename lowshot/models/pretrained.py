@@ -10,10 +10,10 @@ from pydantic import Field, ValidationError
 from lowshot.config import Config, build_config, read_preset
 from lowshot.errors import RequestError
 from lowshot.files import bundled_folder
+from lowshot.schema import MODEL_REGISTRY
 from lowshot.settings import Section
 
 PREFIX = "pretrained:"
-REGISTRY = "registry.yaml"
 
 
 class Recipe(Section):
@@ -100,7 +100,7 @@ def read_registry() -> dict[str, Entry]:
     Raises:
         RequestError: the registry is missing or damaged.
     """
-    path = pretrained_folder() / REGISTRY
+    path = pretrained_folder() / MODEL_REGISTRY
     try:
         return _Registry.model_validate(yaml.safe_load(path.read_text(encoding="utf-8"))).models
     except OSError as error:

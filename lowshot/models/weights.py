@@ -8,10 +8,10 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from lowshot.data.manifest import MODALITIES
 from lowshot.errors import RequestError
 from lowshot.files import atomic_path, sort_metadata
 from lowshot.models.two_tower import TwoTower
+from lowshot.schema import MODALITIES
 from lowshot.settings import TOWERS, FaceConfig, ModelConfig, VoiceConfig
 
 FORMAT = "lowshot-two-tower-1"

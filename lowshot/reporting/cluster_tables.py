@@ -11,22 +11,8 @@ import pandas as pd
 from lowshot.reporting import style, tables
 from lowshot.reporting.drawing import Missing, Picture, figure_and_axes, finish
 from lowshot.reporting.training_plots import NO_LOG, method_of
+from lowshot.schema import CLUSTER_COLUMNS, CLUSTERS
 
-_NUMBERS = (
-    "granularity",
-    "clusters",
-    "videos",
-    "smallest",
-    "lower_quartile",
-    "median",
-    "upper_quartile",
-    "largest",
-    "single",
-    "purity",
-    "purity_chance",
-    "weights_below_half",
-)
-FILE = "clusters.csv"
 NAME, TITLE = "clusters", "Sizes of the clusters"
 
 
@@ -44,14 +30,14 @@ def gather(curves: Mapping[str, Path]) -> pd.DataFrame:
     """
     parts = []
     for run, log in curves.items():
-        path = log.parent / FILE
+        path = log.parent / CLUSTERS
         if path.is_file():
-            table = tables.typed(tables.read_csv(path), ("modality",), _NUMBERS, path, "lowshot pretrain")
+            table = tables.typed(tables.read_csv(path), ("modality",), CLUSTER_COLUMNS[1:], path, "lowshot pretrain")
             parts.append(table.assign(method=method_of(run), runs=1))
     if not parts:
-        return pd.DataFrame(columns=["method", "modality", "runs", *_NUMBERS])
+        return pd.DataFrame(columns=["method", "modality", "runs", *CLUSTER_COLUMNS[1:]])
     grouped = pd.concat(parts, ignore_index=True).groupby(["method", "modality", "granularity"], sort=False)
-    means = grouped[list(_NUMBERS[1:])].mean()
+    means = grouped[list(CLUSTER_COLUMNS[1:][1:])].mean()
     return means.assign(runs=grouped["runs"].sum()).reset_index()
 
 

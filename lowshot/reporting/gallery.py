@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from lowshot.errors import RequestError
+from lowshot.schema import GALLERY
 
-FILE = Path("gallery") / "gallery.json"
 TYPES = {".flac": "audio/flac", ".wav": "audio/wav", ".jpg": "image/jpeg", ".png": "image/png"}
 LARGEST = 1 << 18
 """Bytes of one medium: a page is to open at once."""
@@ -36,7 +36,7 @@ def read_gallery(directory: Path) -> Gallery | None:
     Raises:
         RequestError: it is malformed, or names a medium that is missing, too large or elsewhere.
     """
-    path = directory / FILE
+    path = directory / GALLERY
     if not path.is_file():
         return None
     try:
@@ -64,7 +64,7 @@ def _medium(folder: Path, medium: dict[str, Any]) -> dict[str, Any]:
     kind = TYPES.get(path.suffix)
     # The file is somebody's text: a name that is a path is none of ours.
     if Path(name).name != name or kind is None or not path.is_file() or path.stat().st_size > LARGEST:
-        raise RequestError(f"{folder / FILE.name}: '{name}' must be a file of its folder, {', '.join(TYPES)}, small")
+        raise RequestError(f"{folder / GALLERY.name}: '{name}' must be a file of its folder, {', '.join(TYPES)}, small")
     data = base64.b64encode(path.read_bytes()).decode("ascii")
     return {
         "uri": f"data:{kind};base64,{data}",

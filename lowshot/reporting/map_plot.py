@@ -7,7 +7,6 @@ from lowshot.reporting import style, tables
 from lowshot.reporting.drawing import Missing, Picture, figure_and_axes, finish
 
 NAME, TITLE = "map", "Voices and faces in two dimensions"
-FILE = Path("gallery") / "map.csv"
 _JOINED = 5
 
 

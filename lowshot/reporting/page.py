@@ -29,6 +29,7 @@ from lowshot.reporting import (
 from lowshot.reporting.drawing import Missing, Picture
 from lowshot.reporting.gallery import Gallery
 from lowshot.reporting.sources import Material, gather
+from lowshot.schema import PLOTS, REPORT, SEEN
 
 TEMPLATES = Path(__file__).parent / "templates"
 USUAL = ("png", "svg")
@@ -85,10 +86,10 @@ def write_report(
     pictures = plots.draw(material)
     text = _render(material, pictures, title=title, commands=commands)
     for picture in pictures:
-        plots.write_picture(directory / "plots", picture, [kind for kind in formats if kind in drawing.FORMATS])
+        plots.write_picture(directory / PLOTS, picture, [kind for kind in formats if kind in drawing.FORMATS])
     wanted = [kind for kind in formats if kind in table_files.FORMATS]
     table_files.write_tables(directory / "tables", table_files.sheets(material) if wanted else [], wanted)
-    path = directory / "report.html"
+    path = directory / REPORT
     write_text(path, text)
     return path
 
@@ -143,7 +144,7 @@ def _tables(material: Material) -> dict[str, Any]:
         "headline": views.figure_table(tables.headline(results)),
         "strata": views.figure_table(tables.strata(results, seen)),
         "groups": views.figure_table(tables.by_group(material.groups, seen)),
-        "heard": views.figure_table(tables.strata(results, seen="seen-heard")),
+        "heard": views.figure_table(tables.strata(results, seen=SEEN)),
         "directions": [(words, views.figure_table(table)) for _, words, table in tables.directions(results, seen)],
         "probes": [(words, views.figure_table(table)) for _, words, table in table_files.probe_tables(results)],
         "efficiency": [] if efficiency is None else efficiency_table.rows(efficiency),

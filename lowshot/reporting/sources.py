@@ -11,11 +11,11 @@ from typing import Any
 import pandas as pd
 
 from lowshot.errors import RequestError
-from lowshot.reporting import cluster_tables, efficiency_table, map_plot, style, tables, verdicts
+from lowshot.reporting import cluster_tables, efficiency_table, style, tables, verdicts
 from lowshot.reporting.gallery import Gallery, read_gallery
 from lowshot.runs import read_provenance
+from lowshot.schema import DIFFERENCES, EFFICIENCY, MAP, MODEL, RESULTS, SCORES
 
-RESULTS = "results.csv"
 PROBED = "probe-"
 _KEY = ["protocol", "direction", "stratum", "seen", "gallery_size", "metric"]
 # The columns of a score table that say what was scored.
@@ -105,10 +105,10 @@ def gather(directories: Sequence[Path], curves: Mapping[str, Path] | None = None
         several = pd.concat(found, ignore_index=True)
         # What was corrected for one table's comparisons is corrected anew for those of all.
         told = several if len(found) == 1 else several.drop(columns="p_holm", errors="ignore").drop_duplicates()
-        paths = ", ".join(str(path) for item in directories if (path := item / "differences.csv").is_file())
+        paths = ", ".join(str(path) for item in directories if (path := item / DIFFERENCES).is_file())
         claimed = verdicts.claims(told, results, paths)
     efficiency = [source.efficiency for source in sources if source.efficiency is not None]
-    maps = [path for item in directories if (path := item / map_plot.FILE).is_file()]
+    maps = [path for item in directories if (path := item / MAP).is_file()]
     galleries = [read_gallery(item) for item in directories]
     facts = {item: _provenance(item) for item in directories}
     warnings = _take_warnings(facts)
@@ -134,7 +134,7 @@ def gather(directories: Sequence[Path], curves: Mapping[str, Path] | None = None
 
 def _read(directory: Path, curves: Mapping[str, Path]) -> _Source:
     path = directory / RESULTS
-    if not path.is_file() and (directory / "model.safetensors").is_file():
+    if not path.is_file() and (directory / MODEL).is_file():
         raise RequestError(
             f"{directory}: a model that was not measured; run `lowshot evaluate --model {directory}` first"
         )
@@ -142,7 +142,7 @@ def _read(directory: Path, curves: Mapping[str, Path]) -> _Source:
     results, groups = tables.check(table, path), tables.check_groups(table, path)
     if results["value"].isna().all():
         raise RequestError(f"{path}: column 'value' is empty throughout: there is no figure to report")
-    differences, efficiency = directory / "differences.csv", directory / "label_efficiency.csv"
+    differences, efficiency = directory / DIFFERENCES, directory / EFFICIENCY
     return _Source(
         directory,
         results.assign(source=str(directory)),
@@ -188,7 +188,7 @@ def _refuse_other_lists(directories: Sequence[Path]) -> None:
 
 def _score_tables(directory: Path) -> dict[str, Path]:
     """A score table of each list that was measured, by its name; which run's does not matter."""
-    found = {path.name: path for path in sorted((directory / "scores").glob("**/*.csv"))}
+    found = {path.name: path for path in sorted((directory / SCORES).glob("**/*.csv"))}
     return {name: path for name, path in found.items() if not name.startswith(PROBED)}
 
 

@@ -6,8 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-CHANCE = "chance"
-ORACLE = "oracle"
+from lowshot.schema import CHANCE, ORACLE, SCRATCH
 
 
 @dataclass(frozen=True)
@@ -24,7 +23,7 @@ class Look:
 LOOKS = {
     "cmpc": Look("#0067b1", "#58b4f0", "o"),
     "cid": Look("#d55e00", "#ff8a3c", "s"),
-    "scratch": Look("#00845f", "#2fc79a", "^"),
+    SCRATCH: Look("#00845f", "#2fc79a", "^"),
     "cmpc-released": Look("#2f94c9", "#9bd3f5", "D"),
     "avid": Look("#b8568f", "#e79ac6", "v"),
     "robust-xid": Look("#a87800", "#e8b923", "P"),
@@ -135,8 +134,8 @@ def theme_variables() -> dict[str, tuple[str, str, str]]:
         "muted": MUTED,
         "rule": RULE,
         "surface": SURFACE,
-        "chance": CHANCE_INK,
-        "oracle": ORACLE_INK,
+        CHANCE: CHANCE_INK,
+        ORACLE: ORACLE_INK,
         **{method: (item.light, item.dark) for method, item in LOOKS.items()},
         **{f"spare-{place}": (item.light, item.dark) for place, item in enumerate(SPARE, start=1)},
     }

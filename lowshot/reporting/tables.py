@@ -16,15 +16,13 @@ import pandas as pd
 
 from lowshot.errors import RequestError
 from lowshot.reporting import style
+from lowshot.schema import RESULTS, STRATA, UNSEEN, VALIDATION
 
 TEXT = ("method", "adaptation", "protocol", "direction", "stratum", "seen", "metric")
 NUMBERS = ("gallery_size", "fraction", "subset_seed", "train_seed", "value", "ci_low", "ci_high")
 _PROBED = ("accuracy@5", "balanced_accuracy")
 SHARES = ("auc", "eer", "min_dcf", "min_cllr", "accuracy", "map", "recall@1", "recall@5", "recall@10", *_PROBED)
-STRATA = ("U", "G", "N", "A", "GN", "GNA")
 DIRECTIONS = {"voice_to_face": "voice to face", "face_to_voice": "face to voice"}
-UNSEEN = "unseen-unheard"
-VALIDATION = "validation"
 BUDGET = ("method", "adaptation", "fraction")
 PARTS = ("_low", "_high", "_min", "_max")
 MISSING = "–"
@@ -60,7 +58,7 @@ def read_csv(path: Path) -> pd.DataFrame:
         raise RequestError(f"{path}: not a CSV table in UTF-8 ({' '.join(str(error).split())})") from error
 
 
-def check(results: pd.DataFrame, source: str | Path = "results.csv") -> pd.DataFrame:
+def check(results: pd.DataFrame, source: str | Path = RESULTS) -> pd.DataFrame:
     """Refuse a results table that cannot be reported, and bring its columns to one form.
 
     Args:
@@ -80,7 +78,7 @@ def check(results: pd.DataFrame, source: str | Path = "results.csv") -> pd.DataF
     return table[table["group"] == ""].reset_index(drop=True)
 
 
-def check_groups(results: pd.DataFrame, source: str | Path = "results.csv") -> pd.DataFrame:
+def check_groups(results: pd.DataFrame, source: str | Path = RESULTS) -> pd.DataFrame:
     """The rows of groups, such as `gender=f`, that `check` leaves out; as it returns the others."""
     table = _checked(results, source)
     return table[table["group"] != ""].reset_index(drop=True)

@@ -18,9 +18,8 @@ from safetensors import safe_open
 from scipy.special import logsumexp
 
 from lowshot.errors import RequestError
+from lowshot.schema import LATENTS
 from lowshot.synthetic.world import LatentModel
-
-LATENTS_FILE = "latents.safetensors"
 
 
 def _log_mixture(x: np.ndarray, prior: np.ndarray, means: np.ndarray, covariance: np.ndarray) -> np.ndarray:
@@ -85,7 +84,7 @@ class Oracle:
         Raises:
             RequestError: The truth is there but cannot be read.
         """
-        path = Path(dataset_root) / LATENTS_FILE
+        path = Path(dataset_root) / LATENTS
         if not path.is_file():
             return None
         try:

@@ -21,9 +21,9 @@ import platformdirs
 from safetensors.numpy import save_file
 
 from lowshot.errors import RequestError, RunError
+from lowshot.schema import ATTRIBUTES, IDENTITY_SPLITS, LATENTS, MANIFEST, MANIFEST_COLUMNS, TRUTH, VOX1_META, WORLD
 from lowshot.synthetic.face_traits import face_traits, film_scene
 from lowshot.synthetic.faces import render_face
-from lowshot.synthetic.oracle import LATENTS_FILE
 from lowshot.synthetic.voices import synthesise, voice_traits
 from lowshot.synthetic.world import (
     FACE,
@@ -45,7 +45,6 @@ from lowshot.synthetic.world import (
 RENDER_VERSION = 5
 """Raised whenever a change alters the bytes of a rendered world, so that no cache mixes two versions."""
 
-MANIFEST_COLUMNS = ("path", "modality", "video", "identity", "split", "gender", "nationality", "age")
 TRUTH_COLUMNS = ("video", "face_identity", "voice_identity", "deviates")
 
 Progress = Callable[[int, int], None]
@@ -163,12 +162,12 @@ def _write_tables(world: World, root: Path) -> None:
         )
         manifest.append((_voice_path(world, row), "voice", *about))
         manifest += [(path, "face", *about) for path in _face_paths(world, row)]
-    _write_csv(root / "manifest.csv", MANIFEST_COLUMNS, manifest)
+    _write_csv(root / MANIFEST, (*MANIFEST_COLUMNS, *ATTRIBUTES), manifest)
     truth = (
         (v.name, world.ids[v.identity], world.ids[v.voice_identity], int(v.voice_identity != v.identity))
         for v in world.videos
     )
-    _write_csv(root / "truth.csv", TRUTH_COLUMNS, truth)
+    _write_csv(root / TRUTH, TRUTH_COLUMNS, truth)
     meta = zip(
         world.ids,
         world.names,
@@ -178,10 +177,10 @@ def _write_tables(world: World, root: Path) -> None:
         strict=True,
     )
     header = ("VoxCeleb1 ID", "VGGFace1 ID", "Gender", "Nationality", "Set")
-    _write_csv(root / "vox1_meta.csv", header, meta, delimiter="\t")
+    _write_csv(root / VOX1_META, header, meta, delimiter="\t")
     codes = {"train": 1, "val": 2, "test": 4}
     lines = [f"{name} {codes[split]} \n" for name, split in zip(world.names, world.splits, strict=True)]
-    (root / "identity_splits.txt").write_text("".join(lines), encoding="utf-8", newline="\n")
+    (root / IDENTITY_SPLITS).write_text("".join(lines), encoding="utf-8", newline="\n")
 
 
 def _write_truth(world: World, root: Path) -> None:
@@ -189,12 +188,12 @@ def _write_truth(world: World, root: Path) -> None:
     names = {"identities": world.ids, "shared": list(SHARED), "voice": list(VOICE), "face": list(FACE)}
     save_file(
         {key: np.ascontiguousarray(value) for key, value in arrays.items()},
-        root / LATENTS_FILE,
+        root / LATENTS,
         # One entry: the writer keeps several in no fixed order.
         metadata={"names": json.dumps(names)},
     )
     description = {"render_version": RENDER_VERSION, "config": asdict(world.config)}
-    (root / "world.json").write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8", newline="\n")
+    (root / WORLD).write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8", newline="\n")
 
 
 def render_world(
@@ -251,7 +250,7 @@ def _move_into_place(building: Path, out: Path) -> None:
         building.rename(out)
     except OSError:
         # Another process finished the same world first: its bytes are the same ones, so keep them.
-        if not (out / "manifest.csv").is_file():
+        if not (out / MANIFEST).is_file():
             raise
 
 
@@ -296,8 +295,8 @@ def ensure_world(
     key = f"{size}-{seed}-{config_hash(config, RENDER_VERSION)}"
     worlds = (cache_root() if cache is None else Path(cache)) / "worlds"
     out = worlds / key
-    if splits is not None and not (out / "manifest.csv").is_file():
+    if splits is not None and not (out / MANIFEST).is_file():
         out = worlds / "-".join([key, *sorted(split or "unsplit" for split in splits)])
-    if not (out / "manifest.csv").is_file():
+    if not (out / MANIFEST).is_file():
         render_world(config, out, workers, progress, splits)
     return out

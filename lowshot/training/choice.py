@@ -7,8 +7,8 @@ from typing import Any
 from lowshot.config import Config
 from lowshot.errors import RequestError
 from lowshot.runs import new_run, open_run, read_config, read_provenance, unfinished_run
+from lowshot.schema import CHECKPOINT
 
-CHECKPOINT = Path("state") / "checkpoint.pt"
 # The settings that decide the weights; the data are told by their hash, wherever they lie.
 DECISIVE = frozenset({"seed", "voice", "face", "augment", "model", "train", "method"})
 INDIFFERENT = frozenset({"train.checkpoint_seconds", "train.threads", "train.workers", "train.worker_start"})

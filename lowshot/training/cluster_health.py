@@ -7,32 +7,17 @@ import numpy.typing as npt
 import pandas as pd
 
 from lowshot.methods.base import Partition
+from lowshot.schema import CLUSTER_COLUMNS
 
 IntArray = npt.NDArray[np.int64]
-CLUSTERS = "clusters.csv"
 SHUFFLES = 20
 _PURPOSE = 0x7075
-COLUMNS = (
-    "modality",
-    "granularity",
-    "clusters",
-    "videos",
-    "smallest",
-    "lower_quartile",
-    "median",
-    "upper_quartile",
-    "largest",
-    "single",
-    "purity",
-    "purity_chance",
-    "weights_below_half",
-)
 
 
 def cluster_table(
     partitions: Sequence[Partition], weights: npt.NDArray[np.floating] | None, identities: Sequence[str]
 ) -> pd.DataFrame:
-    """One row per clustering, in the columns of `COLUMNS`.
+    """One row per clustering, in the columns of `CLUSTER_COLUMNS`.
 
     Args:
         partitions: the clusterings; the granularities of one modality in their order.
@@ -70,7 +55,7 @@ def cluster_table(
                 below,
             )
         )
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+    return pd.DataFrame(rows, columns=list(CLUSTER_COLUMNS))
 
 
 def _purity(assignments: IntArray, names: IntArray) -> float:

@@ -21,11 +21,12 @@ from lowshot.methods.registry import build_method
 from lowshot.models.two_tower import TwoTower, tower_layout
 from lowshot.models.vector_tower import join_dropouts
 from lowshot.models.weights import save_model
-from lowshot.runs import MODEL, lock_run, start_run, write_provenance
+from lowshot.runs import lock_run, start_run, write_provenance
+from lowshot.schema import CHECKPOINT, CLUSTERS, METRICS, MODEL
 from lowshot.training.batch_norm import join_batch_norms
 from lowshot.training.checkpoint import load_checkpoint, save_checkpoint
-from lowshot.training.choice import CHECKPOINT, changed_settings, choose_run
-from lowshot.training.cluster_health import CLUSTERS, cluster_table
+from lowshot.training.choice import changed_settings, choose_run
+from lowshot.training.cluster_health import cluster_table
 from lowshot.training.distributed import ALONE, World
 from lowshot.training.interrupt import stop_on_signal
 from lowshot.training.loading import batches_ahead
@@ -153,7 +154,7 @@ class Pretraining:
         log = None
         with self.world.together():
             if self.world.leads:
-                log = MetricsLog(run / "metrics.csv", self._log_size)
+                log = MetricsLog(run / METRICS, self._log_size)
         saved = time.monotonic()
         steps = range(self.step, self.total_steps)
         with stop_on_signal() as stop, batches_ahead(self.batches, steps, self.config.train) as coming:

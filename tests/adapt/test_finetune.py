@@ -15,7 +15,8 @@ from lowshot.data.pairs import PairBatches
 from lowshot.data.readers.media import MediaReader
 from lowshot.errors import RequestError
 from lowshot.models.loaded import find_model, fresh_model
-from lowshot.runs import MODEL, read_config, read_provenance
+from lowshot.runs import read_config, read_provenance
+from lowshot.schema import MODEL
 from lowshot.settings import Objective, Strategy
 from lowshot.training.loop import pretrain
 

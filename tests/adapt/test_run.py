@@ -15,7 +15,8 @@ from lowshot.adapt.subsets import draw_subset
 from lowshot.errors import RequestError
 from lowshot.evaluation.run import labels_of
 from lowshot.models.loaded import find_model, fresh_model
-from lowshot.runs import MODEL, lock_run, read_provenance
+from lowshot.runs import lock_run, read_provenance
+from lowshot.schema import MODEL
 from lowshot.training.loop import pretrain
 
 

@@ -13,9 +13,10 @@ from lowshot.checking.issues import FAULTS, WARNINGS
 from lowshot.checking.readiness import Uses, uses_of
 from lowshot.checking.run import check_dataset, write_clean
 from lowshot.data.dataset import Dataset, write_features
-from lowshot.data.manifest import REQUIRED, read_manifest
+from lowshot.data.manifest import read_manifest
 from lowshot.data.voice import read_waveform
 from lowshot.errors import RequestError
+from lowshot.schema import MANIFEST_COLUMNS
 
 from ..data.films import write_film
 
@@ -48,7 +49,7 @@ def pairs(folder, *named, seconds=1.5):
 
 
 def checked(folder, rows):
-    pd.DataFrame(rows, columns=list(REQUIRED)).to_csv(folder / "manifest.csv", index=False)
+    pd.DataFrame(rows, columns=list(MANIFEST_COLUMNS)).to_csv(folder / "manifest.csv", index=False)
     return check_dataset(folder / "manifest.csv")
 
 
@@ -277,7 +278,7 @@ def vectors(folder, voices, faces):
     rows = [("", modality, video, who, split) for video, who, split in named for modality in ("voice", "face")]
     source = folder / "source"
     source.mkdir()
-    media = pd.DataFrame(rows, columns=list(REQUIRED)).assign(path=[f"{n}.wav" for n in range(len(rows))])
+    media = pd.DataFrame(rows, columns=list(MANIFEST_COLUMNS)).assign(path=[f"{n}.wav" for n in range(len(rows))])
     media.to_csv(source / "manifest.csv", index=False)
     write_features(folder / "vectors", Dataset.open(source), np.float32(voices), np.float32(faces), {})
     return folder / "vectors"
@@ -343,7 +344,7 @@ def test_vectors_that_do_not_match_the_rows_are_named_and_not_cleaned(tmp_path):
 def test_what_the_data_are_good_for_is_counted(tmp_path):
     rows = pairs(tmp_path, *WHOLE, ("c", "p1", ""), ("d", "p3", "val"), ("e", "p4", "test"), ("f", "", "train"))
     rows.append(("b.wav", "voice", "alone", "p5", "train"))
-    table = pd.DataFrame(rows, columns=list(REQUIRED)).assign(gender="f", age="")
+    table = pd.DataFrame(rows, columns=list(MANIFEST_COLUMNS)).assign(gender="f", age="")
     assert uses_of(table) == Uses(
         videos=3, labelled=2, validation=1, test=1, seen_heard=2, attributes=("gender",), missing_splits=()
     )

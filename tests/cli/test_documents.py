@@ -14,7 +14,7 @@ from safetensors.numpy import load_file
 from lowshot.cli import VERBS, app, evaluating
 from lowshot.config import METHODS
 from lowshot.data.dataset import Dataset
-from lowshot.data.manifest import REQUIRED
+from lowshot.schema import MANIFEST_COLUMNS
 from lowshot.synthetic import render
 
 ROOT = Path(__file__).parents[2]
@@ -184,7 +184,7 @@ def test_the_commands_of_a_page_run(page, lowshot, sets, world, vectors, vector_
         [code] = re.findall(r"^```python\n(.*?)^```", DOCUMENTS[page], re.DOTALL | re.MULTILINE)
         exec(code, {"voices": arrays["voice"], "faces": arrays["face"]})
         # The page's five columns, and a path that is empty, are enough.
-        table = pd.read_csv(vectors / "manifest.csv", dtype=str, keep_default_na=False)[[*REQUIRED]]
+        table = pd.read_csv(vectors / "manifest.csv", dtype=str, keep_default_na=False)[[*MANIFEST_COLUMNS]]
         table.assign(path="").to_csv("vectors/manifest.csv", index=False)
         Path("vectors.yaml").write_text(vector_config.to_yaml())
     for line in RUN[page]:

@@ -5,7 +5,7 @@ import shutil
 import pandas as pd
 import pytest
 
-from lowshot.data.trained import TRAINED
+from lowshot.schema import TRAINED
 
 SWAP = {"train": "test", "test": "train"}
 

@@ -12,11 +12,12 @@ from filelock import FileLock
 from lowshot.config import Config
 from lowshot.data.dataset import Dataset
 from lowshot.data.packing import writing as packing
-from lowshot.data.packing.pack import PACK, STORE, Pack, damaged_files
-from lowshot.data.packing.writing import UNREADABLE, pack_dataset
+from lowshot.data.packing.pack import STORE, Pack, damaged_files
+from lowshot.data.packing.writing import pack_dataset
 from lowshot.data.pairs import PairBatches, videos_of
 from lowshot.data.readers.media import MediaReader
 from lowshot.errors import RequestError
+from lowshot.schema import PACK, UNREADABLE
 from lowshot.settings import FaceConfig, VoiceConfig
 
 

@@ -8,12 +8,13 @@ import pytest
 
 from lowshot.data.dataset import Dataset
 from lowshot.errors import RequestError
-from lowshot.evaluation.calibrated import CALIBRATION, calibrate, find_calibration, keep_calibration
+from lowshot.evaluation.calibrated import calibrate, find_calibration, keep_calibration
 from lowshot.evaluation.trial_set import build_trial_set
 from lowshot.metrics.calibration import fit_calibration
 from lowshot.models.embedding import embed
 from lowshot.models.loaded import find_model, fresh_model
 from lowshot.models.weights import save_model
+from lowshot.schema import CALIBRATION
 
 
 @pytest.fixture

@@ -11,9 +11,10 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from lowshot.data.dataset import Dataset
 from lowshot.errors import RequestError, RunError
 from lowshot.evaluation.evaluate import EvaluationResult, build_trial_set, chance, evaluate, score
-from lowshot.evaluation.results import RESULT_COLUMNS, read_scores, write_scores
+from lowshot.evaluation.results import read_scores, write_scores
 from lowshot.evaluation.scorers import EmbeddingScorer
 from lowshot.evaluation.trial_set import TrialSet
+from lowshot.schema import RESULT_COLUMNS
 from lowshot.synthetic.oracle import Oracle
 from lowshot.synthetic.world import latent_model
 

@@ -13,9 +13,10 @@ from PIL import Image
 
 from lowshot.config import Config
 from lowshot.data.dataset import Dataset
-from lowshot.evaluation.gallery import GALLERY, MAP, principal_plane, write_gallery
+from lowshot.evaluation.gallery import principal_plane, write_gallery
 from lowshot.evaluation.scorers import EmbeddingScorer
 from lowshot.evaluation.trial_set import TrialSet, build_trial_set
+from lowshot.schema import GALLERY, MAP
 
 
 @pytest.fixture(scope="module")

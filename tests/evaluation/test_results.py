@@ -7,7 +7,6 @@ import pytest
 
 from lowshot.errors import RequestError
 from lowshot.evaluation.results import (
-    RESULT_COLUMNS,
     Figure,
     figure_row,
     read_results,
@@ -17,6 +16,7 @@ from lowshot.evaluation.results import (
     write_scores,
 )
 from lowshot.metrics.bootstrap import Interval
+from lowshot.schema import RESULT_COLUMNS
 
 PLACE = {"protocol": "matching", "direction": "voice_to_face", "stratum": "U", "seen": "unseen-unheard"}
 

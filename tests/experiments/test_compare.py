@@ -16,8 +16,8 @@ from lowshot.experiments.cells import comparison_plan
 from lowshot.experiments.compare import over_subsets, run_comparison
 from lowshot.files import write_text
 from lowshot.models.weights import load_model, save_model
-from lowshot.runs import MODEL, read_config, read_provenance
-from lowshot.training.choice import CHECKPOINT
+from lowshot.runs import read_config, read_provenance
+from lowshot.schema import CHECKPOINT, MODEL
 
 VARIANT = "cmpc+recalibration=mates"
 TABLES = ("results.csv", "differences.csv", "label_efficiency.csv")

@@ -8,7 +8,7 @@ import pytest
 from lowshot.adapt.run import adapt
 from lowshot.experiments.curves import keep_training_log
 from lowshot.models.loaded import find_model
-from lowshot.runs import MODEL
+from lowshot.schema import MODEL
 from lowshot.training.loop import pretrain
 
 KEPT = "pretrain-cmpc-seed0"

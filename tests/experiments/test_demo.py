@@ -13,10 +13,10 @@ from lowshot.errors import RequestError, RunError
 from lowshot.experiments import compare, parallel_pretraining, runner
 from lowshot.experiments.curves import pretraining_curves
 from lowshot.experiments.demo import run_demo
-from lowshot.experiments.differences import COLUMNS
 from lowshot.models.loaded import find_model
 from lowshot.models.weights import save_model
-from lowshot.runs import MODEL, lock_run, read_config, read_provenance
+from lowshot.runs import lock_run, read_config, read_provenance
+from lowshot.schema import DIFFERENCE_COLUMNS, MODEL
 from lowshot.training.interrupt import StopRequest
 
 
@@ -64,7 +64,7 @@ def test_differences_are_paired_and_whole(demo):
 
 def test_methods_are_compared_by_every_protocol_at_every_budget(demo):
     table = pd.read_csv(demo[0] / "differences.csv", keep_default_na=False)
-    assert tuple(table.columns) == COLUMNS
+    assert tuple(table.columns) == DIFFERENCE_COLUMNS
     figures = {
         ("auc", "verification", "", "U", ""),
         ("auc", "verification", "", "G", ""),

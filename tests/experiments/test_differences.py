@@ -6,8 +6,9 @@ import pytest
 
 from lowshot.evaluation.evaluate import EvaluationResult
 from lowshot.experiments import differences
-from lowshot.experiments.differences import COLUMNS, difference_rows, differences_table
+from lowshot.experiments.differences import difference_rows, differences_table
 from lowshot.metrics.multiple_testing import holm
+from lowshot.schema import DIFFERENCE_COLUMNS
 
 # As it is, before the other tests of this folder make do with less.
 LEAST_REPLICATES = differences.LEAST_REPLICATES
@@ -50,7 +51,7 @@ def test_figures_of_groups_are_no_figures_of_a_method(rows: list[dict[str, objec
 
 def test_p_values_are_corrected_for_the_whole_table(rows: list[dict[str, object]]) -> None:
     table = differences_table(rows)
-    assert tuple(table.columns) == COLUMNS and COLUMNS[-1] == "p_holm"
+    assert tuple(table.columns) == DIFFERENCE_COLUMNS and DIFFERENCE_COLUMNS[-1] == "p_holm"
     np.testing.assert_array_equal(table["p_holm"], holm(table["p_value"]))
     assert table["p_holm"].tolist() == [2 * table["p_value"].iloc[0], 1.0]
     assert differences_table([]).empty

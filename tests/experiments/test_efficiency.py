@@ -9,7 +9,6 @@ import pytest
 from lowshot.evaluation.evaluate import EvaluationResult
 from lowshot.evaluation.verification import identity_codes
 from lowshot.experiments.efficiency import (
-    COLUMNS,
     Point,
     efficiency_lines,
     efficiency_rows,
@@ -21,6 +20,7 @@ from lowshot.metrics.bootstrap import identity_counts
 from lowshot.metrics.curve_replicates import auc_of, curve_replicates, pair_replicates
 from lowshot.metrics.variance_correction import corrected
 from lowshot.metrics.verification import auc
+from lowshot.schema import EFFICIENCY_COLUMNS
 
 FRACTIONS = [0.0, 0.01, 0.1, 1.0]
 
@@ -73,7 +73,7 @@ def curves(ours, spread=0.0):
 
 def test_rows_say_what_the_reference_needs_and_how_sure_that_is():
     (row,) = efficiency_rows(curves(0.67, 0.01), "cid")
-    assert tuple(efficiency_table([row]).columns) == COLUMNS
+    assert tuple(efficiency_table([row]).columns) == EFFICIENCY_COLUMNS
     assert (row["method"], row["reference"], row["adaptation"], row["fraction"]) == ("cmpc", "cid", "probe", 0.01)
     assert row["equal_fraction"] == pytest.approx(0.01 * 10**0.5)
     resampled = measured(0.67, 0.01)[0].replicates

@@ -13,7 +13,8 @@ from lowshot.config import build_config
 from lowshot.errors import RunError
 from lowshot.experiments import parallel_pretraining
 from lowshot.experiments.parallel_pretraining import pretrain_all
-from lowshot.runs import MODEL, read_provenance
+from lowshot.runs import read_provenance
+from lowshot.schema import MODEL
 from lowshot.training.loop import pretrain
 
 

@@ -12,10 +12,9 @@ from torch.nn import functional
 from lowshot.errors import RunError
 from lowshot.methods.base import RunShape
 from lowshot.methods.registry import build_method
-from lowshot.runs import MODEL
+from lowshot.schema import CHECKPOINT, MODEL
 from lowshot.settings import METHODS
 from lowshot.training.checkpoint import load_checkpoint
-from lowshot.training.choice import CHECKPOINT
 from lowshot.training.loop import Pretraining, pretrain
 
 VIDEOS, BATCH, DIM, EPOCHS = 64, 32, 16, 30

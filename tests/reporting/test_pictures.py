@@ -7,7 +7,8 @@ import pandas as pd
 from lowshot.reporting import tables, verdicts
 from lowshot.reporting.difference_plots import forest
 from lowshot.reporting.drawing import Missing, Picture
-from lowshot.reporting.map_plot import FILE, embedding_map
+from lowshot.reporting.map_plot import embedding_map
+from lowshot.schema import MAP
 
 from .invented import differences, results, write_gallery
 
@@ -28,10 +29,10 @@ def test_differences_that_a_picture_has_no_room_for_are_counted() -> None:
 
 def test_a_map_names_its_model_and_tells_every_gender_apart(tmp_path: Path) -> None:
     write_gallery(tmp_path / "gallery", model="cid-seed0")
-    points = pd.read_csv(tmp_path / FILE)
+    points = pd.read_csv(tmp_path / MAP)
     points["gender"] = ["", "f", "m", "f", "m"] * 2
-    points.to_csv(tmp_path / FILE, index=False)
-    picture = drawn(embedding_map(tmp_path / FILE))
+    points.to_csv(tmp_path / MAP, index=False)
+    picture = drawn(embedding_map(tmp_path / MAP))
     assert picture.title.endswith(": cid-seed0")
     looks = {
         str(entry.get_label()): (entry.get_color(), entry.get_marker(), entry.get_markerfacecolor())

@@ -5,7 +5,8 @@ import pytest
 
 from lowshot.errors import RequestError
 from lowshot.metrics.verification import auc
-from lowshot.synthetic.oracle import LATENTS_FILE, Oracle, log_likelihood_ratio
+from lowshot.schema import LATENTS
+from lowshot.synthetic.oracle import Oracle, log_likelihood_ratio
 from lowshot.synthetic.render import render_world
 from lowshot.synthetic.world import LatentModel, WorldConfig, build_world, latent_model
 
@@ -121,7 +122,7 @@ def test_no_truth_no_oracle(tmp_path):
 
 
 def test_a_damaged_truth_and_a_stranger_are_refused_in_one_line(rendered, tmp_path):
-    (tmp_path / LATENTS_FILE).write_bytes(b"not safetensors")
+    (tmp_path / LATENTS).write_bytes(b"not safetensors")
     with pytest.raises(RequestError, match="render it again"):
         Oracle.open(tmp_path)
     oracle = Oracle.open(rendered)

@@ -9,7 +9,8 @@ import pytest
 from lowshot.config import Config
 from lowshot.data.readers.media import MediaReader
 from lowshot.methods.base import Partition
-from lowshot.training.cluster_health import COLUMNS, cluster_table
+from lowshot.schema import CLUSTER_COLUMNS
+from lowshot.training.cluster_health import cluster_table
 from lowshot.training.loop import pretrain
 
 
@@ -19,7 +20,7 @@ def test_sizes_purity_and_weights_of_a_case_counted_by_hand() -> None:
     weights = np.array([0.1, 0.5, 0.9, 0.49, 1, 1, 1])
     table = cluster_table(parts, weights, ["a", "a", "b", "c", "d", "", "a"])
     row = table.iloc[0]
-    assert tuple(table.columns) == COLUMNS
+    assert tuple(table.columns) == CLUSTER_COLUMNS
     assert row[["clusters", "videos", "smallest", "median", "largest"]].tolist() == [3, 6, 1, 2, 3]
     assert row["single"] == pytest.approx(1 / 3)
     assert row["purity"] == pytest.approx(3 / 5)

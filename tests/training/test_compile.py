@@ -4,7 +4,7 @@ import torch
 from safetensors.torch import load_file
 
 from lowshot.config import build_config
-from lowshot.runs import MODEL
+from lowshot.schema import MODEL
 from lowshot.training.loop import pretrain
 
 

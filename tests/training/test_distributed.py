@@ -24,11 +24,11 @@ from lowshot.errors import LowshotError, RequestError, RunError
 from lowshot.methods.cid import Cid
 from lowshot.methods.cmpc import Cmpc
 from lowshot.models.two_tower import TwoTower
-from lowshot.runs import MODEL, RUNS, is_finished, read_provenance
+from lowshot.runs import RUNS, is_finished, read_provenance
+from lowshot.schema import CHECKPOINT, MODEL
 from lowshot.training import distributed, loop
 from lowshot.training.batch_norm import JointBatchNorm2d
 from lowshot.training.checkpoint import load_checkpoint
-from lowshot.training.choice import CHECKPOINT
 from lowshot.training.distributed import ALONE, FailedElsewhere, processes
 from lowshot.training.loop import Pretraining, pretrain
 from lowshot.training.metrics_log import MetricsLog

@@ -14,7 +14,7 @@ from lowshot.data.packing.writing import pack_dataset
 from lowshot.data.pairs import PairBatches, videos_of
 from lowshot.data.readers.media import MediaReader
 from lowshot.errors import RequestError, RunError
-from lowshot.runs import MODEL
+from lowshot.schema import MODEL
 from lowshot.settings import TrainConfig
 from lowshot.training.loading import batches_ahead
 from lowshot.training.loop import Pretraining, pretrain

@@ -10,9 +10,10 @@ from safetensors.torch import load_file
 
 from lowshot.config import build_config
 from lowshot.errors import RequestError, RunError
-from lowshot.runs import MODEL, RUNS, is_locked, lock_run, read_provenance, start_run
+from lowshot.runs import RUNS, is_locked, lock_run, read_provenance, start_run
+from lowshot.schema import CHECKPOINT, MODEL
 from lowshot.training.checkpoint import load_checkpoint, save_checkpoint
-from lowshot.training.loop import CHECKPOINT, Pretraining, pretrain
+from lowshot.training.loop import Pretraining, pretrain
 
 
 def same_weights(a, b):

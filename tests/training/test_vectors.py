@@ -13,11 +13,10 @@ from safetensors.torch import load_file as load_tensors
 from lowshot.adapt.run import adapt
 from lowshot.config import build_config
 from lowshot.data.dataset import Dataset
-from lowshot.data.features import FEATURES
 from lowshot.data.readers.features import FeatureReader
 from lowshot.errors import RequestError, RunError
 from lowshot.models.loaded import find_model, fresh_model
-from lowshot.runs import MODEL
+from lowshot.schema import FEATURES, MODEL
 from lowshot.settings import METHODS
 from lowshot.training.loop import Pretraining, pretrain
 

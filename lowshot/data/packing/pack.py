@@ -11,16 +11,14 @@ from pydantic import ValidationError
 
 from lowshot.data.face import stored_size
 from lowshot.data.features import map_features
-from lowshot.data.manifest import MODALITIES
 from lowshot.errors import RequestError
 from lowshot.files import write_text
+from lowshot.schema import MODALITIES, PACK, PACK_INDEX
 from lowshot.settings import FaceConfig, Section, VoiceConfig
 
-PACK = "pack.json"
 """Name of the file that says what a pack holds; it makes a directory one."""
 STORE = "pack"
 """Name of the folder of shards."""
-INDEX = "index.safetensors"
 """Name of the file, in the store, that says how long each row is."""
 
 FaceForm = Literal["pixels", "jpeg"]
@@ -124,14 +122,14 @@ def damaged_files(root: Path, progress: Callable[[int, int], None] = lambda done
         RequestError: as `open_record`.
     """
     record = open_record(root)
-    files = {INDEX: record.index_sha256} | {shard.name: shard.sha256 for shard in record.shards}
+    files = {PACK_INDEX: record.index_sha256} | {shard.name: shard.sha256 for shard in record.shards}
     total = sum(shard.bytes for shard in record.shards)
     damaged, done = [], 0
     for name, sha in files.items():
         path = root / STORE / name
         if not path.is_file() or file_sha256(path) != sha:
             damaged.append(path)
-        done += path.stat().st_size if path.is_file() and name != INDEX else 0
+        done += path.stat().st_size if path.is_file() and name != PACK_INDEX else 0
         progress(done, total)
     return damaged
 
@@ -189,7 +187,7 @@ class Pack:
                 f"{root}: the manifest names other files than were packed, or in another order; pack anew, or take "
                 "back the pack's own manifest.csv (identities, splits and other columns may change, rows may not)"
             )
-        index = map_features(root / STORE / INDEX)
+        index = map_features(root / STORE / PACK_INDEX)
         shards = {modality: [shard for shard in record.shards if shard.modality == modality] for modality in MODALITIES}
         self._bands = voice.mel_bands
         self._order = record.voice_order

@@ -17,11 +17,9 @@ import pandas as pd
 from filelock import FileLock, Timeout
 from safetensors.numpy import save_file
 
-from lowshot.data.dataset import WORLD_FILES, Dataset
-from lowshot.data.manifest import MODALITIES, write_manifest
+from lowshot.data.dataset import Dataset
+from lowshot.data.manifest import write_manifest
 from lowshot.data.packing.pack import (
-    INDEX,
-    PACK,
     STORE,
     FaceForm,
     PackRecord,
@@ -35,16 +33,16 @@ from lowshot.data.packing.shards import ShardMade, ShardTask, begin_packing, mak
 from lowshot.data.voice import SAMPLE_RATE, LogMel
 from lowshot.errors import RequestError, RunError
 from lowshot.files import atomic_path, no_formula
+from lowshot.schema import MANIFEST, MODALITIES, PACK, PACK_INDEX, UNREADABLE, VOX1_META, WORLD_FILES
 from lowshot.settings import FaceConfig, VoiceConfig
 from lowshot.workers import signals_held
 
-UNREADABLE = "unreadable.csv"
 # Each shard that is read is an open file, in each process: few enough for the usual limit of 1,024.
 _MOST_SHARDS = 128
 # Rows of a shard at least: enough to be worth a task, few enough that small datasets are shared out, too.
 _LEAST_ROWS = {"voice": 16, "face": 64}
 # What else of a dataset's directory is read: an embedded world's truth, and who is who in published lists.
-_COMPANIONS = (*WORLD_FILES, "vox1_meta.csv")
+_COMPANIONS = (*WORLD_FILES, VOX1_META)
 
 Progress = Callable[[int, int], None]
 
@@ -230,7 +228,7 @@ def _finish(
         for modality in MODALITIES
     }
     silence = np.array([value for _, shard in made for value in shard.silence], np.float64)
-    with atomic_path(out / STORE / INDEX) as temporary:
+    with atomic_path(out / STORE / PACK_INDEX) as temporary:
         save_file({**sizes, "silence": silence}, temporary)
     for name in _COMPANIONS:
         if (dataset.root / name).is_file():
@@ -238,11 +236,11 @@ def _finish(
                 shutil.copyfile(dataset.root / name, temporary)
     if unreadable:
         manifest = _without(dataset.manifest, unreadable)
-        write_manifest(manifest, out / "manifest.csv")
+        write_manifest(manifest, out / MANIFEST)
     else:
         # The same bytes: the pack is the same dataset (`Dataset.sha`).
         manifest = dataset.manifest
-        with atomic_path(out / "manifest.csv") as temporary:
+        with atomic_path(out / MANIFEST) as temporary:
             shutil.copyfile(dataset.manifest_path, temporary)
     shards = tuple(
         Shard(
@@ -251,7 +249,11 @@ def _finish(
         for task, shard in made
         if shard.sizes
     )
-    facts = {"rows_sha256": rows_digest(manifest), "index_sha256": file_sha256(out / STORE / INDEX), "shards": shards}
+    facts = {
+        "rows_sha256": rows_digest(manifest),
+        "index_sha256": file_sha256(out / STORE / PACK_INDEX),
+        "shards": shards,
+    }
     record = record.model_copy(update={**facts, "finished": True})
     record.write(out)
     return record

@@ -7,10 +7,10 @@ import numpy as np
 import torch
 
 from lowshot.data.dataset import Dataset
-from lowshot.data.features import FEATURES, ColumnStatistics, column_statistics, map_features
-from lowshot.data.manifest import MODALITIES
+from lowshot.data.features import ColumnStatistics, column_statistics, map_features
 from lowshot.data.readers.base import Looks, Sampling
 from lowshot.errors import RequestError
+from lowshot.schema import FEATURES, MODALITIES
 from lowshot.settings import AugmentConfig, EvaluateConfig, FaceConfig, VoiceConfig
 
 # Of a sample's draws, those that its noise is drawn by.

@@ -21,8 +21,8 @@ from lowshot.evaluation.run import labels_of
 from lowshot.metrics.verification import FloatArray
 from lowshot.models.embedding import embed_rows, embedding_bar
 from lowshot.models.loaded import LoadedModel
-from lowshot.reporting.style import CHANCE
-from lowshot.runs import RESULTS, WITHIN, lock_run, open_run, safe_name, start_run, write_provenance
+from lowshot.runs import WITHIN, lock_run, open_run, safe_name, start_run, write_provenance
+from lowshot.schema import CHANCE, RESULTS, SCORES
 from lowshot.training.loop import default_device
 
 ADAPTATION = "within-probe"
@@ -94,7 +94,7 @@ def probe_within(
                 chance += rows_of_figures(blind, task, modality, {"method": CHANCE}, dataset.sha)
                 answers[f"probe-{task.target}-{modality}"] = table
                 chosen[f"{task.target} {modality}"] = _choice(probe)
-        write_scores(run / "scores" / key, answers)
+        write_scores(run / SCORES / key, answers)
         results = results_frame([*rows, *chance])
         write_results(run / RESULTS, results)
         write_provenance(

@@ -12,8 +12,8 @@ from lowshot.data.pairs import Videos
 from lowshot.errors import RequestError
 from lowshot.evaluation.linear_probe.probe import Names
 from lowshot.evaluation.strata import age_group
-from lowshot.evaluation.trials import SEEN, UNSEEN
 from lowshot.metrics.verification import FloatArray
+from lowshot.schema import SEEN, UNSEEN
 
 IDENTITY = "identity"
 ATTRIBUTES = ("gender", "age", "nationality")

@@ -19,8 +19,9 @@ from lowshot.evaluation.trial_lists.listed import (
     names_of,
 )
 from lowshot.evaluation.trial_lists.media import UNKNOWN, MediaIndex
-from lowshot.evaluation.trial_lists.media_metadata import ATTRIBUTES, FactFinder, MediaFacts
-from lowshot.evaluation.trials import SEEN, UNSEEN, BoolArray
+from lowshot.evaluation.trial_lists.media_metadata import FactFinder, MediaFacts
+from lowshot.evaluation.trials import BoolArray
+from lowshot.schema import ATTRIBUTES, SEEN, UNSEEN
 
 # How many names a count of names is followed by.
 _SHOWN = 10

@@ -12,9 +12,7 @@ from lowshot.evaluation.strata import age_group
 from lowshot.evaluation.trial_lists.listed import Names, names_of
 from lowshot.evaluation.trial_lists.vox_names import Medium, VoxMeta, parse_medium
 from lowshot.evaluation.trials import BoolArray
-
-GENDER, NATIONALITY, AGE = "gender", "nationality", "age"
-ATTRIBUTES = (GENDER, NATIONALITY, AGE)
+from lowshot.schema import AGE, ATTRIBUTES, GENDER, NATIONALITY
 
 
 @dataclass(frozen=True, eq=False)

@@ -27,7 +27,7 @@ from lowshot.evaluation.trial_lists.listed import (
     check_labels,
     names_of,
 )
-from lowshot.evaluation.trials import SEEN, UNSEEN, VALIDATION
+from lowshot.schema import SEEN, UNSEEN, VALIDATION
 
 VOXCELEB, MAVCELEB = "voxceleb1", "mavceleb"
 _PAIRS = ("voice-path", "face-path", "label")

@@ -19,18 +19,9 @@ from lowshot.evaluation.trial_lists.listed import (
 )
 from lowshot.evaluation.trial_lists.media import ABSENT
 from lowshot.evaluation.trial_lists.vox_names import VoxMeta
-from lowshot.evaluation.trials import (
-    SEEN,
-    UNSEEN,
-    VALIDATION,
-    BoolArray,
-    HiddenTrials,
-    MatchingTrials,
-    RetrievalTrials,
-    VerificationTrials,
-)
+from lowshot.evaluation.trials import BoolArray, HiddenTrials, MatchingTrials, RetrievalTrials, VerificationTrials
+from lowshot.schema import MIXED, SEEN, UNSEEN, VALIDATION
 
-MIXED = "mixed"
 """`seen` of a list some of whose people are trained on."""
 
 

@@ -8,9 +8,8 @@ from typing import NamedTuple
 
 from lowshot.data.dataset import Dataset
 from lowshot.importers.people import VOXCELEB1, read_people, read_split_codes
+from lowshot.schema import IDENTITY_SPLITS, VOX1_META
 
-META_FILE = "vox1_meta.csv"
-SPLITS_FILE = "identity_splits.txt"
 _TRAIN = "1"
 
 # `<identity>/<video of 11 characters>_00<clip of 5 digits>.wav`, the older naming of voices. A video's own name may
@@ -79,7 +78,7 @@ def read_meta(path: Path) -> VoxMeta:
     """
     people = read_people(path, VOXCELEB1)
     gender, nationality = ({own: of[i] for own, of in people.attributes.items()} for i in (0, 1))
-    splits = path.with_name(SPLITS_FILE)
+    splits = path.with_name(IDENTITY_SPLITS)
     trained = None
     if splits.is_file():
         codes = read_split_codes(splits, people.identity)
@@ -91,5 +90,5 @@ def find_meta(path: Path | None, dataset: Dataset | None) -> VoxMeta | None:
     """The table that `--meta` names, or else the one beside the dataset's manifest, if there is one."""
     if path is not None:
         return read_meta(path)
-    beside = None if dataset is None else dataset.manifest_path.with_name(META_FILE)
+    beside = None if dataset is None else dataset.manifest_path.with_name(VOX1_META)
     return read_meta(beside) if beside is not None and beside.is_file() else None

@@ -9,8 +9,7 @@ from lowshot import __version__
 from lowshot.evaluation.trial_files import write_matching, write_retrieval, write_verification
 from lowshot.evaluation.trial_set import TrialSet
 from lowshot.files import write_text
-
-RECIPE = "recipe.json"
+from lowshot.schema import RECIPE
 
 
 def write_lists(

@@ -30,12 +30,12 @@ from lowshot.files import atomic_path, no_formula, write_text
 from lowshot.importers.videos.faces import FaceDetector, faces_in
 from lowshot.importers.videos.spans import USUAL, LeftOut, Sample, Span, Thresholds, cut_shot
 from lowshot.importers.videos.streams import Unreadable, Video
+from lowshot.schema import SKIPPED, VIDEO_RECORD
 
 ENDINGS = (".mp4", ".m4v", ".mov", ".mkv", ".webm")
 IdentityFrom = Literal["none", "folder"]
 Progress = Callable[[int, int], None]
 
-RECORD = "record.json"
 # Of the record and of what it stands for; another form is made anew.
 _FORM = 1
 # A cut: half of a picture's colours have moved from their ninth of it. And where nothing is cut, for the memory's sake.
@@ -121,7 +121,7 @@ def import_videos(
         identity = _as_text(path.parent.name) if identity_from == "folder" and path.parent != folder else ""
         rows += _rows(record, f"{media.name}/{name}", source, identity)
         skipped += [{"source": source} | entry for entry in record["skipped"]]
-    listed = out.parent / f"{out.stem}-left-out.csv"
+    listed = out.parent / f"{out.stem}-{SKIPPED}"
     _write_table(listed, ("source", "start", "end", "reason", "detail"), skipped)
     if not rows:
         raise RequestError(f"{folder}: nothing in {len(files)} files can be used; {listed} says why")
@@ -168,7 +168,7 @@ def _wanted(path: Path, asked: Thresholds, detect: FaceDetector) -> dict[str, An
 
 def _read_record(folder: Path, wanted: dict[str, Any]) -> dict[str, Any] | None:
     try:
-        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        record = json.loads((folder / VIDEO_RECORD).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
     return record if record.get("made") == wanted else None
@@ -215,7 +215,7 @@ def _import_file(
             {"start": f"{entry.start:.2f}", "end": f"{entry.end:.2f}", "reason": entry.reason, "detail": detail}
             for entry, detail in sorted(skipped, key=lambda pair: pair[0].start)
         ]
-        write_text(folder / RECORD, json.dumps(record, indent=1))
+        write_text(folder / VIDEO_RECORD, json.dumps(record, indent=1))
     return record
 
 

@@ -10,7 +10,7 @@ from safetensors.numpy import load_file, save_file
 
 from lowshot.checking.run import check_dataset
 from lowshot.data.dataset import Dataset
-from lowshot.data.features import FEATURES, ColumnStatistics, column_statistics, holds_features
+from lowshot.data.features import ColumnStatistics, column_statistics, holds_features
 from lowshot.data.pairs import PairBatches, sample_draws, videos_of
 from lowshot.data.readers.base import Sampling
 from lowshot.data.readers.choice import open_reader
@@ -18,6 +18,7 @@ from lowshot.data.readers.features import FeatureReader, augment_vectors
 from lowshot.data.readers.media import MediaReader
 from lowshot.errors import RequestError
 from lowshot.models.embedding import USUAL
+from lowshot.schema import FEATURES
 from lowshot.settings import AugmentConfig, FaceConfig, VoiceConfig
 
 PLAIN = AugmentConfig()

@@ -13,9 +13,10 @@ from lowshot.data.readers.media import MediaReader
 from lowshot.errors import RequestError
 from lowshot.evaluation.linear_probe import run as within
 from lowshot.evaluation.linear_probe.run import probe_within
-from lowshot.evaluation.results import RESULT_COLUMNS, read_results
+from lowshot.evaluation.results import read_results
 from lowshot.models.loaded import find_model, fresh_model
 from lowshot.runs import is_finished, lock_run, newest_run, read_provenance
+from lowshot.schema import RESULT_COLUMNS
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from lowshot.adapt.subsets import draw_subset
 from lowshot.data.dataset import Dataset
 from lowshot.errors import RequestError
 from lowshot.evaluation.linear_probe.tasks import TRAINING, clips_of, task_of
-from lowshot.evaluation.trials import SEEN, UNSEEN
+from lowshot.schema import SEEN, UNSEEN
 
 BOUNDS = (30.0, 45.0, 60.0)
 
