@@ -49,28 +49,53 @@ def warning(report: Report, text: str) -> None:
     report(Event("warning", text))
 
 
+def counter(report: Report, text: str, total: int, unit: str = "step", brief: bool = False) -> Callable[[int], None]:
+    """Report the start of some steps; call the outcome with how many more of them are done.
+
+    Args:
+        report: takes the events.
+        text, total, unit, brief: as of `Event`.
+    """
+    done = 0
+
+    def advance(more: int) -> None:
+        nonlocal done
+        done += more
+        report(Event("steps", text, done, total, unit, brief))
+
+    advance(0)
+    return advance
+
+
 class Terminal:
     """Shows events on standard error: bars on a terminal, elsewhere a line a minute with an estimate.
+
+    Args:
+        wording: applied to every message, as the command line does to put flags for arguments.
 
     Example:
         >>> from lowshot.progress import Event, Terminal
         >>> Terminal()(Event("message", "3 of 10 people are labelled"))
     """
 
-    def __init__(self) -> None:
-        # tqdm is imported with the first bar: `--help` needs none.
-        self._bars: dict[str, _Bar] = {}
+    def __init__(self, wording: Callable[[str], str] = str) -> None:
+        self._wording = wording
+        # tqdm is imported with the first bar: help texts need none.
+        self._bars: dict[tuple[str, int], _Bar] = {}
 
     def __call__(self, event: Event) -> None:
         if event.kind != "steps":
-            self._say(event.text if event.kind == "message" else f"warning: {event.text}")
+            text = self._wording(event.text)
+            self._say(text if event.kind == "message" else f"warning: {text}")
             return
-        if event.text not in self._bars:
-            self._bars[event.text] = _Bar(event)
-        if line := self._bars[event.text].update(event.done):
+        # Two seeds of one method are pretrained under one name, on two lines.
+        key = (event.text, event.line)
+        if key not in self._bars:
+            self._bars[key] = _Bar(event)
+        if line := self._bars[key].update(event.done):
             self._say(line)
         if event.done >= event.total:
-            self._bars.pop(event.text).close()
+            self._bars.pop(key).close()
 
     def close(self) -> None:
         """Leave unfinished bars as they are."""

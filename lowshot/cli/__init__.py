@@ -7,6 +7,7 @@ import sys
 import click
 
 from lowshot import __version__
+from lowshot.cli.wording import in_flags
 from lowshot.errors import LowshotError
 
 VERBS = {
@@ -112,7 +113,7 @@ def main() -> None:
     except LowshotError as error:
         if debug:
             raise
-        _say(str(error))
+        _say(in_flags(str(error)))
         sys.exit(error.exit_code)
     except OSError as error:
         if debug:

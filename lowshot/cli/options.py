@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
-from tqdm import tqdm
 
+from lowshot.cli.wording import in_flags
 from lowshot.config import Config, build_config, parse_set, preset_names, read_preset, read_yaml
+from lowshot.progress import Terminal
 
 if TYPE_CHECKING:
     from lowshot.data.dataset import Dataset
@@ -155,35 +156,33 @@ def resolve_config(
     return config.model_copy(update={"data": Path(config.data).resolve().as_posix()})
 
 
+def terminal() -> Terminal:
+    """Show events on standard error until the verb ends; messages name flags."""
+    shown = Terminal(in_flags)
+    if (context := click.get_current_context(silent=True)) is not None:
+        context.call_on_close(shown.close)
+    return shown
+
+
 def open_dataset(source: str, splits: Sequence[str] | None = None) -> "Dataset":
     """Open a dataset, with a progress bar while an embedded world is rendered.
 
     Args:
-        source, splits: as `Dataset.open` takes them.
+        source, splits: as of `lowshot.workflows.datasets.open_dataset`.
     """
-    from lowshot.data.dataset import Dataset
+    from lowshot.workflows.datasets import open_dataset as opened
 
-    note_trust(source)
-    bar: tqdm | None = None
-
-    def advance(done: int, total: int) -> None:
-        nonlocal bar
-        bar = bar or tqdm(desc=f"render {source}", total=total, unit="video", disable=None)
-        bar.update(done - bar.n)
-
-    try:
-        return Dataset.open(source, progress=advance, splits=splits)
-    finally:
-        if bar is not None:
-            bar.close()
+    return opened(source, splits=splits, trust_paths=_trusting(), report=terminal())
 
 
 def note_trust(source: str) -> None:
     """Trust the manifest of a dataset if --trust-paths was given."""
-    from lowshot.data.trust import trust
+    from lowshot.workflows.datasets import trust_manifest
 
+    if _trusting():
+        trust_manifest(source)
+
+
+def _trusting() -> bool:
     context = click.get_current_context(silent=True)
-    manifest = Path(source) / "manifest.csv" if Path(source).is_dir() else Path(source)
-    # Where there is none, opening the dataset says so.
-    if context is not None and context.meta.get(_TRUST) and manifest.is_file():
-        trust(manifest)
+    return context is not None and bool(context.meta.get(_TRUST))

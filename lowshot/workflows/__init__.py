@@ -1,0 +1,1 @@
+"""What each verb does, from settings to a run directory; `lowshot.api` and `lowshot.cli` both call these functions."""
