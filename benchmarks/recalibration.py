@@ -37,7 +37,7 @@ from lowshot.synthetic.render import render_world
 from lowshot.synthetic.world import SIZES
 from lowshot.training.checkpoint import load_checkpoint
 
-RULES = ("none", "paper", "mates")
+RULES = ("none", "paper", "cluster-neighbours")
 STRATUM = "verification-unseen-unheard-U"
 
 
@@ -51,7 +51,7 @@ def measures(run: Path, batch: int) -> dict[str, np.ndarray]:
     paper = torch.empty_like(rho)
     for rows in order.split(batch):
         paper[rows] = recalibration_weights(rho[rows])
-    mates = torch.stack(
+    neighbours = torch.stack(
         [
             neighbour_agreement(voice, face, *clusters)
             for clusters in zip(voices.assignments, faces.assignments, strict=True)
@@ -64,9 +64,9 @@ def measures(run: Path, batch: int) -> dict[str, np.ndarray]:
         "posterior of a two-component mixture of rho": posterior(rho.numpy()),
         "the pair's cosine alone": cosine.numpy(),
         "posterior of a mixture of the cosine": posterior(cosine.numpy()),
-        "mates, coarsest clusters": mates[0].nan_to_num().numpy(),
-        "mates, finest clusters": mates[-1].nan_to_num().numpy(),
-        "mates, all granularities": mates.nanmean(dim=0).nan_to_num().numpy(),
+        "cluster neighbours, coarsest clusters": neighbours[0].nan_to_num().numpy(),
+        "cluster neighbours, finest clusters": neighbours[-1].nan_to_num().numpy(),
+        "cluster neighbours, all granularities": neighbours.nanmean(dim=0).nan_to_num().numpy(),
     }
 
 

@@ -17,6 +17,10 @@ class RunError(LowshotError):
     """The request was right, but the run failed: a full disk, a loss that is not a number. Exit code 1."""
 
 
+class RenamedSetting(FutureWarning):
+    """A setting or a value is given by its old name. The next version will not read it."""
+
+
 def reason(error: Exception) -> str:
     """What a library's or the system's error says, on one line and without the path that some of them repeat."""
     said = getattr(error, "error_string", None) or getattr(error, "strerror", None) or str(error)

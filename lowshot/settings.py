@@ -1,8 +1,12 @@
 """The settings of a run, section by section: what there is, its default and its range."""
 
-from typing import Annotated, Literal
+import warnings
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from lowshot.errors import RenamedSetting
 
 # How media become a tower's input: as lowshot does it, or as the code released with the paper does.
 FrontEnd = Literal["centred", "released"]
@@ -20,6 +24,33 @@ class Section(BaseModel):
     """Base of every section: unknown keys are errors and values do not change once read."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    RENAMED: ClassVar[Mapping[tuple[str, object], tuple[str, object]]] = {}
+    """Old key and value -> key and value of now. The old ones are read for one version, with a warning."""
+
+    @classmethod
+    def in_new_names(cls, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """Put old names of keys and values as those of now. A key that is there by both names keeps the new one's value.
+
+        Args:
+            settings: of this section.
+        """
+        renamed = dict(settings)
+        for (old_key, old), (key, value) in cls.RENAMED.items():
+            if old_key not in renamed or renamed[old_key] != old:
+                continue
+            del renamed[old_key]
+            renamed.setdefault(key, value)
+            warnings.warn(
+                f"{old_key}={str(old).lower()} is now called {key}={value}; the next version will not read the old name",
+                RenamedSetting,
+                stacklevel=2,
+            )
+        return renamed
+
+    @model_validator(mode="before")
+    @classmethod
+    def _renamed(cls, settings: Any) -> Any:
+        return cls.in_new_names(settings) if isinstance(settings, Mapping) else settings
 
 
 class VoiceConfig(Section):
@@ -148,15 +179,21 @@ class CidConfig(MethodConfig):
 class CmpcTerms(Section):
     """The objective of cross-modal prototype contrast, whenever it is clustered."""
 
+    RENAMED: ClassVar[Mapping[tuple[str, object], tuple[str, object]]] = {
+        ("recalibration", "mates"): ("recalibration", "cluster-neighbours"),
+        ("recalibrate", True): ("recalibration", "paper"),
+        ("recalibrate", False): ("recalibration", "none"),
+    }
+
     temperature: float = Field(0.03, gt=0)
     prototype_temperature: float = Field(0.2, gt=0, description="Mean of the concentrations.")
     prototype_weight: float = Field(1.0, ge=0, description="lambda; 0 leaves instance contrast alone.")
     prototype_negatives: Literal["all", "batch"] = Field(
         "all", description="Which prototypes a video is held against: all, or those of the videos in its batch."
     )
-    recalibration: Literal["none", "paper", "mates"] = Field(
+    recalibration: Literal["none", "paper", "cluster-neighbours"] = Field(
         "paper",
-        description="What a pair's weight is judged by: nothing, its prototypes (the paper), or its clusters' others.",
+        description="What sets a pair's weight: nothing, its prototypes (the paper), or its cluster neighbours.",
     )
     delta: float = Field(-1.0, description="Location of the Gaussian CDF, in standard deviations.")
     kappa: float = Field(0.1, gt=0, description="Its variance, in variances.")

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from lowshot.config import Config, build_config, known_keys, parse_set, preset_names, read_preset, read_yaml
-from lowshot.errors import RequestError
+from lowshot.errors import RenamedSetting, RequestError
 from lowshot.settings import METHODS
 
 
@@ -150,3 +150,32 @@ def _plain(value):
 def test_torch_is_not_imported(module):
     code = f"import sys, {module}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+OLD, NEW = "mates", "cluster-neighbours"
+
+
+def test_an_old_name_is_read_with_a_warning_that_names_the_new_one():
+    for settings in ({"method": {"recalibration": OLD}}, {"adapt": {"cmpc": {"recalibration": OLD}}}):
+        with pytest.warns(RenamedSetting, match="recalibration=mates is now called recalibration=cluster-neighbours"):
+            config = build_config([settings])
+        part = config.method if "method" in settings else config.adapt.cmpc
+        assert part.recalibration == NEW
+        assert OLD not in config.to_yaml()
+
+
+@pytest.mark.parametrize(("old", "new"), [(True, "paper"), (False, "none")])
+def test_the_removed_switch_is_read_too(old, new):
+    with pytest.warns(RenamedSetting, match=f"recalibrate={str(old).lower()} is now called recalibration={new}"):
+        assert build_config([{"method": {"recalibrate": old}}]).method.recalibration == new
+
+
+def test_a_new_name_counts_beside_an_old_one():
+    with pytest.warns(RenamedSetting):
+        config = build_config([{"method": {"recalibrate": True}}, {"method": {"recalibration": "none"}}])
+    assert config.method.recalibration == "none"
+
+
+def test_a_method_of_ones_own_keeps_its_names():
+    with pytest.raises(RequestError, match="unknown key 'method.recalibrate'"):
+        build_config([{"method": {"name": "cid", "recalibrate": True}}])

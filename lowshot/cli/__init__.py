@@ -3,12 +3,14 @@
 import importlib
 import re
 import sys
+import warnings
+from typing import Any
 
 import click
 
 from lowshot import __version__
 from lowshot.cli.wording import in_flags
-from lowshot.errors import LowshotError
+from lowshot.errors import LowshotError, RenamedSetting
 
 VERBS = {
     "demo": "Run the whole job on embedded data and write a report.",
@@ -96,6 +98,20 @@ def app(debug: bool) -> None:
 
 def main() -> None:
     """Run the command line; errors become one line on standard error and an exit code."""
+    with warnings.catch_warnings():
+        others = warnings.showwarning
+
+        def show(message: Warning | str, category: type[Warning], *place: Any) -> None:
+            if issubclass(category, RenamedSetting):
+                _say(f"warning: {in_flags(str(message))}")
+            else:
+                others(message, category, *place)
+
+        warnings.showwarning = show
+        _run()
+
+
+def _run() -> None:
     debug = "--debug" in sys.argv
     try:
         app(standalone_mode=False)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     show_default=True,
     metavar="NAME,...",
     help="What is compared: methods of `pretrain`, scratch for fresh weights, and variants by settings, as in "
-    "cmpc:method.recalibration=mates:train.epochs=30.",
+    "cmpc:method.recalibration=none:train.epochs=30.",
 )
 @click.option(
     "--fractions",

@@ -148,11 +148,11 @@ def parse_arms(text: str, config: Config) -> tuple[Arm, ...]:
 
     Args:
         text: names of methods or `scratch`, separated by commas; settings that a variant changes follow its name, as
-            in `cmpc:method.recalibration=mates:train.epochs=30`.
+            in `cmpc:method.recalibration=none:train.epochs=30`.
         config: settings of all of them otherwise.
 
     Returns:
-        One arm each. A variant is labelled by what it changes: `cmpc+recalibration=mates+train.epochs=30`.
+        One arm each. A variant is labelled by what it changes: `cmpc+recalibration=none+train.epochs=30`.
 
     Raises:
         RequestError: an unknown method or setting, a setting that variants may not differ in, or two that are the same.
@@ -190,7 +190,11 @@ def _arm(text: str, config: Config) -> Arm:
                 f"--methods {text}: '{change}' is no change of one method; write NAME:SECTION.KEY=VALUE with a section "
                 f"of {', '.join(VARIED)}"
             )
-        layers.append(parse_set(change))
+        layer = parse_set(change)
+        if section == "method" and (renamed := METHODS[name].in_new_names(layer["method"])) != layer["method"]:
+            layer = {"method": renamed}
+            ((key, value),) = renamed.items()
+        layers.append(layer)
         label += f"+{key.removeprefix('method.')}={safe_name(value).strip('_')}"
     return Arm(label, build_config(layers))
 

@@ -54,8 +54,8 @@ class Cmpc(Method):
         if self.clusters_at(step):
             self.voice_clusters = self._cluster(self.voice_bank, step, modality=0)
             self.face_clusters = self._cluster(self.face_bank, step, modality=1)
-            if self.config.recalibration == "mates":
-                self.pair_weights = self._weigh_by_mates(self.voice_clusters, self.face_clusters)
+            if self.config.recalibration == "cluster-neighbours":
+                self.pair_weights = self._weigh_by_neighbours(self.voice_clusters, self.face_clusters)
 
     def _cluster(self, bank: MemoryBank, step: int, modality: int) -> Clusters:
         seed = int(np.random.SeedSequence([self.shape.seed, step, modality]).generate_state(1, np.uint32)[0])
@@ -69,13 +69,13 @@ class Cmpc(Method):
             mean_concentration=self.config.prototype_temperature,
         )
 
-    def _weigh_by_mates(self, voices: Clusters, faces: Clusters) -> torch.Tensor:
+    def _weigh_by_neighbours(self, voices: Clusters, faces: Clusters) -> torch.Tensor:
         """Weight of each training video, [N]: the paper's curve over the data set, of another measure."""
         agreements = [
             neighbour_agreement(self.voice_bank.vectors, self.face_bank.vectors, of_voice, of_face)
             for of_voice, of_face in zip(voices.assignments, faces.assignments, strict=True)
         ]
-        # A video that is alone in its cluster at one granularity may have mates at another.
+        # A video that is alone in its cluster at one granularity may have neighbours at another.
         return recalibration_weights(torch.stack(agreements).nanmean(dim=0), self.config.delta, self.config.kappa)
 
     def loss(
@@ -109,7 +109,7 @@ class Cmpc(Method):
         match self.config.recalibration:
             case "none":
                 return torch.ones(len(index), device=voice.device)
-            case "mates":
+            case "cluster-neighbours":
                 return self.pair_weights[index]
             case "paper":
                 rho = deviation(

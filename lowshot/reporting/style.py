@@ -51,6 +51,11 @@ ORACLE_INK = ("#000001", "#fffffe")
 
 _NAMES = {"cmpc": "CMPC", "cid": "CID", "avid": "AVID", "cmpc-released": "CMPC (released)"}
 _LONG_NAMES = {"cmpc": "cross-modal prototype contrast (CMPC)", "cid": "instance-wise contrast (CID)"}
+# Changes of a variant that have a word of their own, the second by its old name.
+_CHANGES = {
+    "recalibration=cluster-neighbours": "cluster neighbours",
+    "recalibration=mates": "cluster neighbours",
+}
 _ADAPTATIONS = {"finetune": "fine-tuned", "probe": "probe"}
 
 
@@ -83,7 +88,7 @@ def name(method: str) -> str:
     """What tables and legends call `method`; a variant, `cmpc+key=value`, is its method and what differs."""
     base, plus, change = method.partition("+")
     if plus and base in LOOKS:
-        return f"{name(base)}, {change.replace('+', ', ')}"
+        return ", ".join([name(base), *(_CHANGES.get(part, part) for part in change.split("+"))])
     return _NAMES.get(method, method)
 
 

@@ -170,7 +170,9 @@ def test_without_unlabelled_videos_it_is_refused_before_anything_is_written(conf
 
 
 def test_its_cmpc_has_settings_of_its_own():
-    config = build_config([{"method": {"recalibration": "mates"}}, {"adapt": {"cmpc": {"temperature": 0.05}}}])
+    config = build_config(
+        [{"method": {"recalibration": "cluster-neighbours"}}, {"adapt": {"cmpc": {"temperature": 0.05}}}]
+    )
     assert (config.adapt.cmpc.temperature, config.adapt.cmpc.recalibration) == (0.05, "paper")
     assert "adapt.cmpc.recalibration" in known_keys({})
     with pytest.raises(RequestError, match=r"unknown key 'adapt\.cmpc\.kapa'; did you mean 'adapt\.cmpc\.kappa'"):

@@ -67,6 +67,12 @@ def test_the_three_bare_commands_work_one_after_the_other(lowshot, sets):
     assert list((folder / "plots").glob("*.png"))
 
 
+def test_an_old_name_of_a_setting_is_read_with_one_line_on_standard_error(lowshot):
+    code, _, err = lowshot("pretrain", "--set", "method.recalibration=mates", "--data", "none")
+    assert (code, err.count("warning:")) == (2, 1)
+    assert err.startswith("lowshot: warning: recalibration=mates is now called recalibration=cluster-neighbours;")
+
+
 def test_probe_from_scratch_and_evaluate_as_json(lowshot, sets):
     assert lowshot("probe", "--labels", 0.5, "--from", "scratch", *sets)[0] == 0
     code, out, _ = lowshot("evaluate", "--protocol", "verification", "--json", "--set", "evaluate.replicates=100")

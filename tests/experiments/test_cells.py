@@ -3,7 +3,7 @@
 import pytest
 
 from lowshot.config import build_config
-from lowshot.errors import RequestError
+from lowshot.errors import RenamedSetting, RequestError
 from lowshot.experiments.cells import Cell, comparison_plan, parse_arms, parse_fractions
 
 BASE = build_config([{"method": {"temperature": 0.07}}])
@@ -15,18 +15,26 @@ def plan(methods="cmpc,cid,scratch", fractions="0,0.1,1", adaptations="probe", s
 
 def test_variants_are_labelled_by_what_they_change_and_share_the_rest():
     arms = parse_arms(
-        "cmpc, cmpc:method.recalibration=mates:train.epochs=7,cmpc:method.videos_per_cluster=[9, 4],cid", BASE
+        "cmpc, cmpc:method.recalibration=cluster-neighbours:train.epochs=7,cmpc:method.videos_per_cluster=[9, 4],cid",
+        BASE,
     )
     assert [arm.label for arm in arms] == [
         "cmpc",
-        "cmpc+recalibration=mates+train.epochs=7",
+        "cmpc+recalibration=cluster-neighbours+train.epochs=7",
         "cmpc+videos_per_cluster=9__4",
         "cid",
     ]
-    assert arms[1].config.method.recalibration == "mates"
+    assert arms[1].config.method.recalibration == "cluster-neighbours"
     assert (arms[1].config.train.epochs, arms[0].config.train.epochs) == (7, BASE.train.epochs)
     assert arms[2].config.method.videos_per_cluster == (9.0, 4.0)
     assert {arm.config.method.temperature for arm in arms} == {0.07}
+
+
+def test_a_variant_by_an_old_name_is_the_one_by_the_new_name():
+    with pytest.warns(RenamedSetting):
+        (old,) = parse_arms("cmpc:method.recalibration=mates", BASE)
+    (new,) = parse_arms("cmpc:method.recalibration=cluster-neighbours", BASE)
+    assert old == new
 
 
 def test_every_combination_is_one_cell():

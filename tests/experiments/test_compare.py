@@ -19,7 +19,7 @@ from lowshot.models.weights import load_model, save_model
 from lowshot.runs import read_config, read_provenance
 from lowshot.schema import CHECKPOINT, MODEL
 
-VARIANT = "cmpc+recalibration=mates"
+VARIANT = "cmpc+recalibration=cluster-neighbours"
 TABLES = ("results.csv", "differences.csv", "label_efficiency.csv")
 
 
@@ -29,7 +29,7 @@ def quick(config, **changes):
 
 def go(config, data, out, say=lambda line: None, **changes):
     asked = {
-        "methods": "cmpc:method.recalibration=mates,cid",
+        "methods": "cmpc:method.recalibration=cluster-neighbours,cid",
         "fractions": "0,0.3,1",
         "adaptations": "probe",
         "subset_seeds": 2,

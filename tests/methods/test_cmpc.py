@@ -130,7 +130,7 @@ def test_a_voice_is_held_against_the_prototypes_of_faces():
     assert not torch.allclose(torch.autograd.grad(cmpc.loss(index, voice, face)[0], voice)[0], before)
 
 
-def test_weights_by_mates_find_a_pair_whose_voice_is_another_persons():
+def test_weights_by_cluster_neighbours_find_a_pair_whose_voice_is_another_persons():
     people = unit(8, DIM, seed=20)
     identity = torch.arange(VIDEOS) // 6
     speaker = identity.clone()
@@ -138,7 +138,7 @@ def test_weights_by_mates_find_a_pair_whose_voice_is_another_persons():
     speaker[odd] = (identity[odd] + 3) % 8
     voices = functional.normalize(people[speaker] + 0.3 * unit(VIDEOS, DIM, seed=21), dim=1)
     faces = functional.normalize(people[identity] + 0.3 * unit(VIDEOS, DIM, seed=22), dim=1)
-    cmpc = method(recalibration="mates", videos_per_cluster=(6.0,))
+    cmpc = method(recalibration="cluster-neighbours", videos_per_cluster=(6.0,))
     trained(cmpc, 2 * STEPS, voices, faces)
     assert torch.equal(cmpc.pair_weights, torch.ones(VIDEOS))
     cmpc.before_step(2 * STEPS)
@@ -149,7 +149,7 @@ def test_weights_by_mates_find_a_pair_whose_voice_is_another_persons():
     assert logs["mean_weight"] == pytest.approx(cmpc.pair_weights[index].mean().item())
 
 
-@pytest.mark.parametrize("recalibration", ["paper", "mates"])
+@pytest.mark.parametrize("recalibration", ["paper", "cluster-neighbours"])
 def test_state_round_trip_gives_the_same_loss(recalibration):
     cmpc, again = method(recalibration=recalibration), method(recalibration=recalibration)
     trained(cmpc, 2 * STEPS + 1)
@@ -183,7 +183,7 @@ def test_granularities_scale_with_the_number_of_videos():
     [
         {"prototype_weight": 0.0},
         {"recalibration": "none"},
-        {"recalibration": "mates"},
+        {"recalibration": "cluster-neighbours"},
         {"videos_per_cluster": (12.0,)},
         {"prototype_negatives": "batch"},
     ],
