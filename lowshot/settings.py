@@ -29,7 +29,7 @@ class Section(BaseModel):
 
     @classmethod
     def in_new_names(cls, settings: Mapping[str, Any]) -> dict[str, Any]:
-        """Put old names of keys and values as those of now. A key that is there by both names keeps the new one's value.
+        """Replace old names of keys and values. If a key has both names, the new one's value counts.
 
         Args:
             settings: of this section.
@@ -41,7 +41,8 @@ class Section(BaseModel):
             del renamed[old_key]
             renamed.setdefault(key, value)
             warnings.warn(
-                f"{old_key}={str(old).lower()} is now called {key}={value}; the next version will not read the old name",
+                f"{old_key}={str(old).lower()} is now called {key}={value}; "
+                "the next version will not read the old name",
                 RenamedSetting,
                 stacklevel=2,
             )

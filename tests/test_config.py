@@ -177,5 +177,5 @@ def test_a_new_name_counts_beside_an_old_one():
 
 
 def test_a_method_of_ones_own_keeps_its_names():
-    with pytest.raises(RequestError, match="unknown key 'method.recalibrate'"):
+    with pytest.raises(RequestError, match=r"unknown key 'method\.recalibrate'"):
         build_config([{"method": {"name": "cid", "recalibrate": True}}])

@@ -4,7 +4,7 @@ import importlib
 import re
 import sys
 import warnings
-from typing import Any
+from typing import TextIO
 
 import click
 
@@ -101,11 +101,18 @@ def main() -> None:
     with warnings.catch_warnings():
         others = warnings.showwarning
 
-        def show(message: Warning | str, category: type[Warning], *place: Any) -> None:
+        def show(
+            message: Warning | str,
+            category: type[Warning],
+            filename: str,
+            lineno: int,
+            file: TextIO | None = None,
+            line: str | None = None,
+        ) -> None:
             if issubclass(category, RenamedSetting):
                 _say(f"warning: {in_flags(str(message))}")
             else:
-                others(message, category, *place)
+                others(message, category, filename, lineno, file, line)
 
         warnings.showwarning = show
         _run()
