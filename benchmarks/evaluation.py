@@ -83,15 +83,15 @@ def retrieval(items: int, rows: int) -> None:
         # No video has both a voice and a face: the naive way knows nothing of videos to leave out.
         video = {m: np.arange(items) + k * items for k, m in enumerate(identity)}
         sides = {m: Side.of(np.arange(items), identity[m], video[m]) for m in identity}
-        for direction, lines, standings in rank(scorer, sides["voice"], sides["face"], DIRECTIONS):
+        for direction, lines, ranking in rank(scorer, sides["voice"], sides["face"], DIRECTIONS):
             queries = sides[direction.split("_")[0]].rows[lines]
             precision = np.full(items, np.nan)
-            precision[queries] = average_precision(standings)
+            precision[queries] = average_precision(ranking)
             found[direction] = precision
-            recall = [recall_at_k(standings, k).mean() for k in (1, 5, 10)]
+            recall = [recall_at_k(ranking, k).mean() for k in (1, 5, 10)]
             print(
                 f"{direction}: {len(lines)} queries, mAP {np.nanmean(precision):.4f}, recall@1|5|10 "
-                f"{recall[0]:.4f} {recall[1]:.4f} {recall[2]:.4f}, median rank {np.median(first_rank(standings)):g}"
+                f"{recall[0]:.4f} {recall[1]:.4f} {recall[2]:.4f}, median rank {np.median(first_rank(ranking)):g}"
             )
     memory = peak()
     measured = min(rows, items) if rows else items

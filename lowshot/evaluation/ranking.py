@@ -1,7 +1,7 @@
 """Every voice against every face, tile by tile, for the queries of both directions at once.
 
 The matrix of scores is never whole: a tile of it is scored, counted along its rows and along its columns, and dropped.
-What is kept is two counts for each relevant item of each query (`metrics.standings`).
+What is kept is two counts for each relevant item of each query (`metrics.streaming_ranking`).
 """
 
 import os
@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from lowshot.evaluation.sampling import IntArray
 from lowshot.evaluation.scorers import ScoreArray, Scorer, checked_scores
-from lowshot.metrics.streaming_ranking import Standings, count_items, joined, parted, standings
+from lowshot.metrics.streaming_ranking import Ranking, count_items, joined, parted, ranking_of
 
 # Scores of a tile, of which two are held at once; its longest side; and scores that one thread counts at a time.
 _TILE_SCORES = 2**25
@@ -62,7 +62,7 @@ class Side:
 
 def rank(
     scorer: Scorer, voices: Side, faces: Side, directions: Sequence[str]
-) -> Iterator[tuple[str, IntArray, Standings]]:
+) -> Iterator[tuple[str, IntArray, Ranking]]:
     """Find where the relevant items of every query stand: those of its identity, items of its own video left out.
 
     Args:
@@ -72,7 +72,7 @@ def rank(
             than one.
 
     Yields:
-        A direction, the lines of some of its queries on their side, and their standings. Each query that has a relevant
+        A direction, the lines of some of its queries on their side, and their ranking. Each query that has a relevant
         item comes once.
 
     Raises:
@@ -93,7 +93,7 @@ def rank(
             tracked = _sweep(scorer, voices.part(voice_part), faces.part(face_part), wanted, pool)
             for direction, track in tracked.items():
                 start = (voice_part if direction == "voice_to_face" else face_part).start or 0
-                lines, found = track.standings()
+                lines, found = track.ranking()
                 if len(lines):
                     yield direction, lines + start, found
 
@@ -150,11 +150,11 @@ class _Track:
         self.at_least[part] += at_least.astype(np.int32)
         self.above[part] += above.astype(np.int32)
 
-    def standings(self) -> tuple[IntArray, Standings]:
-        """The lines that have relevant items, and the standings of these."""
+    def ranking(self) -> tuple[IntArray, Ranking]:
+        """The lines that have relevant items, and their ranking."""
         lines = np.flatnonzero(np.diff(self.starts))
         starts = np.append(self.starts[lines], self.starts[-1])
-        return lines, standings(starts, self.scores, self.at_least, self.above)
+        return lines, ranking_of(starts, self.scores, self.at_least, self.above)
 
 
 def _sweep(

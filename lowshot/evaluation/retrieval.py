@@ -15,7 +15,7 @@ from lowshot.evaluation.scorers import Scorer
 from lowshot.evaluation.trial_files import row_names_array
 from lowshot.evaluation.trials import RetrievalTrials
 from lowshot.evaluation.verification import identity_codes
-from lowshot.metrics.streaming_ranking import Standings, average_precision, first_rank, recall_at_k, tied_queries
+from lowshot.metrics.streaming_ranking import Ranking, average_precision, first_rank, recall_at_k, tied_queries
 
 _QUERY = ("query", "identity", "n_ranked", "n_relevant")
 
@@ -100,8 +100,8 @@ def rank_queries(
         by_direction = {queries[place].direction: place for place in group}
         sides = _sides([queries[place] for place in group], dataset)
         found: dict[str, list[pd.DataFrame]] = {direction: [] for direction in by_direction}
-        for direction, lines, standings in rank(scorer, sides["voice"], sides["face"], list(by_direction)):
-            found[direction].append(pd.DataFrame(_columns(standings, recall_at), index=lines))
+        for direction, lines, ranking in rank(scorer, sides["voice"], sides["face"], list(by_direction)):
+            found[direction].append(pd.DataFrame(_columns(ranking, recall_at), index=lines))
         for direction, place in by_direction.items():
             asked = queries[place]
             lines = sides[direction.split("_")[0]].lines_of(asked.query)
@@ -143,12 +143,12 @@ def _sides(queries: Sequence[Queries], dataset: Dataset) -> dict[str, Side]:
     return {side: Side.of(rows[side], codes["identity"][k], codes["video"][k]) for k, side in enumerate(rows)}
 
 
-def _columns(standings: Standings, recall_at: Sequence[int]) -> dict[str, np.ndarray]:
+def _columns(ranking: Ranking, recall_at: Sequence[int]) -> dict[str, np.ndarray]:
     return {
-        "average_precision": average_precision(standings),
-        **{f"recall@{k}": recall_at_k(standings, k) for k in recall_at},
-        "first_rank": first_rank(standings),
-        "tied": tied_queries(standings).astype(int),
+        "average_precision": average_precision(ranking),
+        **{f"recall@{k}": recall_at_k(ranking, k) for k in recall_at},
+        "first_rank": first_rank(ranking),
+        "tied": tied_queries(ranking).astype(int),
     }
 
 

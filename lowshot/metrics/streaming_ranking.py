@@ -20,7 +20,7 @@ _BLOCK_ELEMENTS = 2**17
 _MOST_BUCKETS = 2**20
 
 
-class Standings(NamedTuple):
+class Ranking(NamedTuple):
     """Where the relevant items of Q queries stand: by level, a distinct score of a query's relevant items, L in all.
 
     Args:
@@ -38,9 +38,9 @@ class Standings(NamedTuple):
     above: npt.NDArray[np.integer]
 
 
-def standings(
+def ranking_of(
     starts: IntArray, scores: npt.NDArray[Any], at_least: npt.NDArray[np.integer], above: npt.NDArray[np.integer]
-) -> Standings:
+) -> Ranking:
     """Gather relevant items of one query and of one score.
 
     Args:
@@ -55,16 +55,16 @@ def standings(
     query = np.repeat(np.arange(len(starts) - 1), np.diff(starts))[first]
     # What stands before a level within its query scores lower.
     hits_at_least = starts[query + 1] - first
-    return Standings(query, np.diff(np.append(first, len(scores))), hits_at_least, at_least[first], above[first])
+    return Ranking(query, np.diff(np.append(first, len(scores))), hits_at_least, at_least[first], above[first])
 
 
-def average_precision(found: Standings) -> FloatArray:
+def average_precision(found: Ranking) -> FloatArray:
     """Average precision of each query, [Q]: as `retrieval.average_precision`, to the bit."""
     shares = found.hits * found.hits_at_least / found.at_least
     return np.bincount(found.query, shares) / np.bincount(found.query, found.hits)
 
 
-def recall_at_k(found: Standings, k: int) -> FloatArray:
+def recall_at_k(found: Ranking, k: int) -> FloatArray:
     """Whether a relevant item stands among the k best of each query, [Q]: as `retrieval.recall_at_k`.
 
     Raises:
@@ -81,20 +81,20 @@ def recall_at_k(found: Standings, k: int) -> FloatArray:
     return 1.0 - missed
 
 
-def first_rank(found: Standings) -> FloatArray:
+def first_rank(found: Ranking) -> FloatArray:
     """Rank of the first relevant item of each query, from 1, as expected over random orders of equal scores: [Q]."""
     above, hits, misses = _best(found)
     # Of m irrelevant items in random order with r relevant ones, m / (r + 1) are expected before the first of those.
     return 1.0 + above + misses / (hits + 1)
 
 
-def tied_queries(found: Standings) -> npt.NDArray[np.bool_]:
+def tied_queries(found: Ranking) -> npt.NDArray[np.bool_]:
     """Whether a relevant item of each query scores the same as an irrelevant one: [Q]."""
     shared = found.at_least - found.above > found.hits
     return np.bincount(found.query, shared) > 0
 
 
-def _best(found: Standings) -> tuple[IntArray, IntArray, IntArray]:
+def _best(found: Ranking) -> tuple[IntArray, IntArray, IntArray]:
     """The level of each query's best relevant item: items above it, relevant items on it, irrelevant ones on it."""
     best = np.append(np.flatnonzero(np.diff(found.query)), len(found.query) - 1)
     above, hits = found.above[best].astype(np.int64), found.hits[best]

@@ -78,7 +78,7 @@ def found_by_counting(scores, relevant):
     pairs.sort()
     _, values = ranking.parted(pairs)
     starts = np.append(0, np.cumsum(relevant.sum(axis=1)))
-    return ranking.standings(starts, values, *ranking.count_items(scores, starts, values))
+    return ranking.ranking_of(starts, values, *ranking.count_items(scores, starts, values))
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
