@@ -30,7 +30,7 @@ from lowshot.experiments.parallel_pretraining import pretrain_all
 from lowshot.losses.agreement import neighbour_agreement
 from lowshot.losses.recalibration import deviation, recalibration_weights
 from lowshot.metrics.verification import auc
-from lowshot.models.weights import load_model
+from lowshot.models.weights import read_model
 from lowshot.runs import is_finished
 from lowshot.schema import CHECKPOINT, MODEL
 from lowshot.synthetic.render import render_world
@@ -94,7 +94,7 @@ def world(folder: Path, share: float) -> Dataset:
 def evaluate(run: Path, reader: MediaReader, config: Config) -> EvaluationResult:
     """Verification of a run's model on the test split."""
     trials = build_trial_set(reader.dataset, protocols=["verification"], strata=["U"], replicates=1000)
-    return score_model(trials, load_model(run / MODEL)[0], reader, labels_of(run.name, {}))
+    return score_model(trials, read_model(run / MODEL)[0], reader, labels_of(run.name, {}))
 
 
 def main() -> None:

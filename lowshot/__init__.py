@@ -1,7 +1,7 @@
 """lowshot: voice-face representations learned without identity labels, adapted with few, measured honestly.
 
 The verbs of the command line are functions here: `lowshot.pretrain`, `finetune`, `probe`, `embed`, `evaluate`, `match`,
-`load_model` and `open_data` (docs/api.md).
+`load` and `open_data` (docs/api.md).
 """
 
 from typing import TYPE_CHECKING, Any
@@ -9,13 +9,30 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from lowshot.api import Evaluation, embed, evaluate, finetune, load_model, match, open_data, pretrain, probe
+    from lowshot.api import Evaluation, embed, evaluate, finetune, match, open_data, pretrain, probe
+    from lowshot.models.loaded import LoadedModel
+    from lowshot.models.loaded import load_model as load
 
-__all__ = ["Evaluation", "embed", "evaluate", "finetune", "load_model", "match", "open_data", "pretrain", "probe"]
+__all__ = [
+    "Evaluation",
+    "LoadedModel",
+    "embed",
+    "evaluate",
+    "finetune",
+    "load",
+    "match",
+    "open_data",
+    "pretrain",
+    "probe",
+]
 
 
 def __getattr__(name: str) -> Any:
     # Imported when it is asked for: `import lowshot` alone stays quick.
+    if name in ("load", "LoadedModel"):
+        from lowshot.models import loaded
+
+        return {"load": loaded.load_model, "LoadedModel": loaded.LoadedModel}[name]
     if name in __all__:
         from lowshot import api
 

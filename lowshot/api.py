@@ -18,12 +18,10 @@ if TYPE_CHECKING:
     from lowshot.adapt.names import Adaptation
     from lowshot.data.dataset import Dataset
     from lowshot.evaluation.match import Matches
-    from lowshot.models.loaded import LoadedModel
     from lowshot.settings import Strategy
 
 PathLike = str | Path
 Settings = Mapping[str, Any]
-MODELS = ("pretrain", "finetune", "probe")
 
 
 @dataclass(frozen=True, eq=False)
@@ -210,26 +208,9 @@ def match(probe: PathLike, candidates: Iterable[PathLike], *, model: PathLike | 
         RequestError: a file is missing, unreadable or of the wrong modality, or the model takes no such files.
     """
     from lowshot.evaluation.match import match_files
+    from lowshot.models.loaded import load_model
 
     return match_files(load_model(model), Path(probe), [Path(path) for path in candidates])
-
-
-def load_model(model: PathLike | None = None) -> "LoadedModel":
-    """Load a model.
-
-    Args:
-        model: a run directory, a weights file or `pretrained:NAME`; the newest model when not given.
-
-    Returns:
-        Its two towers in evaluation mode (`.model`, with `encode_voice` and `encode_face`) and what is known of them
-        (`.name`, `.facts`, `.config`).
-
-    Raises:
-        RequestError: nothing is there, or it is no model.
-    """
-    from lowshot.models.loaded import find_model
-
-    return find_model(_text(model), MODELS)
 
 
 def open_data(data: PathLike) -> "Dataset":

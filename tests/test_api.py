@@ -14,7 +14,7 @@ import pytest
 import lowshot
 from lowshot.data.dataset import Dataset
 from lowshot.errors import RequestError
-from lowshot.models.weights import load_model
+from lowshot.models.weights import read_model
 from lowshot.runs import read_config, read_provenance
 from lowshot.synthetic import render
 
@@ -61,9 +61,9 @@ def test_settings_data_and_seeds_reach_the_run(world, config, tmp_path):
     written = read_config(run)
     assert (written.seed, written.method.name, written.train.learning_rate) == (7, "cid", 1e-05)
     probed = lowshot.probe(run, labels=0.5, subset_seed=1, out=tmp_path / "probed")
-    facts = load_model(probed / "model.safetensors")[1]
+    facts = read_model(probed / "model.safetensors")[1]
     assert (facts["adaptation"], facts["subset_seed"], facts["train_seed"]) == ("probe", "1", "7")
-    assert lowshot.load_model(probed).facts == facts
+    assert lowshot.load(probed).metadata == facts
 
 
 def test_a_directory_of_vectors_is_data(vectors, tmp_path):
@@ -71,7 +71,7 @@ def test_a_directory_of_vectors_is_data(vectors, tmp_path):
     assert (opened.has_features, opened.features["voice"].shape, len(opened.faces)) == (True, (100, 12), 100)
     settings = {"train.epochs": 2, "train.batch_size": 16, "evaluate.replicates": 100, "model.dim": 16}
     run = lowshot.pretrain(vectors, settings=settings, out=tmp_path / "run")
-    assert lowshot.load_model(run).model.widths == {"voice": 12, "face": 20}
+    assert lowshot.load(run).towers.widths == {"voice": 12, "face": 20}
     found = lowshot.evaluate(run, protocol="retrieval", settings={"evaluate.replicates": 100})
     assert set(found.results["protocol"]) == {"retrieval"}
 
@@ -80,7 +80,7 @@ def test_wrong_requests_are_the_errors_of_the_command_line(world):
     with pytest.raises(RequestError, match=r"unknown key 'train\.epoch'; did you mean 'train\.epochs'\?"):
         lowshot.pretrain(world, settings={"train.epoch": 2})
     with pytest.raises(RequestError, match="no finished pretrain or finetune or probe run"):
-        lowshot.load_model()
+        lowshot.load()
     with pytest.raises(RequestError, match="no protocol 'retreival'; there are verification, matching, retrieval"):
         lowshot.evaluate("pretrained:cmpc-compact", protocol="retreival")
     with pytest.raises(RequestError, match="nowhere"):

@@ -20,12 +20,12 @@ from lowshot.data.readers.base import Reader
 from lowshot.data.trained import write_trained
 from lowshot.errors import RequestError
 from lowshot.files import atomic_path
+from lowshot.models.device import default_device
 from lowshot.models.embedding import Embeddings
 from lowshot.models.loaded import LoadedModel
 from lowshot.models.weights import save_model
 from lowshot.runs import lock_run, open_run, start_run, write_provenance
 from lowshot.schema import LABELLED, MODEL
-from lowshot.training.loop import default_device
 
 
 def labelled_share(dataset: Dataset, fraction: float) -> str:
@@ -119,10 +119,10 @@ def check_start(start: LoadedModel) -> None:
     Raises:
         RequestError: it did.
     """
-    if start.facts["adaptation"] != "none":
+    if start.metadata["adaptation"] != "none":
         raise RequestError(
-            f"--from {start.name}: is adapted already ({start.facts['adaptation']} with labels), which would not be "
-            f"counted; name the pretrained run it started from ({start.facts.get('init', 'unknown')})"
+            f"--from {start.name}: is adapted already ({start.metadata['adaptation']} with labels), which would not be "
+            f"counted; name the pretrained run it started from ({start.metadata.get('init', 'unknown')})"
         )
 
 
@@ -163,7 +163,7 @@ def adapt_to(
     for videos in (learned, validation):
         dataset.check_files("voice", np.concatenate(videos.voices))
         dataset.check_files("face", np.concatenate(videos.faces))
-    method = start.facts["method"]
+    method = start.metadata["method"]
     run = open_run(out, adaptation, "-".join([method, subset.name, *(recipe(config.adapt) if tuned else [])]))
     with lock_run(run):
         facts = {"method": method, "init": start.name, **label_facts(subset)}
@@ -176,11 +176,11 @@ def adapt_to(
         write_trained(run, learned, start.trained)
         # A frozen list of a seed leads to the very weights of `--labels` with that seed.
         seed = int(np.random.SeedSequence([config.seed, subset.seed or 0]).generate_state(1, np.uint32)[0])
-        start.model.to(default_device()).to(memory_format=torch.channels_last)
+        start.towers.to(default_device()).to(memory_format=torch.channels_last)
         if adaptation == "probe":
-            model, chosen = probe(start.model, labelled, validation, reader, config, seed, vectors)
+            model, chosen = probe(start.towers, labelled, validation, reader, config, seed, vectors)
         else:
-            model, chosen = finetune(start.model, labelled, validation, reader, config, seed, scratch=start.scratch)
+            model, chosen = finetune(start.towers, labelled, validation, reader, config, seed, scratch=start.scratch)
         save_model(
             model,
             run / MODEL,
@@ -188,7 +188,7 @@ def adapt_to(
             adaptation=adaptation_name(adaptation, config.adapt),
             **({"start_kept": "true"} if start_kept(asdict(chosen)) else {}),
             # Results are told apart by the seed of the pretraining, which the weights file alone may know.
-            train_seed=start.facts.get("train_seed", str(config.seed)),
+            train_seed=start.metadata.get("train_seed", str(config.seed)),
             data_sha=dataset.sha,
             config_sha=config.sha(),
         )

@@ -19,7 +19,7 @@ from lowshot.config import Config
 from lowshot.data.dataset import Dataset
 from lowshot.data.readers.base import Reader
 from lowshot.data.readers.choice import open_reader
-from lowshot.models.loaded import LoadedModel, find_model, fresh_model
+from lowshot.models.loaded import LoadedModel, load_model, model_from_scratch
 from lowshot.runs import WITHIN, check_out
 from lowshot.schema import MODEL, RESULTS
 
@@ -126,18 +126,18 @@ def resolve_start(
         preset, config_file, sets, flags: as `resolve_config` takes them.
 
     Raises:
-        RequestError: see `find_model` and `resolve_config`; or the model takes something else than the data.
+        RequestError: see `load_model` and `resolve_config`; or the model takes something else than the data.
     """
     if source == "scratch":
         config = resolve_config(preset, config_file, sets, flags)
         reader = open_reader(open_dataset(config.data), config.model, config.voice, config.face)
-        start = fresh_model(config, reader.statistics)
+        start = model_from_scratch(config, reader.statistics)
     else:
-        start = find_model(source, ("pretrain",))
+        start = load_model(source, kinds=("pretrain",))
         # A run's own settings come first: its data, its crops, its seed.
         config = resolve_config(preset, config_file, sets, flags, base=start.config)
         # The input and the towers are those that the weights were made for.
-        model = start.model
+        model = start.towers
         config = config.model_copy(
             update={"voice": model.voice_config, "face": model.face_config, "model": model.model_config}
         )

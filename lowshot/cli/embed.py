@@ -33,13 +33,13 @@ def embed_dataset(model: str | None, data: str | None, sets: tuple[str, ...], ou
 
     from lowshot.data.dataset import write_features
     from lowshot.errors import RequestError
+    from lowshot.models.device import default_device
     from lowshot.models.embedding import USUAL, embed_blocks, embedding_bar
-    from lowshot.models.loaded import find_model
-    from lowshot.training.loop import default_device
+    from lowshot.models.loaded import load_model
 
     if out.exists() and (out.is_file() or any(out.iterdir())):
         raise RequestError(f"--out {out}: exists; name an empty directory")
-    start = find_model(model, ("pretrain", "finetune", "probe"))
+    start = load_model(model)
     config = resolve_config(None, None, sets, {"data": data}, base=start.config)
     dataset = open_dataset(config.data)
     # Every medium is looked at once: nothing is gained by keeping it.
@@ -48,8 +48,8 @@ def embed_dataset(model: str | None, data: str | None, sets: tuple[str, ...], ou
     for modality, indices in rows.items():
         dataset.check_files(modality, indices)
     click.echo(f"embed {dataset.name} with {start.name}", err=True)
-    towers = start.model.to(default_device())
-    facts = {"init": start.name, **start.facts}
+    towers = start.towers.to(default_device())
+    facts = {"init": start.name, **start.metadata}
     # Vectors have neither crops nor mirror images.
     for name in () if dataset.has_features else ("voice_crops", "mirror"):
         if (value := getattr(config.evaluate, name)) != getattr(USUAL, name):

@@ -25,12 +25,12 @@ from lowshot.evaluation.trial_lists.list_set import read_trial_set
 from lowshot.evaluation.trial_lists.vox_names import find_meta
 from lowshot.evaluation.trial_set import TrialSet, build_trial_set
 from lowshot.experiments.curves import keep_training_log, pretraining_curves
-from lowshot.models.loaded import LoadedModel, find_model
+from lowshot.models.device import default_device
+from lowshot.models.loaded import LoadedModel, load_model
 from lowshot.models.pretrained import PREFIX
 from lowshot.reporting.page import write_report
 from lowshot.runs import called_with, check_out, open_run, safe_name, start_run, write_provenance
 from lowshot.schema import TRAINED
-from lowshot.training.loop import default_device
 
 
 def protocols_of(name: str) -> tuple[str, ...]:
@@ -85,7 +85,7 @@ def evaluate_model(
 ) -> tuple[Path, pd.DataFrame]:
     """Evaluate a run or a weights file; see `lowshot evaluate`."""
     check_out(out, "evaluate")
-    start = find_model(source, ("pretrain", "finetune", "probe"))
+    start = load_model(source)
     config = resolve_config(None, None, sets, {"data": data}, base=start.config)
     dataset = open_dataset(config.data, asked.splits)
     if not asked.lists:
@@ -94,8 +94,8 @@ def evaluate_model(
     reader = start.open_reader(dataset)
     trials = _trials(dataset, config, asked)
     check_trial_files(trials)
-    model = start.model.to(default_device())
-    facts = {"init": start.name, **start.facts}
+    model = start.towers.to(default_device())
+    facts = {"init": start.name, **start.metadata}
 
     def embed() -> EmbeddingScorer:
         return embed_trials(trials, model, reader, config.evaluate)
@@ -124,7 +124,7 @@ def _refuse_seen(start: LoadedModel, dataset: Dataset, split: str, same_data: bo
     """Refuse people that a model learned from; say so where nobody can tell."""
     if start.trained is not None:
         refuse_trained(start.trained, start.name, dataset, split, same_data)
-    elif not start.name.startswith(PREFIX) and start.facts.get("data_sha", "") not in ("", dataset.sha):
+    elif not start.name.startswith(PREFIX) and start.metadata.get("data_sha", "") not in ("", dataset.sha):
         click.echo(
             f"warning: {start.name} learned from other data, and no {TRAINED} beside it lists them: that it has never "
             f"seen the people of split '{split}' is taken on trust",

@@ -30,9 +30,9 @@ def command(probe: Path, candidates: tuple[Path, ...], model: str | None, as_jso
     A probability stands beside the similarity where the model was calibrated. Do not decide about a person by it.
     """
     from lowshot.evaluation.match import match_files
-    from lowshot.models.loaded import find_model
+    from lowshot.models.loaded import load_model
 
-    found = match_files(find_model(model, ("pretrain", "finetune", "probe")), probe, candidates)
+    found = match_files(load_model(model), probe, candidates)
     if as_json:
         click.echo(json.dumps(as_record(found)))
         return

@@ -52,10 +52,10 @@ def show(source: str, as_json: bool) -> None:
     """Print what a model is: a run directory, a .safetensors file, or a model that comes with lowshot."""
     import json
 
-    from lowshot.models.loaded import find_model
+    from lowshot.models.loaded import load_model
 
-    start = find_model(source, ())
-    model = start.model
+    start = load_model(source)
+    model = start.towers
     parameters = {
         part: sum(weight.numel() for weight in getattr(model, part).parameters())
         for part in ("voice", "face", "voice_head", "face_head")
@@ -73,9 +73,9 @@ def show(source: str, as_json: bool) -> None:
         **_registered(source),
     }
     if as_json:
-        click.echo(json.dumps({**shown, "facts": start.facts}))
+        click.echo(json.dumps({**shown, "facts": start.metadata}))
         return
-    for key, value in {**shown, **{f"facts.{key}": value for key, value in start.facts.items()}}.items():
+    for key, value in {**shown, **{f"facts.{key}": value for key, value in start.metadata.items()}}.items():
         click.echo(f"{key:18}{f'{value:,}' if key.endswith('parameters') else value}")
 
 

@@ -40,9 +40,9 @@ def calibrate_model(source: str, data: str | None, sets: tuple[str, ...], as_jso
     A run directory keeps it, as calibration.json: `lowshot match` reads it there.
     """
     from lowshot.evaluation.calibrated import calibrate, keep_calibration
-    from lowshot.models.loaded import find_model
+    from lowshot.models.loaded import load_model
 
-    start = find_model(source, ())
+    start = load_model(source)
     config = resolve_config(None, None, sets, {"data": data}, base=start.config)
     found = calibrate(start, open_dataset(config.data, ("val",)), config.evaluate)
     kept: Path | None = None

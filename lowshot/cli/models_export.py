@@ -19,10 +19,10 @@ def export(source: str, kind: Literal["torchscript", "onnx"], out: Path, as_json
     compared with the original's before anything is kept.
     """
     from lowshot.models.export import export_model
-    from lowshot.models.loaded import find_model
+    from lowshot.models.loaded import load_model
 
-    start = find_model(source, ())
-    differences = export_model(start.model, kind, out, name=start.name, weights_sha=start.sha, facts=start.facts)
+    start = load_model(source)
+    differences = export_model(start.towers, kind, out, name=start.name, weights_sha=start.sha, facts=start.metadata)
     if as_json:
         click.echo(json.dumps({"out": str(out), "format": kind, "largest_difference": differences}))
         return

@@ -13,13 +13,13 @@ from lowshot.evaluation.scorers import EmbeddingScorer
 from lowshot.evaluation.trial_set import build_trial_set
 from lowshot.files import write_text
 from lowshot.metrics.calibration import fit_calibration
+from lowshot.models.device import default_device
 from lowshot.models.embedding import USUAL, embed_rows, embedding_bar
 from lowshot.models.loaded import LoadedModel
 from lowshot.models.pretrained import PREFIX, FittedMap, find_entry
 from lowshot.models.towers import MEDIA_TOWERS
 from lowshot.schema import CALIBRATION
 from lowshot.settings import EvaluateConfig
-from lowshot.training.loop import default_device
 
 """Name of the file in a run directory."""
 
@@ -52,7 +52,7 @@ def calibrate(start: LoadedModel, dataset: Dataset, settings: EvaluateConfig = U
         RequestError: there is no validation split with enough known identities, the model learned from it or takes
             vectors, or a file is missing.
     """
-    if start.model.model_config.tower not in MEDIA_TOWERS:
+    if start.towers.model_config.tower not in MEDIA_TOWERS:
         raise RequestError(f"{start.name}: takes vectors; probabilities are for `lowshot match`, which takes files")
     if start.trained is not None:
         refuse_trained(start.trained, start.name, dataset, "val", same_data=False)
@@ -61,8 +61,8 @@ def calibrate(start: LoadedModel, dataset: Dataset, settings: EvaluateConfig = U
     )
     check_trial_files(trials)
     listed = trials.verification[0]
-    reader = MediaReader(dataset, start.model.voice_config, start.model.face_config)
-    model = start.model.to(default_device())
+    reader = MediaReader(dataset, start.towers.voice_config, start.towers.face_config)
+    model = start.towers.to(default_device())
     with embedding_bar(len(trials.voices) + len(trials.faces)) as bar:
         voice = embed_rows(model, reader, "voice", trials.voices, settings, bar.update)
         face = embed_rows(model, reader, "face", trials.faces, settings, bar.update)

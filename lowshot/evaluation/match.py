@@ -11,13 +11,13 @@ from lowshot.data.readers.media import MediaReader
 from lowshot.errors import RequestError
 from lowshot.evaluation.calibrated import RunCalibration, find_calibration
 from lowshot.evaluation.scorers import EmbeddingScorer
+from lowshot.models.device import default_device
 from lowshot.models.embedding import USUAL, embed_rows
 from lowshot.models.loaded import LoadedModel
 from lowshot.models.pretrained import PREFIX, find_entry
 from lowshot.models.towers import MEDIA_TOWERS
 from lowshot.schema import WORLD_FILES
 from lowshot.settings import VoiceConfig
-from lowshot.training.loop import default_device
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def match_files(start: LoadedModel, probe: Path, candidates: Sequence[Path]) -> 
     Raises:
         RequestError: a file is missing, unreadable or of the wrong modality, or the model takes no such files.
     """
-    model = start.model
+    model = start.towers
     if model.model_config.tower not in MEDIA_TOWERS:
         raise RequestError(f"{start.name}: takes vectors, not voice and face files; `lowshot evaluate` is for those")
     modality = _modality(probe, candidates)

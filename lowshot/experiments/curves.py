@@ -49,7 +49,7 @@ def keep_training_log(start: "LoadedModel | None", directory: Path) -> str:
         old.unlink()
     if start is None:
         return ""
-    name = pretraining_run(start.facts["method"], int(start.facts.get("train_seed", 0)))
+    name = pretraining_run(start.metadata["method"], int(start.metadata.get("train_seed", 0)))
     try:
         source = _pretraining_of(start)
         if source is None or not _is_name(name):
@@ -68,7 +68,7 @@ def keep_training_log(start: "LoadedModel | None", directory: Path) -> str:
 
 def _pretraining_of(start: "LoadedModel") -> Path | None:
     """The run whose log is that of a model's pretraining."""
-    from lowshot.models.loaded import find_model
+    from lowshot.models.loaded import load_model
 
     if start.path is None or not (start.path.is_dir() or start.path.name == MODEL):
         return None
@@ -76,12 +76,12 @@ def _pretraining_of(start: "LoadedModel") -> Path | None:
     run = path if path.is_dir() else path.parent
     if (run / METRICS).is_file():
         return run
-    init = start.facts.get("init", "")
+    init = start.metadata.get("init", "")
     beside = run.parent / init
     if not _is_name(init) or not (beside / METRICS).is_file() or not (beside / MODEL).is_file():
         return None
     # Names recur in every folder of runs; weights do not.
-    return beside if find_model(str(beside), ()).sha == read_provenance(run).get("start_sha") else None
+    return beside if load_model(beside).sha == read_provenance(run).get("start_sha") else None
 
 
 def _is_name(text: str) -> bool:

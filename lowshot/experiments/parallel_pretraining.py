@@ -20,8 +20,9 @@ from lowshot.data.dataset import Dataset
 from lowshot.data.readers.base import Reader
 from lowshot.data.readers.choice import open_reader
 from lowshot.errors import LowshotError, RunError
+from lowshot.models.device import default_device
 from lowshot.training.interrupt import stop_on_signal
-from lowshot.training.loop import default_device, pretrain
+from lowshot.training.loop import pretrain
 from lowshot.workers import release_signals, signals_held
 
 Job = tuple[Config, Path, str]

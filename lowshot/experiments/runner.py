@@ -20,13 +20,13 @@ from lowshot.evaluation.trial_set import TrialSet
 from lowshot.experiments.cell_store import Measured, fingerprint, trials_sha
 from lowshot.experiments.cells import Arm, Cell, Plan, pretraining_run
 from lowshot.experiments.parallel_pretraining import pretrain_all
+from lowshot.models.device import default_device
 from lowshot.models.embedding import Embeddings
-from lowshot.models.loaded import LoadedModel, find_model, fresh_model
+from lowshot.models.loaded import LoadedModel, load_model, model_from_scratch
 from lowshot.runs import is_finished, read_config, read_provenance
 from lowshot.schema import CHECKPOINT, MODEL
 from lowshot.settings import EvaluateConfig
 from lowshot.training.choice import DECISIVE, changed_settings
-from lowshot.training.loop import default_device
 
 
 class Making:
@@ -133,13 +133,13 @@ class Making:
     def _start(self, arm: Arm, seed: int) -> LoadedModel:
         """What the adaptations of an arm start from, under the arm's name."""
         if not arm.pretrained:
-            start = fresh_model(arm.seeded(seed), self.reader.statistics)
+            start = model_from_scratch(arm.seeded(seed), self.reader.statistics)
         else:
-            start = find_model(str(self.directory / pretraining_run(arm.label, seed)), ())
-        return _placed(replace(start, facts={**start.facts, "method": arm.label}))
+            start = load_model(self.directory / pretraining_run(arm.label, seed))
+        return _placed(replace(start, metadata={**start.metadata, "method": arm.label}))
 
     def _adapted(self, cell: Cell) -> LoadedModel:
-        return _placed(find_model(str(self.directory / cell.run), ()))
+        return _placed(load_model(self.directory / cell.run))
 
     def _made(self, cell: Cell, arm: Arm, start: LoadedModel) -> bool:
         if cell.adaptation == "none":
@@ -170,20 +170,20 @@ class Making:
             for identity in labelled_identities(dataset.manifest, cell.fraction, cell.subset_seed)
         }
         videos = [labelled_videos(dataset, sorted(people)), validation_videos(dataset)]
-        return embed_videos(start.model, videos, self.reader)
+        return embed_videos(start.towers, videos, self.reader)
 
     def _scored(self, cell: Cell) -> bool:
         return self.measured.holds(cell.key, self._fingerprint(cell))
 
     def _score(self, cell: Cell, start: LoadedModel) -> None:
-        labels = labels_of(cell.key, {**start.facts, "init": start.facts.get("init", start.name)})
+        labels = labels_of(cell.key, {**start.metadata, "init": start.metadata.get("init", start.name)})
 
         def show(scorer: EmbeddingScorer) -> None:
             for warning in write_gallery(self.directory, self.trials, scorer, self.settings, cell.key):
                 self._say(warning)
 
         shown = show if cell == self.plan.exhibited else None
-        result = score_model(self.trials, start.model, self.reader, labels, self.settings, shown)
+        result = score_model(self.trials, start.towers, self.reader, labels, self.settings, shown)
         self.measured.write(cell.key, self._fingerprint(cell), result)
 
     def _fingerprint(self, cell: Cell) -> dict[str, str]:
@@ -206,5 +206,5 @@ def made_whole(run: Path, config: Config, dataset: Dataset, sections: frozenset[
 
 def _placed(start: LoadedModel) -> LoadedModel:
     """Towers where and as they are always computed with: sums depend on it in their last digits."""
-    start.model.to(default_device()).to(memory_format=torch.channels_last)
+    start.towers.to(default_device()).to(memory_format=torch.channels_last)
     return start

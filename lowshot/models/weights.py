@@ -52,7 +52,7 @@ def blank_model(
     return towers.to_empty(device="cpu")
 
 
-def load_model(path: Path) -> tuple[TwoTower, dict[str, str]]:
+def read_model(path: Path) -> tuple[TwoTower, dict[str, str]]:
     """Read a model that `save_model` wrote. Nothing in the file is executed.
 
     Args:

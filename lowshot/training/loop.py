@@ -18,6 +18,7 @@ from lowshot.errors import RequestError, RunError
 from lowshot.files import write_text
 from lowshot.methods.base import RunShape
 from lowshot.methods.registry import build_method
+from lowshot.models.device import default_device
 from lowshot.models.two_tower import TwoTower, tower_layout
 from lowshot.models.vector_tower import join_dropouts
 from lowshot.models.weights import save_model
@@ -362,8 +363,3 @@ def _claim(job: Pretraining, out: Path | None, resume: str, held: ExitStack) -> 
         start_run(run, "pretrain", config, data_sha, method=config.method.name)
     write_trained(run, job.batches.videos)
     return run
-
-
-def default_device() -> torch.device:
-    """The first CUDA device where there is one, else the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -14,7 +14,7 @@ from lowshot.config import build_config
 from lowshot.data.pairs import PairBatches
 from lowshot.data.readers.media import MediaReader
 from lowshot.errors import RequestError
-from lowshot.models.loaded import find_model, fresh_model
+from lowshot.models.loaded import load_model, model_from_scratch
 from lowshot.runs import read_config, read_provenance
 from lowshot.schema import MODEL
 from lowshot.settings import Objective, Strategy
@@ -82,7 +82,7 @@ def test_nobody_held_out_is_ever_trained_on(
     monkeypatch.setattr(probing, "choose", note_rows)
     monkeypatch.setattr(finetuning, "validation_auc", lambda *args: next(rising) / 100)
     recording = Recording(reader, config)
-    start = fresh_model(config) if scratch else find_model(str(pretrained), ())
+    start = model_from_scratch(config) if scratch else load_model(pretrained)
     run, selected = adapt(start, "finetune", 0.3, 0, recording, settings(config, strategy, objective), tmp_path / "run")
     assert selected.step == 3
     people = set((run / "labelled.csv").read_text().split()[1:])
@@ -114,7 +114,7 @@ def test_the_same_seed_gives_the_same_bytes(config, reader, pretrained, tmp_path
         monkeypatch.setattr(finetuning, "validation_auc", lambda *args, rising=rising: next(rising) / 100)
         # Whatever was drawn before.
         torch.rand(len(made) + 1)
-        run, _ = adapt(find_model(str(pretrained), ()), "finetune", 0.2, 0, reader, chosen, tmp_path / name)
+        run, _ = adapt(load_model(pretrained), "finetune", 0.2, 0, reader, chosen, tmp_path / name)
         made.append((run / MODEL).read_bytes())
     assert made[0] == made[1]
 
@@ -123,17 +123,17 @@ def test_the_same_seed_gives_the_same_bytes(config, reader, pretrained, tmp_path
 def test_two_people_are_enough(config, reader, tmp_path, monkeypatch, objective):
     rising = iter(range(1, 100))
     monkeypatch.setattr(finetuning, "validation_auc", lambda *args: next(rising) / 100)
-    start = fresh_model(config)
+    start = model_from_scratch(config)
     run, selected = adapt(start, "finetune", 0.2, 0, reader, settings(config, objective=objective), tmp_path / "run")
     assert read_provenance(run)["labelled_identities"] == 2
     assert selected.step == 3
-    assert all(value.isfinite().all() for value in find_model(str(run), ()).model.state_dict().values())
+    assert all(value.isfinite().all() for value in load_model(run).towers.state_dict().values())
 
 
 def test_what_was_done_is_recorded(config, reader, pretrained, tmp_path):
     chosen = settings(config, "lp-ft", "margin-classifier")
-    run, selected = adapt(find_model(str(pretrained), ()), "finetune", 0.3, 0, reader, chosen, tmp_path / "run")
-    facts, provenance = find_model(str(run), ()).facts, read_provenance(run)
+    run, selected = adapt(load_model(pretrained), "finetune", 0.3, 0, reader, chosen, tmp_path / "run")
+    facts, provenance = load_model(run).metadata, read_provenance(run)
     for record in (facts, provenance):
         assert (record["strategy"], record["objective"]) == ("lp-ft", "margin-classifier")
     assert facts["adaptation"] == "finetune-lp-ft-margin-classifier"
@@ -141,7 +141,7 @@ def test_what_was_done_is_recorded(config, reader, pretrained, tmp_path):
     assert provenance["selected"]["probe"]["val_auc"] == selected.probe.val_auc
     assert read_config(run).adapt.strategy == "lp-ft"
     with pytest.raises(RequestError, match="is adapted already"):
-        adapt(find_model(str(run), ()), "probe", 0.3, 0, reader, config, tmp_path / "twice")
+        adapt(load_model(run), "probe", 0.3, 0, reader, config, tmp_path / "twice")
 
 
 def test_only_what_departs_from_the_usual_shows_in_names(config, reader, pretrained, tmp_path):
@@ -151,10 +151,10 @@ def test_only_what_departs_from_the_usual_shows_in_names(config, reader, pretrai
         ({"objective": "classifier"}, "0003-finetune-cmpc-0.3-classifier", "finetune-classifier"),
     ):
         chosen = settings(config, **changes)
-        run, _ = adapt(find_model(str(pretrained), ()), "finetune", 0.3, 0, reader, chosen)
-        assert (run.name, find_model(str(run), ()).facts["adaptation"]) == (name, called)
-    probed, _ = adapt(find_model(str(pretrained), ()), "probe", 0.3, 0, reader, settings(config, "head"))
-    facts = find_model(str(probed), ()).facts
+        run, _ = adapt(load_model(pretrained), "finetune", 0.3, 0, reader, chosen)
+        assert (run.name, load_model(run).metadata["adaptation"]) == (name, called)
+    probed, _ = adapt(load_model(pretrained), "probe", 0.3, 0, reader, settings(config, "head"))
+    facts = load_model(probed).metadata
     assert (probed.name, facts["adaptation"], facts.get("strategy")) == ("0004-probe-cmpc-0.3", "probe", None)
 
 

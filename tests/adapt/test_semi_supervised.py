@@ -16,7 +16,7 @@ from lowshot.losses.instance import instance_contrast
 from lowshot.losses.supervised import cross_modal_supervised_contrast
 from lowshot.methods.base import RunShape
 from lowshot.methods.cmpc import Cmpc
-from lowshot.models.loaded import fresh_model
+from lowshot.models.loaded import model_from_scratch
 from lowshot.models.two_tower import TwoTower
 from lowshot.settings import CmpcConfig
 
@@ -163,10 +163,10 @@ def test_without_weight_it_is_the_contrast_of_the_labels(config, reader, labelle
 
 def test_without_unlabelled_videos_it_is_refused_before_anything_is_written(config, reader, tmp_path):
     with pytest.raises(RequestError, match=r"semi-supervised: .* besides the labelled ones, and all \d+ are labelled"):
-        adapt(fresh_model(config), "finetune", 1.0, 0, reader, settings(config), tmp_path / "run")
+        adapt(model_from_scratch(config), "finetune", 1.0, 0, reader, settings(config), tmp_path / "run")
     assert not (tmp_path / "run").exists()
     # A probe has no use for them.
-    adapt(fresh_model(config), "probe", 1.0, 0, reader, settings(config), tmp_path / "run")
+    adapt(model_from_scratch(config), "probe", 1.0, 0, reader, settings(config), tmp_path / "run")
 
 
 def test_its_cmpc_has_settings_of_its_own():

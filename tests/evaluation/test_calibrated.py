@@ -12,7 +12,7 @@ from lowshot.evaluation.calibrated import calibrate, find_calibration, keep_cali
 from lowshot.evaluation.trial_set import build_trial_set
 from lowshot.metrics.calibration import fit_calibration
 from lowshot.models.embedding import embed
-from lowshot.models.loaded import find_model, fresh_model
+from lowshot.models.loaded import load_model, model_from_scratch
 from lowshot.models.weights import save_model
 from lowshot.schema import CALIBRATION
 
@@ -20,41 +20,41 @@ from lowshot.schema import CALIBRATION
 @pytest.fixture
 def run(config, tmp_path):
     """A run directory with fresh weights."""
-    save_model(fresh_model(config).model, tmp_path / "run" / "model.safetensors", method="cid")
+    save_model(model_from_scratch(config).towers, tmp_path / "run" / "model.safetensors", method="cid")
     return tmp_path / "run"
 
 
 def test_it_is_the_logistic_regression_of_the_validation_trials(run, reader, world):
     dataset = Dataset.open(world)
-    start = find_model(str(run), ())
+    start = load_model(run)
     found = calibrate(start, dataset)
     (trials,) = build_trial_set(dataset, protocols=("verification",), split="val", strata=("U",)).verification
     assert set(dataset.voices["split"].iloc[trials.voice]) == {"val"}
-    vectors = embed(start.model, reader, trials.voice, trials.face)
+    vectors = embed(start.towers, reader, trials.voice, trials.face)
     cosines = (vectors.voice[trials.voice].astype(np.float64) * vectors.face[trials.face]).sum(axis=1)
     assert (found.scale, found.offset) == pytest.approx(tuple(fit_calibration(cosines, trials.label)), rel=1e-3)
     assert (found.identities, found.trials, found.data_sha) == (4, len(trials), dataset.sha)
 
 
 def test_a_run_keeps_it_and_no_other_weights_take_it(run, config, world, tmp_path):
-    start = find_model(str(run), ())
+    start = load_model(run)
     assert find_calibration(start) is None
     found = calibrate(start, Dataset.open(world))
     assert keep_calibration(run, found) == run / CALIBRATION
     assert find_calibration(start) == found
-    assert find_calibration(find_model(str(run / "model.safetensors"), ())) is None
+    assert find_calibration(load_model(run / "model.safetensors")) is None
 
-    other = fresh_model(config.model_copy(update={"seed": 1})).model
+    other = model_from_scratch(config.model_copy(update={"seed": 1})).towers
     shutil.copytree(run, tmp_path / "other")
     save_model(other, tmp_path / "other" / "model.safetensors", method="cid")
     with pytest.raises(RequestError, match="belongs to other weights; make it anew with `lowshot models calibrate"):
-        find_calibration(find_model(str(tmp_path / "other"), ()))
+        find_calibration(load_model(tmp_path / "other"))
     (run / CALIBRATION).write_text(json.dumps({"scale": -1}))
     with pytest.raises(RequestError, match="is no calibration of this version"):
         find_calibration(start)
 
 
 def test_a_bundled_model_brings_its_own():
-    found = find_calibration(find_model("pretrained:cmpc-compact", ()))
+    found = find_calibration(load_model("pretrained:cmpc-compact"))
     assert found.probability(0.9) > 0.99
     assert found.probability(0.0) < 0.01

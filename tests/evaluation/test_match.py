@@ -12,7 +12,7 @@ from lowshot.errors import RequestError
 from lowshot.evaluation.calibrated import calibrate, keep_calibration
 from lowshot.evaluation.match import match_files
 from lowshot.models.embedding import embed
-from lowshot.models.loaded import find_model, fresh_model
+from lowshot.models.loaded import load_model, model_from_scratch
 from lowshot.models.weights import save_model
 from lowshot.settings import EvaluateConfig
 
@@ -27,8 +27,8 @@ def files(world):
 
 def test_similarities_are_the_cosines_of_embeddings(config, reader, files):
     voice, faces, rows = files
-    start = fresh_model(config)
-    vectors = embed(start.model, reader, np.array([2]), np.array(rows))
+    start = model_from_scratch(config)
+    vectors = embed(start.towers, reader, np.array([2]), np.array(rows))
     cosines = vectors.face[rows] @ vectors.voice[2]
     found = match_files(start, voice, faces)
     assert (found.modality, found.probe) == ("voice", voice)
@@ -44,29 +44,29 @@ def test_similarities_are_the_cosines_of_embeddings(config, reader, files):
 def test_media_are_looked_at_as_for_the_calibration(config, reader, files, world, tmp_path):
     voice, faces, rows = files
     run = tmp_path / "run"
-    save_model(fresh_model(config).model, run / "model.safetensors", method="cid")
-    start = find_model(str(run), ())
+    save_model(model_from_scratch(config).towers, run / "model.safetensors", method="cid")
+    start = load_model(run)
     twice = EvaluateConfig(mirror=True, voice_crops=1)
     keep_calibration(run, calibrate(start, Dataset.open(world), twice))
-    vectors = embed(start.model, reader, np.array([2]), np.array(rows), twice)
+    vectors = embed(start.towers, reader, np.array([2]), np.array(rows), twice)
     cosines = vectors.face[rows] @ vectors.voice[2]
     found = match_files(start, voice, faces)
     assert [each.similarity for each in found.ranking] == pytest.approx(sorted(cosines, reverse=True), abs=1e-5)
-    once = [each.similarity for each in match_files(fresh_model(config), voice, faces).ranking]
+    once = [each.similarity for each in match_files(model_from_scratch(config), voice, faces).ranking]
     assert once != pytest.approx(sorted(cosines, reverse=True), abs=1e-5)
 
 
 def test_equal_files_share_a_rank(config, files, tmp_path):
     voice, faces, _ = files
     shutil.copy(faces[0], tmp_path / "again.jpg")
-    found = match_files(fresh_model(config), voice, [faces[0], tmp_path / "again.jpg"])
+    found = match_files(model_from_scratch(config), voice, [faces[0], tmp_path / "again.jpg"])
     assert [each.rank for each in found.ranking] == [1, 1]
     assert [each.file for each in found.ranking] == [faces[0], tmp_path / "again.jpg"]
 
 
 def test_a_bundled_model_gives_probabilities_and_says_what_it_is_not_made_for(files):
     voice, faces, _ = files
-    start = find_model("pretrained:cid-compact", ())
+    start = load_model("pretrained:cid-compact")
     found = match_files(start, voice, faces)
     for each in found.ranking:
         log_odds = 27.112 * each.similarity - 12.4333
@@ -87,7 +87,7 @@ def test_a_bundled_model_gives_probabilities_and_says_what_it_is_not_made_for(fi
 def test_what_a_model_learned_from_is_said(config, files, world, data, words):
     voice, faces, _ = files
     told = config.model_copy(update={"data": str(world) if data == "world" else data})
-    start = replace(fresh_model(config), config=told if data else None)
+    start = replace(model_from_scratch(config), config=told if data else None)
     found = match_files(start, voice, faces[:1])
     assert words in found.warnings[0]
     assert found.ranking[0].probability is None
@@ -97,7 +97,7 @@ def test_what_a_model_learned_from_is_said(config, files, world, data, words):
 def test_a_voice_shorter_than_a_crop_is_named(config, files, tmp_path):
     _, faces, _ = files
     soundfile.write(tmp_path / "short.wav", np.sin(np.arange(3200) / 9), 16_000)
-    found = match_files(fresh_model(config), faces[0], [tmp_path / "short.wav", files[0]])
+    found = match_files(model_from_scratch(config), faces[0], [tmp_path / "short.wav", files[0]])
     assert [warning for warning in found.warnings if "is shorter than the 0.5 s" in warning] == [found.warnings[1]]
     assert "short.wav" in found.warnings[1]
 
@@ -105,7 +105,7 @@ def test_a_voice_shorter_than_a_crop_is_named(config, files, tmp_path):
 def test_wrong_files_are_one_line(config, files, tmp_path):
     voice, faces, _ = files
     (tmp_path / "text.jpg").write_text("no image")
-    start = fresh_model(config)
+    start = model_from_scratch(config)
     for probe, candidates, fault in (
         (voice, [faces[0], voice], f"{voice}: is no image; name faces after the voice {voice}"),
         (faces[0], [faces[1]], f"{faces[1]}: is an image too; name voices after the face {faces[0]}"),
@@ -122,7 +122,7 @@ def test_wrong_files_are_one_line(config, files, tmp_path):
 
 def test_a_model_of_vectors_is_refused(config, files):
     voice, faces, _ = files
-    start = fresh_model(config)
-    start.model.model_config = start.model.model_config.model_copy(update={"tower": "mlp"})
+    start = model_from_scratch(config)
+    start.towers.model_config = start.towers.model_config.model_copy(update={"tower": "mlp"})
     with pytest.raises(RequestError, match="scratch: takes vectors, not voice and face files"):
         match_files(start, voice, faces)

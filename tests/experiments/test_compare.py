@@ -15,7 +15,7 @@ from lowshot.experiments import cell_store, compare, runner
 from lowshot.experiments.cells import comparison_plan
 from lowshot.experiments.compare import over_subsets, run_comparison
 from lowshot.files import write_text
-from lowshot.models.weights import load_model, save_model
+from lowshot.models.weights import read_model, save_model
 from lowshot.runs import read_config, read_provenance
 from lowshot.schema import CHECKPOINT, MODEL
 
@@ -125,11 +125,11 @@ def test_every_cell_is_measured_on_the_same_trials(whole):
 
 def test_a_variant_is_trained_by_its_own_settings_under_its_own_name(whole, four):
     plain, varied = (
-        load_model(folder / f"pretrain-{name}-seed0" / MODEL)[0].state_dict()
+        read_model(folder / f"pretrain-{name}-seed0" / MODEL)[0].state_dict()
         for folder, name in ((four, "cmpc"), (whole, VARIANT))
     )
     assert any(not value.equal(varied[key]) for key, value in plain.items())
-    _, facts = load_model(whole / f"{VARIANT}-probe-0.3-subset1-seed0" / MODEL)
+    _, facts = read_model(whole / f"{VARIANT}-probe-0.3-subset1-seed0" / MODEL)
     assert (facts["method"], facts["init"]) == (VARIANT, f"pretrain-{VARIANT}-seed0")
 
 
@@ -275,7 +275,7 @@ def test_every_method_is_fine_tuned_in_the_way_that_is_asked_for(settings, world
     out, _ = small(way, world, tmp_path / "out", **asked)
     name = "finetune-lp-ft-classifier"
     for method in ("cid", "scratch"):
-        facts = load_model(out / f"{method}-{name}-0.5-subset0-seed0" / MODEL)[1]
+        facts = read_model(out / f"{method}-{name}-0.5-subset0-seed0" / MODEL)[1]
         assert (facts["strategy"], facts["objective"], facts["adaptation"]) == ("lp-ft", "classifier", name)
         assert (out / f"{method}-probe-0.5-subset0-seed0" / MODEL).is_file()
     for table in ("results.csv", "differences.csv"):
@@ -304,7 +304,7 @@ def test_a_cell_whose_run_is_of_other_data_or_settings_is_not_reused(copied, set
 
 def test_weights_that_were_replaced_are_adapted_and_measured_anew(four, copied, settings, world):
     run = copied / "pretrain-cid-seed0"
-    model, facts = load_model(run / MODEL)
+    model, facts = read_model(run / MODEL)
     for weights in model.parameters():
         weights.data *= -1.5
     save_model(model, run / MODEL, **facts)

@@ -7,7 +7,7 @@ import pytest
 
 from lowshot.adapt.run import adapt
 from lowshot.experiments.curves import keep_training_log
-from lowshot.models.loaded import find_model
+from lowshot.models.loaded import load_model
 from lowshot.schema import MODEL
 from lowshot.training.loop import pretrain
 
@@ -20,7 +20,7 @@ def runs(config, reader, tmp_path_factory):
     """A pretraining and an adaptation of it beside each other, under names that a person gives."""
     folder = tmp_path_factory.mktemp("runs")
     run = pretrain(config, reader, folder / "my run.v1")
-    adapt(find_model(str(run), ()), "probe", 0.5, 0, reader, config, folder / "tuned")
+    adapt(load_model(run), "probe", 0.5, 0, reader, config, folder / "tuned")
     return folder
 
 
@@ -33,7 +33,7 @@ def copied(runs, tmp_path):
 def kept(source, directory):
     """What is kept of the log of a model, and what is said."""
     directory.mkdir(exist_ok=True)
-    told = keep_training_log(None if source is None else find_model(str(source), ()), directory)
+    told = keep_training_log(None if source is None else load_model(source), directory)
     return {path.name: path.read_bytes() for path in directory.glob(f"{KEPT}/*")}, told
 
 
@@ -77,8 +77,8 @@ def test_a_log_that_cannot_be_read_is_left_out_with_the_reason(copied, tmp_path,
 
 
 def test_names_in_the_weights_never_lead_elsewhere(copied, tmp_path):
-    start = find_model(str(copied / "tuned"), ())
+    start = load_model(copied / "tuned")
     (tmp_path / "out").mkdir()
     for facts in ({"init": "../runs/my run.v1"}, {"init": ".."}, {"method": "../cmpc"}):
-        assert keep_training_log(replace(start, facts={**start.facts, **facts}), tmp_path / "out") == ""
+        assert keep_training_log(replace(start, metadata={**start.metadata, **facts}), tmp_path / "out") == ""
         assert not list((tmp_path / "out").iterdir())

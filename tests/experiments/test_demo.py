@@ -13,7 +13,7 @@ from lowshot.errors import RequestError, RunError
 from lowshot.experiments import compare, parallel_pretraining, runner
 from lowshot.experiments.curves import pretraining_curves
 from lowshot.experiments.demo import run_demo
-from lowshot.models.loaded import find_model
+from lowshot.models.loaded import load_model
 from lowshot.models.weights import save_model
 from lowshot.runs import lock_run, read_config, read_provenance
 from lowshot.schema import DIFFERENCE_COLUMNS, MODEL
@@ -147,17 +147,17 @@ def test_both_methods_get_the_settings_that_both_have(config, world, tmp_path, m
         made.extend((settings.method.name, settings.method.temperature) for settings, _, _ in jobs)
 
     monkeypatch.setattr(runner, "pretrain_all", warning)
-    stop_at("find_model", monkeypatch)
+    stop_at("load_model", monkeypatch)
     with pytest.raises(Stopped):
         run_demo(quick(config, method={"temperature": 0.07}), Dataset.open(world), 1, tmp_path / "out", print)
     assert made == [("cmpc", 0.07), ("cid", 0.07)]
 
 
 def test_adaptations_of_a_pretraining_that_was_made_anew_are_made_anew(copied, config, world, monkeypatch):
-    start = find_model(str(copied / "pretrain-cid-seed0"), ())
-    for weights in start.model.parameters():
+    start = load_model(copied / "pretrain-cid-seed0")
+    for weights in start.towers.parameters():
         weights.data *= 1.5
-    save_model(start.model, copied / "pretrain-cid-seed0" / MODEL, **start.facts)
+    save_model(start.towers, copied / "pretrain-cid-seed0" / MODEL, **start.metadata)
     before = {path: path.stat().st_mtime_ns for path in copied.glob("*/model.safetensors")}
     train_only(monkeypatch)
     with pytest.raises(Stopped):

@@ -22,8 +22,8 @@ from lowshot.data.readers.media import MediaReader
 from lowshot.errors import RequestError
 from lowshot.models.convert import convert_checkpoint, read_released
 from lowshot.models.embedding import embed
-from lowshot.models.loaded import find_model
-from lowshot.models.weights import load_model
+from lowshot.models.loaded import load_model
+from lowshot.models.weights import read_model
 
 
 def plain_tower(channels, seed):
@@ -90,7 +90,7 @@ def inputs():
 
 def test_converted_towers_equal_plain_resnets_bit_for_bit(checkpoint, plain):
     run = convert_checkpoint(checkpoint)
-    model, facts = load_model(run / "model.safetensors")
+    model, facts = read_model(run / "model.safetensors")
     voices, faces = inputs()
     with torch.inference_mode():
         expected = plain["voice"](voices), plain["face"](faces)
@@ -125,7 +125,7 @@ def test_converted_towers_equal_plain_resnets_bit_for_bit(checkpoint, plain):
     assert record["source_sha"] == facts["source_sha"]
     assert record["data"] is None
     for source in (run, run / "model.safetensors"):
-        assert find_model(str(source), ()).sha == find_model(str(run), ()).sha
+        assert load_model(source).sha == load_model(run).sha
     (run / "model.safetensors").unlink()
 
 

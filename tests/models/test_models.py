@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from lowshot.config import build_config
 from lowshot.errors import RequestError
 from lowshot.models.two_tower import TwoTower, with_linear_heads
-from lowshot.models.weights import load_model, save_model
+from lowshot.models.weights import read_model, save_model
 from lowshot.settings import FaceConfig, ModelConfig, VoiceConfig
 
 VOICE, FACE = VoiceConfig(frames=48), FaceConfig(size=32)
@@ -66,7 +66,7 @@ def test_untrained_heads_change_nothing():
 def test_weights_round_trip_bit_for_bit(tmp_path, heads):
     towers = TwoTower(ModelConfig(dim=16, linear_heads=heads), VOICE, FACE).eval()
     save_model(towers, tmp_path / "m.safetensors", method="cid")
-    again, facts = load_model(tmp_path / "m.safetensors")
+    again, facts = read_model(tmp_path / "m.safetensors")
     assert facts == {"method": "cid"}
     assert not again.training
     voices, faces = inputs()
@@ -80,7 +80,7 @@ def test_equal_models_are_equal_bytes(tmp_path):
     for name in ("a", "b"):
         save_model(model, tmp_path / f"{name}.safetensors", **facts)
     assert (tmp_path / "a.safetensors").read_bytes() == (tmp_path / "b.safetensors").read_bytes()
-    assert load_model(tmp_path / "a.safetensors")[1] == facts
+    assert read_model(tmp_path / "a.safetensors")[1] == facts
 
 
 def test_weights_written_before_there_were_front_ends_are_read(tmp_path):
@@ -93,7 +93,7 @@ def test_weights_written_before_there_were_front_ends_are_read(tmp_path):
         assert section.pop("front_end") == "centred"
         metadata[modality] = json.dumps(section)
     save_file(load_file(path), path, metadata)
-    model, _ = load_model(path)
+    model, _ = read_model(path)
     assert (model.voice_config, model.face_config) == (VOICE, FACE)
 
 
@@ -101,7 +101,7 @@ def test_reading_weights_draws_nothing(tmp_path):
     model = TwoTower(ModelConfig(tower="resnet18", dim=512, linear_heads=True), VOICE, FACE)
     save_model(model, tmp_path / "m.safetensors")
     state = torch.random.get_rng_state()
-    again, _ = load_model(tmp_path / "m.safetensors")
+    again, _ = read_model(tmp_path / "m.safetensors")
     assert torch.equal(torch.random.get_rng_state(), state)
     assert {value.device.type for value in again.state_dict().values()} == {"cpu"}
     assert {name for name, _ in again.named_buffers()} < again.state_dict().keys() == model.state_dict().keys()
@@ -114,12 +114,12 @@ def test_damaged_and_foreign_files_are_named(tmp_path):
     for content in (b"", b"garbage", b"\x80\x04pickle"):
         path.write_bytes(content)
         with pytest.raises(RequestError, match=r"m\.safetensors: cannot be read as safetensors"):
-            load_model(path)
+            read_model(path)
     save_file({"x": torch.zeros(1)}, path)
     with pytest.raises(RequestError, match="not a lowshot model"):
-        load_model(path)
+        read_model(path)
     with pytest.raises(RequestError, match="cannot be read"):
-        load_model(tmp_path / "none.safetensors")
+        read_model(tmp_path / "none.safetensors")
 
 
 def test_a_missing_or_unexpected_tensor_is_named(tmp_path):
@@ -130,13 +130,13 @@ def test_a_missing_or_unexpected_tensor_is_named(tmp_path):
         metadata = file.metadata()
     save_file({k: v for k, v in tensors.items() if k != "face.project.bias"}, path, metadata)
     with pytest.raises(RequestError, match=r"'face\.project\.bias' is missing"):
-        load_model(path)
+        read_model(path)
     save_file({**tensors, "odd": torch.zeros(1)}, path, metadata)
     with pytest.raises(RequestError, match="'odd' is unexpected"):
-        load_model(path)
+        read_model(path)
     save_file({**tensors, "face.project.bias": torch.zeros(3)}, path, metadata)
     with pytest.raises(RequestError, match=r"size mismatch for face\.project\.bias"):
-        load_model(path)
+        read_model(path)
 
 
 def test_a_resnet_with_a_projection_size_is_refused():

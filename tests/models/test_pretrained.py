@@ -9,7 +9,7 @@ from safetensors import safe_open
 
 from lowshot.errors import RequestError
 from lowshot.models import pretrained
-from lowshot.models.loaded import find_model
+from lowshot.models.loaded import load_model
 from lowshot.models.pretrained import FittedMap, checked_weights, find_entry, pretrained_folder, read_registry
 
 NAMES = ("cid-compact", "cmpc-compact")
@@ -28,19 +28,19 @@ def test_every_model_is_what_the_registry_says():
     registry = read_registry()
     assert tuple(registry) == NAMES
     for name, entry in registry.items():
-        start = find_model(f"pretrained:{name}", ())
+        start = load_model(f"pretrained:{name}")
         assert start.name == f"pretrained:{name}"
-        assert start.facts["method"] == start.config.method.name == entry.recipe.method
-        assert start.facts["train_seed"] == str(start.config.seed) == str(entry.recipe.seed)
-        assert (start.config.data, start.facts["data_sha"]) == (entry.data.name, entry.data.sha)
-        model = start.config.model_copy(update={"model": start.model.model_config})
+        assert start.metadata["method"] == start.config.method.name == entry.recipe.method
+        assert start.metadata["train_seed"] == str(start.config.seed) == str(entry.recipe.seed)
+        assert (start.config.data, start.metadata["data_sha"]) == (entry.data.name, entry.data.sha)
+        model = start.config.model_copy(update={"model": start.towers.model_config})
         assert (model, start.config.voice, start.config.face) == (
             start.config,
-            start.model.voice_config,
-            start.model.face_config,
+            start.towers.voice_config,
+            start.towers.face_config,
         )
-        weights = sum(value.numel() for value in start.model.parameters())
-        assert f"{weights:,} weights, {start.model.model_config.dim} dimensions" in entry.architecture
+        weights = sum(value.numel() for value in start.towers.parameters())
+        assert f"{weights:,} weights, {start.towers.model_config.dim} dimensions" in entry.architecture
 
 
 def test_the_files_are_small_and_say_nothing_of_a_machine():
@@ -68,7 +68,7 @@ def test_other_bytes_are_refused(copied):
     content[-1] ^= 1
     entry.path.write_bytes(content)
     with pytest.raises(RequestError, match=r"cmpc-compact\.safetensors: is not the file that the registry speaks of"):
-        find_model("pretrained:cmpc-compact", ())
+        load_model("pretrained:cmpc-compact")
     entry.path.unlink()
     with pytest.raises(RequestError, match=r"cmpc-compact\.safetensors: cannot be read"):
         checked_weights(entry)
@@ -76,7 +76,7 @@ def test_other_bytes_are_refused(copied):
 
 def test_an_unknown_name_lists_the_known_ones():
     with pytest.raises(RequestError) as caught:
-        find_model("pretrained:cmpc", ())
+        load_model("pretrained:cmpc")
     assert str(caught.value) == (
         "pretrained:cmpc: no such model; there are pretrained:cid-compact, pretrained:cmpc-compact"
     )

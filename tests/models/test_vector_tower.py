@@ -14,7 +14,7 @@ from lowshot.data.features import ColumnStatistics
 from lowshot.errors import RequestError
 from lowshot.models.two_tower import TwoTower, with_linear_heads
 from lowshot.models.vector_tower import CountedDropout, VectorTower, join_dropouts
-from lowshot.models.weights import load_model, save_model
+from lowshot.models.weights import read_model, save_model
 from lowshot.settings import MlpConfig
 
 STATISTICS = {
@@ -74,7 +74,7 @@ def test_a_file_of_weights_stands_alone(towers, tmp_path, heads):
     model = with_linear_heads(towers) if heads else towers
     model.voice.trunk[0][3].count.fill_(7)
     save_model(model, tmp_path / "m.safetensors", method="cmpc")
-    loaded, facts = load_model(tmp_path / "m.safetensors")
+    loaded, facts = read_model(tmp_path / "m.safetensors")
     assert facts == {"method": "cmpc"}
     assert loaded.widths == {"voice": 3, "face": 6}
     saved = model.state_dict()
@@ -92,7 +92,7 @@ def test_damaged_widths_are_refused(towers, tmp_path, widths):
         metadata = {key: value for key, value in file.metadata().items() if key != "widths"}
     save_file(load_file(path), path, {**metadata, **({} if widths is None else {"widths": widths})})
     with pytest.raises(RequestError, match="does not describe a model"):
-        load_model(path)
+        read_model(path)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from lowshot.data.dataset import Dataset
 from lowshot.data.pairs import PairBatches, videos_of
 from lowshot.data.readers.media import MediaReader
 from lowshot.errors import RequestError
-from lowshot.models.loaded import find_model, fresh_model
+from lowshot.models.loaded import load_model, model_from_scratch
 from lowshot.models.two_tower import TwoTower
 from lowshot.settings import VoiceConfig
 from lowshot.training.loop import pretrain
@@ -61,19 +61,19 @@ def test_row_9_no_validation_video_is_in_a_training_batch(config, reader):
 def test_row_9_the_weights_of_the_last_step_are_the_result(config, reader, tmp_path):
     """A pretrained model is not selected at all: switching validation off changes nothing."""
     from lowshot.config import build_config
-    from lowshot.models.weights import load_model
+    from lowshot.models.weights import read_model
 
     watched = pretrain(config, reader, tmp_path / "watched")
     blind = build_config([config.model_dump(mode="json"), {"train": {"validate_every": 0}}])
     unwatched = pretrain(blind, reader, tmp_path / "unwatched")
-    a, b = (load_model(run / "model.safetensors")[0].state_dict() for run in (watched, unwatched))
+    a, b = (read_model(run / "model.safetensors")[0].state_dict() for run in (watched, unwatched))
     assert all(torch.equal(a[name], b[name]) for name in a)
 
 
 @pytest.mark.parametrize("adaptation", ["probe", "finetune"])
 def test_adaptation_reads_labelled_training_and_validation_media_only(config, reader, tmp_path, adaptation):
     recording = Recording(reader)
-    run, _ = adapt(fresh_model(config), adaptation, 0.3, 0, recording, config, tmp_path / "run")
+    run, _ = adapt(model_from_scratch(config), adaptation, 0.3, 0, recording, config, tmp_path / "run")
     assert recording.splits() == {"train", "val"}
     labelled = set(pd.read_csv(run / "labelled.csv")["identity"])
     assert len(labelled) == 3
@@ -131,23 +131,20 @@ def test_adaptation_without_validation_identities_is_refused(reader, tmp_path):
 @pytest.mark.parametrize("adaptation", ["probe", "finetune"])
 def test_adaptation_is_reproducible_and_reloads(config, reader, tmp_path, adaptation):
     starts = pretrain(config, reader, tmp_path / "run")
-    made = [
-        adapt(find_model(str(starts), ()), adaptation, 0.3, 0, reader, config, tmp_path / name)[0]
-        for name in ("a", "b")
-    ]
-    a, b = (find_model(str(run), ()) for run in made)
+    made = [adapt(load_model(starts), adaptation, 0.3, 0, reader, config, tmp_path / name)[0] for name in ("a", "b")]
+    a, b = (load_model(run) for run in made)
     assert all(
-        torch.equal(x, y) for x, y in zip(a.model.state_dict().values(), b.model.state_dict().values(), strict=True)
+        torch.equal(x, y) for x, y in zip(a.towers.state_dict().values(), b.towers.state_dict().values(), strict=True)
     )
-    assert a.facts["method"] == "cmpc"
-    assert a.facts["adaptation"] == adaptation
-    assert a.facts["fraction"] == "0.3"
+    assert a.metadata["method"] == "cmpc"
+    assert a.metadata["adaptation"] == adaptation
+    assert a.metadata["fraction"] == "0.3"
 
 
 def test_the_recorded_validation_auc_is_that_of_the_saved_model(config, reader, tmp_path):
     for adaptation in ("probe", "finetune"):
-        run, chosen = adapt(fresh_model(config), adaptation, 0.5, 1, reader, config, tmp_path / adaptation)
-        model = find_model(str(run), ()).model
+        run, chosen = adapt(model_from_scratch(config), adaptation, 0.5, 1, reader, config, tmp_path / adaptation)
+        model = load_model(run).towers
         measured = validation_auc(model, reader, validation_videos(reader.dataset))
         assert measured == pytest.approx(chosen.val_auc, abs=1e-6)
 

@@ -15,7 +15,7 @@ from lowshot.config import build_config
 from lowshot.data.dataset import Dataset
 from lowshot.data.readers.features import FeatureReader
 from lowshot.errors import RequestError, RunError
-from lowshot.models.loaded import find_model, fresh_model
+from lowshot.models.loaded import load_model, model_from_scratch
 from lowshot.schema import FEATURES, MODEL
 from lowshot.settings import METHODS
 from lowshot.training.loop import Pretraining, pretrain
@@ -81,14 +81,14 @@ def test_a_model_keeps_its_standardisation_on_other_data(vector_config, vectors,
     other = shutil.copytree(vectors, tmp_path / "other")
     save_file({name: 3 * tensor for name, tensor in load_file(other / FEATURES).items()}, other / FEATURES)
     foreign = FeatureReader(Dataset.open(other))
-    adapted, _ = adapt(find_model(str(run), ()), "finetune", 0.3, 0, foreign, vector_config, tmp_path / "adapted")
+    adapted, _ = adapt(load_model(run), "finetune", 0.3, 0, foreign, vector_config, tmp_path / "adapted")
     for name in ("voice.mean", "voice.scale", "face.mean", "face.scale"):
         assert torch.equal(load_tensors(adapted / MODEL)[name], load_tensors(run / MODEL)[name])
 
 
 @pytest.mark.parametrize("adaptation", ["probe", "finetune"])
 def test_adapting_on_vectors_gives_the_same_bytes_twice(vector_config, source, tmp_path, adaptation):
-    start = fresh_model(vector_config, source.statistics)
+    start = model_from_scratch(vector_config, source.statistics)
     runs = [adapt(start, adaptation, 0.3, 0, source, vector_config, tmp_path / name)[0] for name in "ab"]
     assert (runs[0] / MODEL).read_bytes() == (runs[1] / MODEL).read_bytes()
 
@@ -99,7 +99,7 @@ def test_strategies_and_objectives_take_vectors(vector_config, source, tmp_path,
     adapted = {"adapt": {"strategy": strategy, "objective": objective, "steps": 2, "checks": 1}}
     config = build_config([vector_config.model_dump(mode="json"), adapted])
     run, chosen = adapt(
-        fresh_model(config, source.statistics), "finetune", 0.5, 0, source, config, tmp_path / "adapted"
+        model_from_scratch(config, source.statistics), "finetune", 0.5, 0, source, config, tmp_path / "adapted"
     )
     assert (run / MODEL).is_file() and 0 <= chosen.val_auc <= 1
 

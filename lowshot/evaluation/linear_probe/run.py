@@ -19,11 +19,11 @@ from lowshot.evaluation.protocols import verification_protocol
 from lowshot.evaluation.results import results_frame, write_results, write_scores
 from lowshot.evaluation.run import labels_of
 from lowshot.metrics.verification import FloatArray
+from lowshot.models.device import default_device
 from lowshot.models.embedding import embed_rows, embedding_bar
 from lowshot.models.loaded import LoadedModel
 from lowshot.runs import WITHIN, lock_run, open_run, safe_name, start_run, write_provenance
 from lowshot.schema import CHANCE, RESULTS, SCORES
-from lowshot.training.loop import default_device
 
 ADAPTATION = "within-probe"
 
@@ -69,13 +69,18 @@ def probe_within(
     for warning in warnings:
         say(warning)
     name = "-".join(modalities)
-    run = open_run(out, WITHIN, f"{start.facts['method']}-{name}-{subset.name}")
+    run = open_run(out, WITHIN, f"{start.metadata['method']}-{name}-{subset.name}")
     with lock_run(run):
-        facts = {"method": start.facts["method"], "init": start.name, "adaptation": ADAPTATION, **label_facts(subset)}
+        facts = {
+            "method": start.metadata["method"],
+            "init": start.name,
+            "adaptation": ADAPTATION,
+            **label_facts(subset),
+        }
         record: dict[str, Any] = {**facts, "start_sha": start.sha, "modalities": list(modalities), "warnings": warnings}
         start_run(run, WITHIN, config, dataset.sha, **record)
         key = safe_name(start.name.removesuffix(".safetensors"))
-        train_seed = start.facts.get("train_seed", str(config.seed))
+        train_seed = start.metadata.get("train_seed", str(config.seed))
         labels = labels_of(key, {**facts, "train_seed": train_seed, "config_sha": config.sha()})
         rows: list[dict[str, object]] = []
         chance: list[dict[str, object]] = []
@@ -137,7 +142,7 @@ def _tasks(clips: dict[str, Clips], targets: Sequence[str], seed: int) -> tuple[
 
 def _embedded(start: LoadedModel, modality: str, clips: Clips, reader: Reader, config: Config) -> FloatArray:
     """[n, d] of the videos, each medium embedded once."""
-    model = start.model.to(default_device())
+    model = start.towers.to(default_device())
     with embedding_bar(len(clips.rows)) as bar:
         return clips.vectors(embed_rows(model, reader, modality, clips.rows, config.evaluate, bar.update))
 

@@ -14,7 +14,7 @@ from lowshot.errors import RequestError
 from lowshot.evaluation.linear_probe import run as within
 from lowshot.evaluation.linear_probe.run import probe_within
 from lowshot.evaluation.results import read_results
-from lowshot.models.loaded import find_model, fresh_model
+from lowshot.models.loaded import load_model, model_from_scratch
 from lowshot.runs import is_finished, lock_run, newest_run, read_provenance
 from lowshot.schema import RESULT_COLUMNS
 
@@ -80,7 +80,7 @@ def test_a_linear_signal_is_found(made, config, tmp_path):
     strengths |= {"identity": 1.0, "gender": 1.0, "nationality": 1.0}
     subset = draw_subset(reader.dataset.manifest, 1, 0)
     run, rows = probe_within(
-        fresh_model(config), ["voice"], ["identity", "gender", "nationality"], subset, reader, config
+        model_from_scratch(config), ["voice"], ["identity", "gender", "nationality"], subset, reader, config
     )
     found, chance = figures(rows), figures(rows, "chance")
     for name in (("gender", "accuracy"), ("nationality", "balanced_accuracy"), ("identity", "accuracy@5")):
@@ -106,7 +106,7 @@ def test_noise_is_at_chance(made, config):
     reader, _ = made
     subset = draw_subset(reader.dataset.manifest, 1, 0)
     targets = ["identity", "gender", "nationality"]
-    _, rows = probe_within(fresh_model(config), ["voice"], targets, subset, reader, config)
+    _, rows = probe_within(model_from_scratch(config), ["voice"], targets, subset, reader, config)
     found = figures(rows)
     assert found["identity", "accuracy"] < 0.2
     assert abs(found["gender", "balanced_accuracy"] - 1 / 2) < 0.12
@@ -136,7 +136,7 @@ def test_no_held_out_identity_or_video_reaches_a_fit(config, reader, subset, tmp
         return found
 
     monkeypatch.setattr(within, "_embedded", embedded)
-    probe_within(fresh_model(config), ["voice", "face"], [], subset, reader, config, tmp_path / "run")
+    probe_within(model_from_scratch(config), ["voice", "face"], [], subset, reader, config, tmp_path / "run")
     seen = {row.tobytes() for part in fitted for row in part}
     manifest = reader.dataset.manifest
     held_out = set(manifest.loc[manifest["split"].isin(["val", "test"]), "identity"])
@@ -150,7 +150,8 @@ def test_no_held_out_identity_or_video_reaches_a_fit(config, reader, subset, tmp
 
 def test_the_same_request_gives_the_same_bytes(config, reader, subset, tmp_path):
     runs = [
-        probe_within(fresh_model(config), ["face"], [], subset, reader, config, tmp_path / name)[0] for name in "ab"
+        probe_within(model_from_scratch(config), ["face"], [], subset, reader, config, tmp_path / name)[0]
+        for name in "ab"
     ]
     files = [sorted(path.relative_to(run) for path in run.rglob("*.csv")) for run in runs]
     assert files[0] == files[1]
@@ -160,7 +161,7 @@ def test_the_same_request_gives_the_same_bytes(config, reader, subset, tmp_path)
 
 
 def test_results_and_answers_are_in_the_columns_of_the_contract(config, reader, subset, tmp_path):
-    run, _ = probe_within(fresh_model(config), ["voice", "face"], [], subset, reader, config, tmp_path / "run")
+    run, _ = probe_within(model_from_scratch(config), ["voice", "face"], [], subset, reader, config, tmp_path / "run")
     table = read_results(run / "results.csv")
     assert tuple(table.columns) == RESULT_COLUMNS
     assert set(table["protocol"]) == {"probe-identity", "probe-gender", "probe-age", "probe-nationality"}
@@ -197,11 +198,13 @@ def test_what_the_data_do_not_allow_is_left_out_or_refused_where_it_was_named(ma
     reader, _ = made
     subset = draw_subset(reader.dataset.manifest, 1, 0)
     warnings = []
-    run, rows = probe_within(fresh_model(config), ["voice", "face"], [], subset, reader, config, say=warnings.append)
+    run, rows = probe_within(
+        model_from_scratch(config), ["voice", "face"], [], subset, reader, config, say=warnings.append
+    )
     assert set(rows["protocol"]) == {"probe-identity", "probe-gender", "probe-nationality"}
     assert warnings == ["left out: age: the manifest has no column 'age'"] == read_provenance(run)["warnings"]
     with pytest.raises(RequestError, match="age: the manifest has no column 'age'"):
-        probe_within(fresh_model(config), ["voice"], ["gender", "age"], subset, reader, config, tmp_path / "run")
+        probe_within(model_from_scratch(config), ["voice"], ["gender", "age"], subset, reader, config, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
@@ -210,7 +213,7 @@ def test_one_labelled_class_is_refused_before_anything_is_written(made, config, 
     men = [name for name in draw_subset(reader.dataset.manifest, 1, 0).rows if int(name[0][2:]) % 2 == 0]
     subset = Subset("identity", tuple(men[:4]), 4 / 30, 30, None)
     with pytest.raises(RequestError, match="gender: all labelled identities are 'm'"):
-        probe_within(fresh_model(config), ["voice"], ["gender"], subset, reader, config, tmp_path / "run")
+        probe_within(model_from_scratch(config), ["voice"], ["gender"], subset, reader, config, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
@@ -220,7 +223,7 @@ def test_two_labelled_people_are_enough(made, config):
     subset = draw_subset(reader.dataset.manifest, 0.06, 0)
     warnings = []
     run, rows = probe_within(
-        fresh_model(config), ["voice"], ["identity", "gender"], subset, reader, config, say=warnings.append
+        model_from_scratch(config), ["voice"], ["identity", "gender"], subset, reader, config, say=warnings.append
     )
     assert "gender: too little is labelled for cross-validation, so that C is 1" in warnings
     assert set(rows.loc[rows["protocol"] == "probe-identity", "metric"]) == {"accuracy"}
@@ -228,17 +231,17 @@ def test_two_labelled_people_are_enough(made, config):
 
 
 def test_an_adapted_model_is_refused_and_a_run_of_probes_is_no_model(config, reader, subset, tmp_path):
-    once, _ = adapt(fresh_model(config), "probe", 0.5, 0, reader, config, tmp_path / "once")
+    once, _ = adapt(model_from_scratch(config), "probe", 0.5, 0, reader, config, tmp_path / "once")
     with pytest.raises(RequestError, match="adapted already"):
-        probe_within(find_model(str(once), ()), ["voice"], [], subset, reader, config, tmp_path / "run")
-    run, _ = probe_within(fresh_model(config), ["voice"], ["gender"], subset, reader, config)
+        probe_within(load_model(once), ["voice"], [], subset, reader, config, tmp_path / "run")
+    run, _ = probe_within(model_from_scratch(config), ["voice"], ["gender"], subset, reader, config)
     assert run.name == "0001-within-scratch-voice-0.6"
     with pytest.raises(RequestError, match="no finished pretrain or finetune or probe run"):
         newest_run(("pretrain", "finetune", "probe"))
     with pytest.raises(RequestError, match="name a finished run"):
-        find_model(str(run), ())
+        load_model(run)
     with pytest.raises(RequestError, match="holds a finished run"):
-        probe_within(fresh_model(config), ["voice"], ["gender"], subset, reader, config, run)
+        probe_within(model_from_scratch(config), ["voice"], ["gender"], subset, reader, config, run)
 
 
 def test_killed_it_can_be_made_again(config, reader, subset, tmp_path, monkeypatch):
@@ -248,9 +251,9 @@ def test_killed_it_can_be_made_again(config, reader, subset, tmp_path, monkeypat
     with monkeypatch.context() as patch:
         patch.setattr(within, "write_results", killed)
         with pytest.raises(KeyboardInterrupt):
-            probe_within(fresh_model(config), ["voice"], ["gender"], subset, reader, config, tmp_path / "run")
+            probe_within(model_from_scratch(config), ["voice"], ["gender"], subset, reader, config, tmp_path / "run")
     assert not is_finished(tmp_path / "run")
     with lock_run(tmp_path / "run"), pytest.raises(RequestError, match="another process"):
-        probe_within(fresh_model(config), ["voice"], ["gender"], subset, reader, config, tmp_path / "run")
-    run, _ = probe_within(fresh_model(config), ["voice"], ["gender"], subset, reader, config, tmp_path / "run")
+        probe_within(model_from_scratch(config), ["voice"], ["gender"], subset, reader, config, tmp_path / "run")
+    run, _ = probe_within(model_from_scratch(config), ["voice"], ["gender"], subset, reader, config, tmp_path / "run")
     assert is_finished(run)
