@@ -128,7 +128,7 @@ class Avid(BankContrast):
         v2f = noise_contrast(to_faces, self.temperature, self.partition)
         f2v = noise_contrast(to_voices, self.temperature, self.partition)
         total = (v2f.mean() + f2v.mean()) / 2
-        return total, {"loss_instance": total.item()}
+        return total, {"loss_noise_contrast": total.item()}
 
     def state_dict(self) -> dict[str, Any]:
         return {**super().state_dict(), "partition": self.partition}

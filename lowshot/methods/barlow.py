@@ -54,8 +54,8 @@ class Barlow(Method):
         with torch.autocast(voice.device.type, enabled=False):
             correlation = cross_correlation(self.projector(voice.float()), self.projector(face.float()))
         invariance, redundancy = redundancy_reduction(correlation, self.config.redundancy_weight)
-        total = invariance + redundancy
-        return total, {"loss_instance": total.item()}
+        figures = {"loss_invariance": invariance.item(), "loss_redundancy": redundancy.item()}
+        return invariance + redundancy, figures
 
     def state_dict(self) -> dict[str, Any]:
         return {"projector": self.projector.state_dict()}

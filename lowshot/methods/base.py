@@ -84,7 +84,8 @@ class Method(ABC):
             voice, face: their unit embeddings, float32 [B, d].
 
         Returns:
-            The scalar to minimise, and figures for metrics.csv.
+            The scalar to minimise, and figures for metrics.csv by names of the method's own. A figure that some steps
+            lack has empty cells there.
         """
 
     def after_step(self, index: torch.Tensor, voice: torch.Tensor, face: torch.Tensor) -> None:

@@ -48,8 +48,7 @@ class Pins(Method):
         hardness = self.hardness_at(self.step)
         v2f = margin_contrast(voice, face, curriculum_negatives(voice, face, hardness), self.config.margin)
         f2v = margin_contrast(face, voice, curriculum_negatives(face, voice, hardness), self.config.margin)
-        total = v2f + f2v
-        return total, {"loss_instance": total.item()}
+        return v2f + f2v, {"hardness": hardness}
 
     def state_dict(self) -> dict[str, Any]:
         return {"step": self.step}

@@ -82,7 +82,8 @@ class SelfLifting(Method):
         # Any numbers below 0 that differ: a video without a label is like no other.
         label = torch.where(label == UNASSIGNED, -1 - torch.arange(len(label), device=label.device), label)
         both, labels = torch.cat([voice, face]), torch.cat([label, label])
-        return multi_similarity(both, labels, self.config.alpha, self.config.beta, self.config.base).mean(), {}
+        total = multi_similarity(both, labels, self.config.alpha, self.config.beta, self.config.base).mean()
+        return total, {"loss_multi_similarity": total.item()}
 
     def after_step(self, index: torch.Tensor, voice: torch.Tensor, face: torch.Tensor) -> None:
         self.voice_bank.update(index, voice)

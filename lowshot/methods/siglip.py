@@ -39,7 +39,7 @@ class Siglip(Method):
         self, index: torch.Tensor, voice: torch.Tensor, face: torch.Tensor
     ) -> tuple[torch.Tensor, dict[str, float]]:
         total = sigmoid_contrast(voice, face, self.log_scale, self.bias).mean()
-        return total, {"loss_instance": total.item()}
+        return total, {"scale": self.log_scale.exp().item(), "bias": self.bias.item()}
 
     def state_dict(self) -> dict[str, Any]:
         return {"log_scale": self.log_scale.detach(), "bias": self.bias.detach()}

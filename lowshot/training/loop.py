@@ -31,7 +31,7 @@ from lowshot.training.cluster_health import cluster_table
 from lowshot.training.distributed import ALONE, World
 from lowshot.training.interrupt import stop_on_signal
 from lowshot.training.loading import batches_ahead
-from lowshot.training.metrics_log import MetricsLog
+from lowshot.training.metrics_log import MetricsLog, kept_by_size
 from lowshot.training.precision import autocast
 from lowshot.training.progress import Progress
 from lowshot.training.schedule import learning_rate
@@ -103,7 +103,7 @@ class Pretraining:
         )
         self.step = 0
         self.seconds = 0.0
-        self._log_size = 0
+        self._logged: dict[str, Any] | None = None
 
     def resume(self, run: Path) -> None:
         """Go on from a run's checkpoint.
@@ -117,7 +117,8 @@ class Pretraining:
         if changed := changed_settings(build_config([state["config"]]), self.config):
             raise RequestError(f"{run}: cannot be resumed, {changed[0]} differs; use the same, or name another --out")
         self._take_over(state)
-        self._log_size = state["log_size"]
+        # Version 0.1 kept the size of the log.
+        self._logged = state["log"] if "log" in state else kept_by_size(run / METRICS, state["log_size"])
 
     def join(self) -> None:
         """Let every process start where the first one does: from its checkpoint, or from the same fresh weights."""
@@ -155,7 +156,7 @@ class Pretraining:
         log = None
         with self.world.together():
             if self.world.leads:
-                log = MetricsLog(run / METRICS, self._log_size)
+                log = MetricsLog(run / METRICS, self._logged)
         saved = time.monotonic()
         steps = range(self.step, self.total_steps)
         with stop_on_signal() as stop, batches_ahead(self.batches, steps, self.config.train) as coming:
@@ -245,11 +246,10 @@ class Pretraining:
             "learning_rate": rate,
             "loss": loss,
         }
-        row |= figures
         row["clustered"] = int(clustered)
         if self.validation is not None and (validate or (every and last)):
             row["val_auc"] = validation_auc(self.model, self.reader, self.validation)
-        log.write(row)
+        log.write(row, figures)
 
     def _save(self, run: Path, log: MetricsLog) -> None:
         save_checkpoint(
@@ -257,7 +257,7 @@ class Pretraining:
             {
                 "data_sha": self.reader.dataset.sha,
                 "config": self.config.model_dump(mode="json"),
-                "log_size": log.sync(),
+                "log": log.sync(),
                 **self._state(),
             },
         )

@@ -65,7 +65,7 @@ def test_a_method(lowshot, sets):
     code, run, err = lowshot(*pretrain, *sets)
     assert code == 0, err
     assert read_config(Path(run.strip())).method.model_dump() == {"name": "hardest", "margin": 0.2}
-    assert pd.read_csv(Path(run.strip()) / "metrics.csv")["loss_instance"].notna().all()
+    assert pd.read_csv(Path(run.strip()) / "metrics.csv")["hardest_cosine"].notna().all()
     code, _, err = lowshot(*[word.replace("0.1", "0.5") for word in finetune])
     assert code == 0, err
     code, _, err = lowshot(*pretrain, *sets, "--set", "method.margins=1")

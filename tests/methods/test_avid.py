@@ -55,7 +55,7 @@ def test_the_total_is_the_formula():
     expected = (direction(a, avid.face_bank) + direction(f, avid.voice_bank)) / 2
     total, logs = avid.loss(index, a, f)
     assert total.item() == pytest.approx(expected, rel=1e-6)
-    assert logs == {"loss_instance": total.item()}
+    assert logs == {"loss_noise_contrast": total.item()}
 
 
 def test_a_warm_up_within_the_batch_fills_the_banks():

@@ -12,11 +12,23 @@ from torch.nn import functional
 from lowshot.errors import RunError
 from lowshot.methods.base import RunShape
 from lowshot.methods.registry import build_method
-from lowshot.schema import CHECKPOINT, MODEL
+from lowshot.schema import CHECKPOINT, METRICS, MODEL, STEP_COLUMNS
 from lowshot.settings import METHODS
 from lowshot.training.checkpoint import load_checkpoint
 from lowshot.training.loop import Pretraining, pretrain
 
+PROTOTYPES = {"loss_instance", "loss_prototype", "mean_weight"}
+FIGURES = {
+    "cmpc": PROTOTYPES,
+    "cid": {"loss_instance"},
+    "avid": {"loss_instance", "loss_noise_contrast"},
+    "robust-xid": {"loss_instance", "mean_weight"},
+    "cmpc-released": PROTOTYPES,
+    "self-lifting": {"loss_instance", "loss_multi_similarity"},
+    "pins": {"hardness"},
+    "barlow": {"loss_invariance", "loss_redundancy"},
+    "siglip": {"scale", "bias"},
+}
 VIDEOS, BATCH, DIM, EPOCHS = 64, 32, 16, 30
 
 
@@ -36,10 +48,16 @@ def test_a_resumed_run_is_the_same_to_the_last_byte(config, reader, tmp_path, mo
         with pytest.raises(RunError, match="stopped at step 7"):
             pretrain(config, reader, tmp_path / "resumed")
     resumed = pretrain(config, reader, tmp_path / "resumed")
-    for file in (MODEL, "metrics.csv"):
+    for file in (MODEL, METRICS):
         assert (whole / file).read_bytes() == (resumed / file).read_bytes()
+    assert _figures(whole / METRICS) == FIGURES[name]
     left, right = (load_checkpoint(run / CHECKPOINT)["method"] for run in (whole, resumed))
     assert _same(left, right)
+
+
+def _figures(log):
+    columns = log.read_text().splitlines()[0].split(",")
+    return set(columns) - set(STEP_COLUMNS)
 
 
 def _same(a, b):
