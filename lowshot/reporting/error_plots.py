@@ -1,4 +1,4 @@
-"""ROC and DET of verification: drawn from score files, in memory, by matplotlib without a screen."""
+"""ROC and DET of verification: drawn from curves/ or scores/, in memory, by matplotlib without a screen."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -24,9 +24,11 @@ from lowshot.reporting.drawing import (
     say,
     series_of,
 )
+from lowshot.schema import CHANCE, CURVES, EVERYONE, ORACLE, RESULTS, SCORES, UNSEEN
 
 FloatArray = npt.NDArray[np.float64]
-SCORES = f"verification-{tables.UNSEEN}-U.csv"
+TRIALS = f"verification-{UNSEEN}-{EVERYONE}.csv"
+"""Name of a table of scores or of points of a curve."""
 # Ends of a DET curve: beyond them a curve is one trial or two.
 _RAREST = 0.005
 _TICKS = (0.01, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 0.9, 0.95, 0.99)
@@ -38,21 +40,23 @@ def error_curves(
     """ROC and DET of verification, stratum U, a curve per model; where there are seeds, their mean.
 
     Args:
-        results: as `material.gather` gives them; `source` is the directory that holds a row's scores/.
+        results: as `sources.gather` gives them; `source` is the directory that holds a row's curves/ and scores/.
         looks: of the methods.
-        directories: of the results, in order; the first that has scores of the oracle gives them.
+        directories: of the results, in order. The oracle's curve is from the first that has one.
 
     Raises:
-        RequestError: a score file is malformed.
+        RequestError: a table of points or of scores is malformed.
     """
     titles = {"roc": "ROC on unseen identities", "det": "DET on unseen identities"}
     series = series_of(results, looks)
-    files = {item: _score_files(results, item, alone=len(series) == 1) for item in series}
+    files = {item: _tables(results, item, alone=len(series) == 1) for item in series}
     if not any(files.values()):
-        reason = f"there is no scores/<run_id>/{SCORES} beside results.csv"
+        reason = f"there is no {CURVES}/<run_id>/{TRIALS} or {SCORES}/<run_id>/{TRIALS} beside {RESULTS}"
         return [Missing(name, title, reason) for name, title in titles.items()]
-    found = (sorted((directory / "scores").glob(f"{style.ORACLE}*/{SCORES}")) for directory in directories)
-    oracle = Series(style.ORACLE, "", math.nan, "oracle", LINES[1], looks[style.ORACLE])
+    found = (
+        sorted((directory / kind).glob(f"{ORACLE}*/{TRIALS}")) for directory in directories for kind in (CURVES, SCORES)
+    )
+    oracle = Series(ORACLE, "", math.nan, ORACLE, LINES[1], looks[ORACLE])
     files[oracle] = next(filter(None, found), [])
     points = {item: [_curve(path) for path in paths] for item, paths in files.items() if paths}
     return [_roc(results, points, titles["roc"]), _det(results, points, titles["det"])]
@@ -79,7 +83,7 @@ def _roc(
     axes.set(xlim=(0, 100), ylim=(0, 100), aspect="equal")
     axes.set(xlabel="different identity, accepted (%)", ylabel="same identity, accepted (%)")
     alt = f"ROC curves of verification; areas: {say(said)}; chance 50 %."
-    return finish(figure, [*handles, reference(style.CHANCE)], "roc", title, alt)
+    return finish(figure, [*handles, reference(CHANCE)], "roc", title, alt)
 
 
 def _det(
@@ -109,11 +113,11 @@ def _det(
     known = {label: value for label, value in said.items() if not math.isnan(value)}
     errors = f"; equal error rates: {say(known)}" if known else ""
     alt = f"DET curves of verification of {', '.join(said)}{errors}; chance 50 %."
-    return finish(figure, [*handles, reference(style.CHANCE)], "det", title, alt)
+    return finish(figure, [*handles, reference(CHANCE)], "det", title, alt)
 
 
-def _score_files(results: pd.DataFrame, series: Series, alone: bool) -> list[Path]:
-    """The score files of a series, one per run; `alone`: it is the only series of the page."""
+def _tables(results: pd.DataFrame, series: Series, alone: bool) -> list[Path]:
+    """The tables of a series, one per run, points of curves before scores; `alone`: no other series is on the page."""
     rows = series.of(results)
     if "run_id" not in rows:
         rows = rows.assign(run_id="")
@@ -123,20 +127,28 @@ def _score_files(results: pd.DataFrame, series: Series, alone: bool) -> list[Pat
     ):
         if not source:
             continue
-        scores = Path(source) / "scores"
-        # A folder of scores has its run's name. Results are anybody's text: a name that is a path is none of ours.
-        if run and Path(run).name == run and (path := scores / run / SCORES).is_file():
-            found.append(path)
-        # A run directory may hold the scores of its one model directly.
-        elif alone and (scores / SCORES).is_file():
-            single.append(scores / SCORES)
+        for folder in (Path(source) / CURVES, Path(source) / SCORES):
+            # A folder of tables has its run's name. Results are anybody's text: a name that is a path is none of ours.
+            if run and Path(run).name == run and (path := folder / run / TRIALS).is_file():
+                found.append(path)
+                break
+            # A run directory may hold the tables of its one model directly.
+            if alone and (folder / TRIALS).is_file():
+                single.append(folder / TRIALS)
+                break
     return found or sorted(set(single))
 
 
 def _curve(path: Path) -> tuple[FloatArray, FloatArray]:
+    if "fpr" in tables.read_csv(path):
+        points = read_columns(path, ("fpr", "tpr"))
+        fpr, tpr = (points[name].to_numpy(float) for name in ("fpr", "tpr"))
+        if not len(fpr) or not (np.diff(fpr) >= 0).all() or not ((tpr >= 0) & (tpr <= 1)).all():
+            raise RequestError(f"{path}: columns 'fpr' and 'tpr' are not the points of a curve; fpr rises from 0 to 1")
+        return fpr, tpr
     table = read_columns(path, ("label", "score"))
     try:
-        points = roc_points(table["score"].to_numpy(float), table["label"].to_numpy(float))
+        roc = roc_points(table["score"].to_numpy(float), table["label"].to_numpy(float))
     except ValueError as error:
         raise RequestError(f"{path}: columns 'label' and 'score': {error}") from error
-    return points.fpr, points.tpr
+    return roc.fpr, roc.tpr

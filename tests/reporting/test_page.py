@@ -10,7 +10,11 @@ import pandas as pd
 import pytest
 
 from lowshot.errors import RequestError
+from lowshot.metrics.verification import roc_corners
+from lowshot.reporting.drawing import Picture
 from lowshot.reporting.page import write_report
+from lowshot.reporting.plots import draw
+from lowshot.reporting.sources import gather
 
 from .invented import NASTY, curve, differences, fill, results
 
@@ -254,7 +258,7 @@ def test_results_alone_make_a_clear_page(tmp_path: Path) -> None:
     text = written(tmp_path)
     assert "No paired difference was computed" in text
     assert "there is no provenance.json" in text.lower()
-    assert "ROC on unseen identities</strong> is not shown: there is no scores/" in text
+    assert "ROC on unseen identities</strong> is not shown: there is no curves/" in text
     assert "Training loss</strong> is not shown: the pretraining&#39;s metrics.csv" in text
     assert "Gallery</strong> is not shown" in text
     assert "Label efficiency" not in text
@@ -287,6 +291,30 @@ def test_run_directory_with_one_adapted_model(tmp_path: Path) -> None:
     text = written(tmp_path)
     assert "CMPC, 10 % fine-tuned 72.0 %" in text
     assert 'id="picture-roc"' in text
+
+
+def test_points_of_curves_are_drawn_before_scores(directory: Path) -> None:
+    by_scores = draw(gather([directory], {}))
+    for path in directory.glob("scores/*/*.csv"):
+        table = pd.read_csv(path)
+        points = roc_corners(table["score"].to_numpy(float), table["label"].to_numpy())
+        folder = directory / "curves" / path.parent.name
+        folder.mkdir(parents=True)
+        pd.DataFrame({"fpr": points.fpr, "tpr": points.tpr}).to_csv(folder / path.name, index=False)
+        path.write_text("not read")
+    by_points = draw(gather([directory], {}))
+    for one, other in zip(by_scores, by_points, strict=True):
+        if one.name in ("roc", "det"):
+            assert isinstance(one, Picture) and isinstance(other, Picture)
+            assert one.file("png") == other.file("png")
+
+
+@pytest.mark.parametrize("points", ["fpr,tpr\n0.5,0.1\n0.1,1\n", "fpr,tpr\n0,0\n1,nan\n", "fpr,tpr\n"])
+def test_points_that_are_no_curve_write_nothing(directory: Path, points: str) -> None:
+    (directory / "curves" / "oracle").mkdir(parents=True)
+    (directory / "curves" / "oracle" / "verification-unseen-unheard-U.csv").write_text(points)
+    with pytest.raises(RequestError, match="are not the points of a curve"):
+        write_report(directory, title="t", curves={}, commands=[])
 
 
 def test_scores_outside_the_directory_are_not_read(directory: Path) -> None:
