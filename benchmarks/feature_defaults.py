@@ -28,6 +28,7 @@ from lowshot.runs import is_finished, safe_name
 from lowshot.schema import FEATURES
 from lowshot.settings import FaceConfig, VoiceConfig
 from lowshot.training.loop import pretrain
+from lowshot.workflows.datasets import open_dataset
 
 SETTINGS = (
     "train.epochs=30",
@@ -77,7 +78,7 @@ def make_world(folder: Path, splits: dict[str, int], videos: int, seed: int) -> 
 
 def make_demo(folder: Path) -> None:
     """Write simple vectors of the embedded data's voices and faces."""
-    dataset = Dataset.open("synth:demo")
+    dataset = open_dataset("synth:demo")
     media = MediaReader(dataset, VoiceConfig(), FaceConfig(), cache_bytes=0)
     mels = (media.voice(k)[0].astype(np.float32) for k in range(len(dataset.voices)))
     voice = np.stack([np.concatenate([mel.mean(axis=1), mel.std(axis=1)]) for mel in mels])

@@ -15,10 +15,10 @@ from tempfile import TemporaryDirectory
 import torch
 
 from lowshot.config import Config, build_config, parse_set, read_preset
-from lowshot.data.dataset import Dataset
 from lowshot.data.readers.media import MediaReader
 from lowshot.settings import METHODS
 from lowshot.training.loop import Pretraining, default_device
+from lowshot.workflows.datasets import open_dataset
 
 
 def seconds_per_step(config: Config, reader: MediaReader) -> float:
@@ -54,7 +54,7 @@ def main() -> None:
     options = parser.parse_args()
     quiet = {"train": {"epochs": options.epochs, "validate_every": 0, "checkpoint_seconds": 1e9}}
     base = build_config([read_preset(options.preset), quiet, *(parse_set(item) for item in options.set)])
-    reader = MediaReader(Dataset.open(base.data), base.voice, base.face)
+    reader = MediaReader(open_dataset(base.data), base.voice, base.face)
     loading = seconds_per_batch(base, reader)
     seconds: dict[str, list[float]] = {name: [] for name in options.methods}
     for _ in range(options.rounds):

@@ -4,7 +4,7 @@
 
 Makes a tree of empty files in VoxCeleb1's layout: 1,251 people, 21,819 videos, 153,516 voices and 1,200,045 faces,
 times the scale. Then, in one process: import, reading and checking of the manifest, labelled subsets, the trials that
-`evaluate` builds, and one epoch of what the sampler draws. No medium is read. Seconds are those of the clock and of
+`evaluate` builds, and one epoch of what the sampler uniforms. No medium is read. Seconds are those of the clock and of
 the processor, which differ where the machine has other work; memory is the largest so far of the whole process.
 Making and removing the tree is not counted.
 """
@@ -24,7 +24,7 @@ import numpy as np
 from lowshot.adapt.subset_lists import FRACTIONS
 from lowshot.adapt.subsets import draw_subset
 from lowshot.data.dataset import Dataset
-from lowshot.data.pairs import Videos, choose, epoch_order, sample_draws, videos_of
+from lowshot.data.pairs import Videos, choose, epoch_order, sample_uniforms, videos_of
 from lowshot.evaluation.trial_set import build_trial_set
 from lowshot.importers.voxceleb import import_voxceleb1
 
@@ -87,9 +87,9 @@ def draw_epoch(videos: Videos) -> int:
     rows = 0
     for step in range(len(videos) // BATCH):
         order = epoch_order(len(videos), 0, 0)[step * BATCH : (step + 1) * BATCH]
-        draws = sample_draws(BATCH, 0, step)
-        rows += len(choose([videos.voices[video] for video in order], draws[:, 0]))
-        rows += len(choose([videos.faces[video] for video in order], draws[:, 2]))
+        uniforms = sample_uniforms(BATCH, 0, step)
+        rows += len(choose([videos.voices[video] for video in order], uniforms[:, 0]))
+        rows += len(choose([videos.faces[video] for video in order], uniforms[:, 2]))
     return rows
 
 

@@ -14,10 +14,10 @@ import numpy as np
 import pandas as pd
 
 from lowshot.config import Config, build_config, parse_set, read_preset
-from lowshot.data.dataset import Dataset
 from lowshot.data.readers.media import MediaReader
 from lowshot.experiments.parallel_pretraining import pretrain_all
 from lowshot.runs import is_finished, safe_name
+from lowshot.workflows.datasets import open_dataset
 
 TRIALS: dict[str, tuple[str, ...]] = {
     "cid": ("temperature=0.03", "temperature=0.07", "temperature=0.15"),
@@ -54,7 +54,7 @@ def main() -> None:
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE")
     options = parser.parse_args()
     base = build_config([read_preset(options.preset), *(parse_set(item) for item in options.set)])
-    reader = MediaReader(Dataset.open(base.data), base.voice, base.face)
+    reader = MediaReader(open_dataset(base.data), base.voice, base.face)
     runs: dict[tuple[str, str], list[Path]] = {}
     jobs = []
     for method in options.methods:

@@ -28,6 +28,18 @@ def bundled_folder(name: str) -> Path:
     return installed if installed.is_dir() else package.parent / name
 
 
+def cache_root() -> Path:
+    """Folder of synthetic worlds and of records of trust: $LOWSHOT_CACHE, else the user's cache directory.
+
+    Returns:
+        The folder; it need not exist yet.
+    """
+    from platformdirs import user_cache_path
+
+    override = os.environ.get("LOWSHOT_CACHE")
+    return Path(override) if override else user_cache_path("lowshot")
+
+
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
     """Give a temporary path beside `path`; when the block ends well, sync it to disk and rename it to `path`.

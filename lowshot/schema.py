@@ -15,11 +15,15 @@ LATENTS = "latents.safetensors"
 PACK = "pack.json"
 PACK_INDEX = "index.safetensors"
 UNREADABLE = "unreadable.csv"
-SKIPPED = "left-out.csv"
+SKIPPED = "skipped.csv"
 """Ends the name of the list of files that an import skipped."""
 VIDEO_RECORD = "record.json"
 WORLD_FILES = (WORLD, LATENTS, TRUTH)
 """What a synthetic dataset holds besides media and manifest."""
+
+# How a synthetic dataset is named, as in `synth:demo`.
+WORLD_PREFIX = "synth:"
+WORLD_SIZES = ("tiny", "demo", "bench")
 
 # Files that VoxCeleb comes with.
 VOX1_META = "vox1_meta.csv"

@@ -45,14 +45,11 @@ lowshot.cli.evaluating imports torch at once
 lowshot.cli.evaluating_scores spells results.csv
 lowshot.cli.report spells results.csv
 lowshot.config names flags
-lowshot.data.dataset imports lowshot.synthetic.render
-lowshot.data.dataset imports lowshot.synthetic.world
 lowshot.data.dataset names flags
 lowshot.data.features names flags
 lowshot.data.packing.pack names flags
 lowshot.data.packing.writing names flags
 lowshot.data.readers.choice names flags
-lowshot.data.trust imports lowshot.synthetic.render
 lowshot.evaluation.paired names flags
 lowshot.evaluation.protocols lists gender, nationality, age
 lowshot.evaluation.protocols lists voice_to_face, face_to_voice
@@ -76,7 +73,6 @@ lowshot.importers.mavceleb names flags
 lowshot.importers.people names flags
 lowshot.importers.splits names flags
 lowshot.importers.table names flags
-lowshot.importers.videos.run imports lowshot.checking.issues
 lowshot.importers.videos.run names flags
 lowshot.importers.voxceleb names flags
 lowshot.importers.writing names flags
@@ -93,7 +89,6 @@ lowshot.runs names flags
 lowshot.settings names flags
 lowshot.training.choice names flags
 lowshot.training.loop names flags
-lowshot.workflows.datasets spells manifest.csv
 nobody imports lowshot.metrics.retrieval
 """.strip().splitlines()
 )

@@ -10,7 +10,7 @@ from torch import nn
 
 from lowshot.adapt.early_stopping import Selected, select
 from lowshot.config import Config
-from lowshot.data.pairs import Videos, choose, epoch_order, sample_draws
+from lowshot.data.pairs import Videos, choose, epoch_order, sample_uniforms
 from lowshot.data.readers.base import Reader
 from lowshot.losses.supervised import cross_modal_supervised_contrast
 from lowshot.models.embedding import Embeddings, embed
@@ -83,9 +83,9 @@ def probe(
 
         def take_step(step: int) -> None:
             rows = videos_of_step(len(labelled), config.adapt.probe_batch_size, seed, step)
-            draws = sample_draws(len(rows), seed, step)
-            voice = towers.map_voice(frozen.voice[choose([labelled.voices[row] for row in rows], draws[:, 0])])
-            face = towers.map_face(frozen.face[choose([labelled.faces[row] for row in rows], draws[:, 2])])
+            uniforms = sample_uniforms(len(rows), seed, step)
+            voice = towers.map_voice(frozen.voice[choose([labelled.voices[row] for row in rows], uniforms[:, 0])])
+            face = towers.map_face(frozen.face[choose([labelled.faces[row] for row in rows], uniforms[:, 2])])
             v2f, f2v = cross_modal_supervised_contrast(voice, face, identity[rows], config.adapt.temperature)
             optimizer.zero_grad(set_to_none=True)
             (v2f.mean() + f2v.mean()).backward()

@@ -4,12 +4,12 @@ from collections.abc import Iterator, Mapping
 
 import pandas as pd
 
-from lowshot.checking.issues import Problem
+from lowshot.checking.issues import Issue
 from lowshot.checking.table import held_out_part, listed
 from lowshot.schema import SPLITS
 
 
-def check_duplicates(table: pd.DataFrame, digests: Mapping[int, bytes]) -> list[Problem]:
+def check_duplicates(table: pd.DataFrame, digests: Mapping[int, bytes]) -> list[Issue]:
     """Find rows of one modality that hold the same bytes.
 
     Args:
@@ -25,19 +25,19 @@ def check_duplicates(table: pd.DataFrame, digests: Mapping[int, bytes]) -> list[
     return [problem for _, same in rows.groupby(["modality", "content"], sort=False) for problem in _of_content(same)]
 
 
-def _of_content(same: pd.DataFrame) -> Iterator[Problem]:
+def _of_content(same: pd.DataFrame) -> Iterator[Issue]:
     where = f"{len(same)} rows: {listed(same['path'])}" if same["path"].iloc[0] else f"{len(same)} rows"
     path = str(same["path"].iloc[0])
     identities = sorted(set(same["identity"]) - {""})
     if len(identities) > 1:
         # Nobody knows whose it is.
-        yield Problem("duplicate-identities", f"{where}; of {listed(identities)}", tuple(same.index), path)
+        yield Issue("duplicate-identities", f"{where}; of {listed(identities)}", tuple(same.index), path)
     elif same["split"].nunique() > 1:
         # One path in several splits is a fault of the table, which is named there.
         if same["path"].nunique() > 1 or not path:
             kept = held_out_part(same)
             splits = ", ".join(split or "(empty)" for split in same["split"].unique())
             detail = f"{where}; in {splits}; a clean manifest keeps {kept or '(empty)'}"
-            yield Problem("duplicate-splits", detail, tuple(same.index[same["split"] != kept]), path)
+            yield Issue("duplicate-splits", detail, tuple(same.index[same["split"] != kept]), path)
     elif len(same) > 1:
-        yield Problem("duplicate", where, path=path)
+        yield Issue("duplicate", where, path=path)

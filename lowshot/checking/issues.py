@@ -5,8 +5,7 @@ from dataclasses import dataclass
 # A clip below this holds no syllable, and an image below this less than the smallest tower sees.
 LEAST_SECONDS = 0.2
 LEAST_SIDE = 32
-# Peak of a silent clip, -60 dB of full scale; a sample at full scale, and the share of such samples in a clipped clip.
-SILENT_PEAK = 1e-3
+# A sample at full scale, and the share of such samples in a clipped clip.
 FULL_SCALE = 0.999
 CLIPPED_SHARE = 0.01
 
@@ -53,7 +52,7 @@ HELD_OUT_FIRST = ("test", "val", "", "train")
 
 
 @dataclass(frozen=True)
-class Problem:
+class Issue:
     """One thing that is wrong.
 
     Attributes:

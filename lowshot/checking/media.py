@@ -15,11 +15,10 @@ from lowshot.checking.issues import (
     FULL_SCALE,
     LEAST_SECONDS,
     LEAST_SIDE,
-    SILENT_PEAK,
 )
 from lowshot.data.codec import StraightFile, has_index, open_sound
 from lowshot.data.face import read_face
-from lowshot.data.sound import TOLERANCE_S, mean_of
+from lowshot.data.sound import SILENT_PEAK, TOLERANCE_S, mean_of
 from lowshot.data.voice import LOUDEST, SAMPLE_RATE, check_rate, read_waveform
 from lowshot.errors import RequestError
 from lowshot.settings import FaceConfig, VoiceConfig
@@ -35,7 +34,7 @@ _CUT_OFF = re.compile("truncat|broken data stream|premature end|unexpected end",
 
 
 @dataclass(frozen=True)
-class Look:
+class Opened:
     """What came out of opening a file.
 
     Attributes:
@@ -47,7 +46,7 @@ class Look:
     digest: bytes | None = None
 
 
-def look_at(path: Path, modality: str) -> Look:
+def open_file(path: Path, modality: str) -> Opened:
     """Open a file as a run would and say what is wrong with it.
 
     Args:
@@ -56,7 +55,7 @@ def look_at(path: Path, modality: str) -> Look:
     """
     # A folder, a pipe, a loop of links: whatever is no file would be read for ever, or not at all.
     if not path.is_file():
-        return Look([("missing", "no file is there")])
+        return Opened([("missing", "no file is there")])
     try:
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).digest()
@@ -64,7 +63,7 @@ def look_at(path: Path, modality: str) -> Look:
     except (RequestError, OSError) as error:
         reason = str(error).removeprefix(f"{path}: ")
         found = [("truncated" if _CUT_OFF.search(reason) else "unreadable", reason)]
-    return Look(found, None if any(kind in FAULTS for kind, _ in found) else digest)
+    return Opened(found, None if any(kind in FAULTS for kind, _ in found) else digest)
 
 
 @dataclass

@@ -8,7 +8,7 @@ from lowshot.schema import ATTRIBUTES, SPLITS
 
 
 @dataclass(frozen=True)
-class Uses:
+class Readiness:
     """Counts of what each part of the job needs.
 
     Attributes:
@@ -29,7 +29,7 @@ class Uses:
     missing_splits: tuple[str, ...]
 
 
-def uses_of(table: pd.DataFrame) -> Uses:
+def readiness_of(table: pd.DataFrame) -> Readiness:
     """Count what a table is good for.
 
     Args:
@@ -42,7 +42,7 @@ def uses_of(table: pd.DataFrame) -> Uses:
     labelled = _with_both(train[train["identity"] != ""], "video")
     held_out = known[(known["split"] == "") & known["identity"].isin(set(train["identity"]))]
     test = known[known["split"] == "test"]
-    return Uses(
+    return Readiness(
         videos=int(paired["video"].nunique()),
         labelled=int(labelled["identity"].nunique()),
         validation=_people(known[known["split"] == "val"]),

@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 
 from lowshot.checking.duplicates import check_duplicates
-from lowshot.checking.issues import FAULTS, WARNINGS, Problem
-from lowshot.checking.media import look_at
+from lowshot.checking.issues import FAULTS, WARNINGS, Issue
+from lowshot.checking.media import open_file
 from lowshot.checking.table import check_rows, names_no_file, read_table
 from lowshot.checking.vectors import check_vectors
 from lowshot.data.features import map_features, missing_vectors, write_blocks
@@ -42,11 +42,11 @@ class Checked:
 
     manifest: Path
     table: pd.DataFrame
-    problems: list[Problem]
+    problems: list[Issue]
     looked_at: int
     has_features: bool
 
-    def of_kind(self, kind: str) -> list[Problem]:
+    def of_kind(self, kind: str) -> list[Issue]:
         """The problems of one kind."""
         return [problem for problem in self.problems if problem.kind == kind]
 
@@ -114,7 +114,7 @@ def check_dataset(manifest: Path, progress: Progress = lambda done, total: None)
         problems += check_rows(table, with_paths=not (has_features or no_vectors), trusted=trusted)
     if no_vectors:
         # One fault of the whole, not one of each row.
-        return Checked(manifest, table, [*problems, Problem("missing", no_vectors, path=FEATURES)], 0, True)
+        return Checked(manifest, table, [*problems, Issue("missing", no_vectors, path=FEATURES)], 0, True)
     if has_features:
         found, digests = check_vectors(root, table, progress)
         looked_at = int(table["modality"].isin(MODALITIES).sum())
@@ -126,7 +126,7 @@ def check_dataset(manifest: Path, progress: Progress = lambda done, total: None)
 
 def _check_files(
     root: Path, table: pd.DataFrame, trusted: bool, progress: Progress
-) -> tuple[list[Problem], dict[int, bytes], int]:
+) -> tuple[list[Issue], dict[int, bytes], int]:
     """Open each file once, however many rows name it; gives problems, the rows' hashes, and how many files."""
     inside = table["modality"].isin(MODALITIES).to_numpy() & np.array(
         [not names_no_file(path, trusted) for path in table["path"]], dtype=bool
@@ -138,15 +138,15 @@ def _check_files(
     order = np.argsort(number.to_numpy(), kind="stable")
     bounds = np.searchsorted(number.to_numpy()[order], np.arange(len(files) + 1))
     names = list(files.itertuples(index=False, name=None))
-    problems: list[Problem] = []
+    problems: list[Issue] = []
     digests: dict[int, bytes] = {}
     with ThreadPoolExecutor(max_workers=os.cpu_count(), thread_name_prefix="lowshot-check") as pool:
         for start in range(0, len(names), _FILES_AT_ONCE):
             part = names[start : start + _FILES_AT_ONCE]
-            looks = pool.map(lambda name: look_at(root / name[0], name[1]), part)
+            looks = pool.map(lambda name: open_file(root / name[0], name[1]), part)
             for place, ((path, _), look) in enumerate(zip(part, looks, strict=True), start=start):
                 own = tuple(rows.index[order[bounds[place] : bounds[place + 1]]].tolist())
-                problems += [Problem(kind, detail, own, path) for kind, detail in look.found]
+                problems += [Issue(kind, detail, own, path) for kind, detail in look.found]
                 if look.digest is not None:
                     digests |= dict.fromkeys(own, look.digest)
                 progress(place + 1, len(names))

@@ -7,16 +7,16 @@ from pathlib import Path
 
 import pandas as pd
 
-from lowshot.checking.issues import HELD_OUT_FIRST, Problem
+from lowshot.checking.issues import HELD_OUT_FIRST, Issue
 from lowshot.data.dataset import leaves_root
-from lowshot.data.manifest import check_looks, may_be_uneven, uneven_row
+from lowshot.data.manifest import check_header, may_be_uneven, uneven_row
 from lowshot.errors import RequestError
 from lowshot.schema import MANIFEST_COLUMNS, MODALITIES, SPLITS
 
 _SHOWN = 3
 
 
-def read_table(path: Path) -> tuple[pd.DataFrame, list[Problem]]:
+def read_table(path: Path) -> tuple[pd.DataFrame, list[Issue]]:
     """Read whatever rows of a manifest can be read.
 
     Args:
@@ -27,9 +27,9 @@ def read_table(path: Path) -> tuple[pd.DataFrame, list[Problem]]:
         rows that cannot be read and with the header.
 
     Raises:
-        RequestError: see `check_looks`; or there is no table in the file at all.
+        RequestError: see `check_header`; or there is no table in the file at all.
     """
-    check_looks(path)
+    check_header(path)
     content = path.read_bytes()
     try:
         text = content.decode("utf-8-sig")
@@ -37,17 +37,17 @@ def read_table(path: Path) -> tuple[pd.DataFrame, list[Problem]]:
         regular = not (may_be_uneven(table) and uneven_row(io.StringIO(text, newline="")))
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError):
         regular = False
-    problems: list[Problem] = []
+    problems: list[Issue] = []
     if regular:
         table.index = pd.RangeIndex(2, len(table) + 2)
     else:
         table, problems = _read_row_by_row(content, path)
     missing = [column for column in MANIFEST_COLUMNS if column not in table.columns]
-    problems += [Problem("column", f"column '{name}' is missing") for name in missing]
+    problems += [Issue("column", f"column '{name}' is missing") for name in missing]
     return table.assign(**dict.fromkeys(missing, "")), problems
 
 
-def _read_row_by_row(content: bytes, path: Path) -> tuple[pd.DataFrame, list[Problem]]:
+def _read_row_by_row(content: bytes, path: Path) -> tuple[pd.DataFrame, list[Issue]]:
     # Bytes that are no UTF-8 become lone surrogates, which no decoded text has: they tell where the bytes were.
     text = content.decode("utf-8-sig", errors="surrogateescape")
     kept: dict[int, list[str]] = {}
@@ -57,9 +57,9 @@ def _read_row_by_row(content: bytes, path: Path) -> tuple[pd.DataFrame, list[Pro
         header = next(rows, [])
         for number, row in enumerate(rows, start=2):
             if len(row) != len(header):
-                problems.append(Problem("cells", f"{len(row)} cells, the header has {len(header)}", (number,)))
+                problems.append(Issue("cells", f"{len(row)} cells, the header has {len(header)}", (number,)))
             elif not _is_text("".join(row)):
-                problems.append(Problem("encoding", f"not UTF-8: {_readable(','.join(row))}", (number,)))
+                problems.append(Issue("encoding", f"not UTF-8: {_readable(','.join(row))}", (number,)))
             else:
                 kept[number] = row
     except csv.Error as error:
@@ -81,7 +81,7 @@ def _readable(cell: str) -> str:
     return cell.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
-def check_rows(table: pd.DataFrame, with_paths: bool, trusted: bool = False) -> list[Problem]:
+def check_rows(table: pd.DataFrame, with_paths: bool, trusted: bool = False) -> list[Issue]:
     """Everything in a table that breaks a rule of manifests, and what of it is worth knowing.
 
     Args:
@@ -90,18 +90,18 @@ def check_rows(table: pd.DataFrame, with_paths: bool, trusted: bool = False) -> 
         trusted: whether files may lie outside the manifest's folder.
     """
     if table.empty:
-        return [Problem("no-rows", "a manifest has one row per voice clip or face image")]
+        return [Issue("no-rows", "a manifest has one row per voice clip or face image")]
     problems = [
-        Problem("one-modality", f"no row with modality '{modality}'")
+        Issue("one-modality", f"no row with modality '{modality}'")
         for modality in MODALITIES
         if not (table["modality"] == modality).any()
     ]
     problems += _values(table, "modality", MODALITIES)
     problems += _values(table, "split", SPLITS)
-    problems += [Problem("no-video", "video is empty", (row,)) for row in table.index[table["video"] == ""]]
+    problems += [Issue("no-video", "video is empty", (row,)) for row in table.index[table["video"] == ""]]
     if with_paths:
         problems += [
-            Problem("path", "must name a file below the manifest's folder", (row,), path)
+            Issue("path", "must name a file below the manifest's folder", (row,), path)
             for row, path in zip(table.index.tolist(), table["path"], strict=True)
             if names_no_file(path, trusted)
         ]
@@ -114,7 +114,7 @@ def check_rows(table: pd.DataFrame, with_paths: bool, trusted: bool = False) -> 
     for column in ("identity", "split"):
         count = int((table[column] == "").sum())
         if count:
-            problems.append(Problem(f"no-{column}", f"{count} of {len(table)} rows", count=count))
+            problems.append(Issue(f"no-{column}", f"{count} of {len(table)} rows", count=count))
     return problems
 
 
@@ -134,11 +134,11 @@ def listed(names: Iterable[str]) -> str:
     return ", ".join(f"'{name}'" for name in several[:_SHOWN]) + (", ..." if len(several) > _SHOWN else "")
 
 
-def _values(table: pd.DataFrame, column: str, allowed: tuple[str, ...]) -> Iterator[Problem]:
+def _values(table: pd.DataFrame, column: str, allowed: tuple[str, ...]) -> Iterator[Issue]:
     wrong = table.loc[~table[column].isin(allowed), column]
     known = ", ".join(name or "(empty)" for name in allowed)
     for row, value in zip(wrong.index.tolist(), wrong, strict=True):
-        yield Problem(column, f"{column} '{value}' is none of {known}", (row,))
+        yield Issue(column, f"{column} '{value}' is none of {known}", (row,))
 
 
 def _several(rows: pd.DataFrame, column: str, counted: str) -> Iterator[tuple[str, pd.DataFrame]]:
@@ -150,18 +150,18 @@ def _several(rows: pd.DataFrame, column: str, counted: str) -> Iterator[tuple[st
         yield str(name), part
 
 
-def _several_identities(table: pd.DataFrame) -> Iterator[Problem]:
+def _several_identities(table: pd.DataFrame) -> Iterator[Issue]:
     for video, rows in _several(table[table["identity"] != ""], "video", "identity"):
-        yield Problem("video-identities", f"video '{video}' belongs to {listed(rows['identity'])}", tuple(rows.index))
+        yield Issue("video-identities", f"video '{video}' belongs to {listed(rows['identity'])}", tuple(rows.index))
 
 
-def _several_splits(table: pd.DataFrame, column: str) -> Iterator[Problem]:
+def _several_splits(table: pd.DataFrame, column: str) -> Iterator[Issue]:
     for name, rows in _several(table, column, "split"):
         kept = held_out_part(rows)
         counts = ", ".join(
             f"{n} in {split or '(empty)'}" for split, n in rows["split"].value_counts(sort=False).items()
         )
-        yield Problem(
+        yield Issue(
             f"{column}-splits",
             f"{column} '{name}': {counts}; a clean manifest keeps {kept or '(empty)'}",
             tuple(rows.index[rows["split"] != kept]),
@@ -169,9 +169,9 @@ def _several_splits(table: pd.DataFrame, column: str) -> Iterator[Problem]:
         )
 
 
-def _unpaired(table: pd.DataFrame) -> Iterator[Problem]:
+def _unpaired(table: pd.DataFrame) -> Iterator[Issue]:
     known = table[table["modality"].isin(MODALITIES) & (table["video"] != "")]
     places = known[["video", "modality"]].drop_duplicates()
     alone = places[~places["video"].duplicated(keep=False)]
     for row, video, modality in alone.itertuples():
-        yield Problem("unpaired", f"video '{video}' has no {'face' if modality == 'voice' else 'voice'} (row {row})")
+        yield Issue("unpaired", f"video '{video}' has no {'face' if modality == 'voice' else 'voice'} (row {row})")

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from lowshot.checking.issues import Problem
+from lowshot.checking.issues import Issue
 from lowshot.data.features import map_features, misfit
 from lowshot.errors import RequestError
 from lowshot.schema import FEATURES, MODALITIES
@@ -18,8 +18,8 @@ _ROWS_AT_ONCE = 2**14
 
 def check_vectors(
     root: Path, table: pd.DataFrame, progress: Callable[[int, int], None]
-) -> tuple[list[Problem], dict[int, bytes]]:
-    """Look at every vector.
+) -> tuple[list[Issue], dict[int, bytes]]:
+    """Opened at every vector.
 
     Args:
         root: the dataset's folder.
@@ -33,15 +33,15 @@ def check_vectors(
     try:
         tensors = map_features(path)
     except RequestError as error:
-        return [Problem("unreadable", str(error).removeprefix(f"{path}: "), path=FEATURES)], {}
-    problems: list[Problem] = []
+        return [Issue("unreadable", str(error).removeprefix(f"{path}: "), path=FEATURES)], {}
+    problems: list[Issue] = []
     digests: dict[int, bytes] = {}
     done = 0
     for modality in MODALITIES:
         rows = table.index[table["modality"] == modality]
         fault = _misfit(tensors, modality, len(rows))
         if fault:
-            problems.append(Problem("shape", fault, path=FEATURES))
+            problems.append(Issue("shape", fault, path=FEATURES))
             continue
         for start in range(0, len(rows), _ROWS_AT_ONCE):
             block = tensors[modality][start : start + _ROWS_AT_ONCE]
@@ -60,7 +60,7 @@ def _misfit(tensors: dict[str, npt.NDArray], modality: str, count: int) -> str:
     return "" if tensors[modality].shape[1] else f"tensor '{modality}' has no columns"
 
 
-def _of_block(block: npt.NDArray, numbers: list[int], modality: str, digests: dict[int, bytes]) -> list[Problem]:
+def _of_block(block: npt.NDArray, numbers: list[int], modality: str, digests: dict[int, bytes]) -> list[Issue]:
     with np.errstate(over="ignore"):
         # As a run reads it.
         finite = np.asarray(np.isfinite(block.astype(np.float32, copy=False)).all(axis=1))
@@ -69,9 +69,9 @@ def _of_block(block: npt.NDArray, numbers: list[int], modality: str, digests: di
     problems = []
     for place, number in enumerate(numbers):
         if not finite[place]:
-            problems.append(Problem("not-finite", f"{modality} vector holds values that are not finite", (number,)))
+            problems.append(Issue("not-finite", f"{modality} vector holds values that are not finite", (number,)))
         elif zero[place]:
-            problems.append(Problem("zero", f"{modality} vector is zero throughout", (number,)))
+            problems.append(Issue("zero", f"{modality} vector is zero throughout", (number,)))
         else:
             digests[number] = hashlib.blake2b(block[place].tobytes(), digest_size=16).digest()
     return problems

@@ -12,8 +12,8 @@ from lowshot.cli.packing import check_pack
 from lowshot.errors import RequestError
 
 if TYPE_CHECKING:
-    from lowshot.checking.issues import Problem
-    from lowshot.checking.readiness import Uses
+    from lowshot.checking.issues import Issue
+    from lowshot.checking.readiness import Readiness
     from lowshot.checking.run import Checked
 
 # Problems of one kind that are printed.
@@ -41,7 +41,7 @@ def check(source: str, out: Path | None, write_clean: Path | None, as_json: bool
     from tqdm import tqdm
 
     from lowshot.checking import run
-    from lowshot.checking.readiness import uses_of
+    from lowshot.checking.readiness import readiness_of
     from lowshot.schema import PACK
 
     manifest = _manifest(source)
@@ -59,7 +59,7 @@ def check(source: str, out: Path | None, write_clean: Path | None, as_json: bool
         checked = run.check_dataset(manifest, advance)
     if out is not None:
         _write_problems(checked.problems, out)
-    uses = uses_of(checked.clean)
+    uses = readiness_of(checked.clean)
     click.echo(_as_json(checked, uses) if as_json else "\n".join(_lines(checked, uses)))
     if write_clean is not None:
         run.write_clean(checked, write_clean)
@@ -82,13 +82,13 @@ def _check_pack(source: str, not_for_packs: list[str], as_json: bool) -> None:
     """
     from dataclasses import asdict
 
-    from lowshot.checking.readiness import uses_of
+    from lowshot.checking.readiness import readiness_of
 
     if not_for_packs:
         raise RequestError(f"{not_for_packs[0]}: {source} is a pack; check the dataset that it was made of")
     dataset = open_dataset(source)
     whole = check_pack(dataset)
-    uses = uses_of(dataset.manifest)
+    uses = readiness_of(dataset.manifest)
     if as_json:
         click.echo(
             json.dumps({"manifest": str(dataset.manifest_path), "faults": {}, "good_for": asdict(uses)}, indent=2)
@@ -105,7 +105,7 @@ def _manifest(source: str) -> Path:
     return Path(source) / "manifest.csv" if Path(source).is_dir() else Path(source)
 
 
-def _lines(checked: "Checked", uses: "Uses") -> Iterator[str]:
+def _lines(checked: "Checked", uses: "Readiness") -> Iterator[str]:
     from lowshot.checking.issues import FAULTS, WARNINGS
 
     things = "vectors" if checked.has_features else "files"
@@ -122,7 +122,7 @@ def _lines(checked: "Checked", uses: "Uses") -> Iterator[str]:
     yield from _good_for(uses, "without the faulty rows, " if checked.skipped else "")
 
 
-def _place(problem: "Problem") -> str:
+def _place(problem: "Issue") -> str:
     row = f"row {problem.rows[0]}" if problem.rows else ""
     place = ", ".join(part for part in (row, _printable(problem.path)) if part)
     return f"{place}: " if place else ""
@@ -133,7 +133,7 @@ def _printable(text: str) -> str:
     return "".join(mark if mark.isprintable() else mark.encode("unicode_escape").decode() for mark in text)
 
 
-def _good_for(uses: "Uses", beginning: str) -> Iterator[str]:
+def _good_for(uses: "Readiness", beginning: str) -> Iterator[str]:
     if beginning:
         yield f"{beginning}the data are good for"
     yield f"pretraining: {uses.videos} videos with both modalities"
@@ -170,7 +170,7 @@ def _left_out(checked: "Checked") -> str:
     )
 
 
-def _as_json(checked: "Checked", uses: "Uses") -> str:
+def _as_json(checked: "Checked", uses: "Readiness") -> str:
     from dataclasses import asdict
 
     return json.dumps(
@@ -187,7 +187,7 @@ def _as_json(checked: "Checked", uses: "Uses") -> str:
     )
 
 
-def _write_problems(problems: "list[Problem]", out: Path) -> None:
+def _write_problems(problems: "list[Issue]", out: Path) -> None:
     import csv
 
     from lowshot.files import atomic_path, no_formula

@@ -73,7 +73,7 @@ def command(as_json: bool) -> None:
 
 
 def _look() -> Findings:
-    from lowshot.synthetic.render import cache_root
+    from lowshot.files import cache_root
 
     found = Findings(__version__, platform.python_version(), platform.platform())
     for name in NEEDED:

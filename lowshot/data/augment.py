@@ -1,4 +1,4 @@
-"""Training-time changes of voices and faces, a whole batch at a time, from given uniform draws."""
+"""Training-time changes of voices and faces, a whole batch at a time, from given uniform numbers."""
 
 import torch
 from torch.nn import functional
@@ -6,9 +6,9 @@ from torch.nn import functional
 from lowshot.data.voice import LOG_POWER_SCALE
 from lowshot.settings import AugmentConfig, FrontEnd
 
-VOICE_DRAWS, FACE_DRAWS = 6, 8
+VOICE_UNIFORMS, FACE_UNIFORMS = 6, 8
 # Draws of one sample: which clip, where the crop starts, which image, then those of the two modalities.
-DRAWS = 3 + VOICE_DRAWS + FACE_DRAWS
+UNIFORMS = 3 + VOICE_UNIFORMS + FACE_UNIFORMS
 # One decibel in the units of each front end's log-mel; the centred one's is natural-log power divided by a scale.
 DECIBEL: dict[FrontEnd, float] = {
     "centred": 0.1 * torch.log(torch.tensor(10.0)).item() / LOG_POWER_SCALE,
@@ -17,13 +17,13 @@ DECIBEL: dict[FrontEnd, float] = {
 
 
 def augment_voices(
-    log_mel: torch.Tensor, draws: torch.Tensor, config: AugmentConfig, front_end: FrontEnd = "centred"
+    log_mel: torch.Tensor, uniforms: torch.Tensor, config: AugmentConfig, front_end: FrontEnd = "centred"
 ) -> torch.Tensor:
     """Random smooth equaliser, one masked stretch of time and one of frequency.
 
     Args:
         log_mel: [B, mel_bands, frames].
-        draws: uniform in [0, 1), [B, VOICE_DRAWS + FACE_DRAWS].
+        uniforms: uniform in [0, 1), [B, VOICE_UNIFORMS + FACE_UNIFORMS].
         config: how strong.
         front_end: where the spectrograms come from, which decides what a decibel is in them.
 
@@ -31,7 +31,7 @@ def augment_voices(
         [B, 1, mel_bands, frames]. Masked stretches hold the sample's mean, which says nothing about the speaker.
     """
     _, bands, frames = log_mel.shape
-    u = draws[:, :VOICE_DRAWS]
+    u = uniforms[:, :VOICE_UNIFORMS]
     axis = torch.linspace(-1, 1, bands)
     slope, bend = (2 * u[:, 0:2] - 1).unbind(dim=1)
     curve = slope[:, None] * axis + bend[:, None] * (axis.square() - 1 / 3)
@@ -51,20 +51,20 @@ def _stretch(length: torch.Tensor, place: torch.Tensor, longest: int, total: int
     return (position >= start[:, None]) & (position < (start + count)[:, None])
 
 
-def augment_faces(images: torch.Tensor, draws: torch.Tensor, size: int, config: AugmentConfig) -> torch.Tensor:
+def augment_faces(images: torch.Tensor, uniforms: torch.Tensor, size: int, config: AugmentConfig) -> torch.Tensor:
     """Random mirror, shift, size, rotation, brightness and contrast.
 
     Args:
         images: uint8 [B, 3, side, side], side from `stored_size`. Where that leaves no margin, a shift shows the
             image's border repeated.
-        draws: uniform in [0, 1), [B, VOICE_DRAWS + FACE_DRAWS].
+        uniforms: uniform in [0, 1), [B, VOICE_UNIFORMS + FACE_UNIFORMS].
         size: side of the result, pixels.
         config: how strong.
 
     Returns:
         [B, 3, size, size] in [-1, 1].
     """
-    u = draws[:, VOICE_DRAWS:]
+    u = uniforms[:, VOICE_UNIFORMS:]
     side = images.shape[-1]
     centred = 2 * u - 1
     # The tower's square, as a share of the stored one, times the random change of size.

@@ -1,7 +1,7 @@
 """A dataset: a manifest plus the place where its voices and faces live."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
@@ -13,11 +13,9 @@ from lowshot.data.manifest import read_manifest, write_manifest
 from lowshot.data.packing.pack import open_record
 from lowshot.data.trust import is_trusted
 from lowshot.errors import RequestError
-from lowshot.schema import FEATURES, MANIFEST, MODALITIES, PACK, WORLD_FILES
-from lowshot.synthetic.world import SIZES
+from lowshot.schema import FEATURES, MANIFEST, MODALITIES, PACK, WORLD_FILES, WORLD_PREFIX, WORLD_SIZES
 
 _CHECKED_ROWS = 2**14
-# Two renderings of one world have the same manifest; these files tell them apart.
 
 
 class Dataset:
@@ -39,25 +37,15 @@ class Dataset:
         self.faces = self._rows("face")
 
     @classmethod
-    def open(
-        cls,
-        source: str | Path,
-        progress: Callable[[int, int], None] | None = None,
-        splits: Sequence[str] | None = None,
-    ) -> "Dataset":
-        """Open a dataset.
+    def open(cls, source: str | Path) -> "Dataset":
+        """Open a dataset that lies on disk; `workflows.datasets.open_dataset` also opens synthetic ones.
 
         Args:
-            source: a directory with manifest.csv, a manifest itself, or `synth:tiny|demo|bench` for the embedded
-                world, which is rendered to the cache on first use.
-            progress: called with (videos done, videos in all) while a world is rendered.
-            splits: of which rows the media are needed, so that no others of a world are rendered; of all when None.
+            source: a directory with manifest.csv, or a manifest.
 
         Raises:
-            RequestError: nothing is there, or the manifest breaks a rule.
+            RequestError: there is no such dataset, or its manifest breaks a rule.
         """
-        if str(source).startswith("synth:"):
-            return cls._open_world(str(source), progress, splits)
         path = Path(source)
         if path.is_dir():
             if (path / PACK).is_file():
@@ -65,19 +53,9 @@ class Dataset:
             return cls(path, path / MANIFEST, path.resolve().name)
         if path.is_file():
             return cls(path.parent, path, path.stem)
-        raise RequestError(f"{path}: no such dataset; give a directory, a manifest, or synth:{'|'.join(SIZES)}")
-
-    @classmethod
-    def _open_world(
-        cls, source: str, progress: Callable[[int, int], None] | None, splits: Sequence[str] | None
-    ) -> "Dataset":
-        from lowshot.synthetic.render import ensure_world
-
-        size = source.removeprefix("synth:")
-        if size not in SIZES:
-            raise RequestError(f"--data {source}: no such embedded world; there are synth:{', synth:'.join(SIZES)}")
-        root = ensure_world(size, progress=progress, splits=splits)
-        return cls(root, root / MANIFEST, source)
+        raise RequestError(
+            f"{path}: no such dataset; give a directory, a manifest, or {WORLD_PREFIX}{'|'.join(WORLD_SIZES)}"
+        )
 
     def rows(self, modality: str) -> pd.DataFrame:
         """The manifest rows of one modality, numbered from 0."""
@@ -154,6 +132,7 @@ class Dataset:
         goes on with the other. A pack that leaves rows out has another manifest, and so another hash.
         """
         digest = hashlib.sha256(self.manifest_path.read_bytes())
+        # Two renderings of one world have the same manifest; WORLD_FILES tell them apart.
         for name in (FEATURES, *WORLD_FILES):
             path = self.root / name
             if path.is_file():

@@ -14,9 +14,7 @@ import numpy.typing as npt
 
 from lowshot.errors import RequestError
 from lowshot.files import atomic_path
-from lowshot.schema import FEATURES
-
-"""Name of the file in a dataset's folder."""
+from lowshot.schema import FEATURES, WORLD_PREFIX
 
 # Names of tensors, or of files, in a message.
 _SHOWN = 3
@@ -132,7 +130,7 @@ def misfit(tensors: Mapping[str, npt.NDArray[Any]], modality: str, count: int) -
 
 def holds_features(source: str) -> bool:
     """Whether a dataset, given as `--data` takes it, is one of vectors; no where nothing is there."""
-    if source.startswith("synth:"):
+    if source.startswith(WORLD_PREFIX):
         return False
     path = Path(source)
     return ((path if path.is_dir() else path.parent) / FEATURES).is_file()

@@ -22,13 +22,13 @@ def read_manifest(path: Path) -> pd.DataFrame:
         One row per voice clip or face image, every column as text, missing values as "".
 
     Raises:
-        RequestError: see `check_looks`; the file is not a CSV table, has a row with more or fewer cells than the
+        RequestError: see `check_header`; the file is not a CSV table, has a row with more or fewer cells than the
             header, or breaks a rule of `check_manifest`.
 
     Source:
         DESIGN, section 2.
     """
-    check_looks(path)
+    check_header(path)
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
@@ -46,7 +46,7 @@ def read_manifest(path: Path) -> pd.DataFrame:
     return table
 
 
-def check_looks(path: Path) -> None:
+def check_header(path: Path) -> None:
     """Refuse what is no manifest at first sight, before its rows are read.
 
     Raises:

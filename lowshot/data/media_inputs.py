@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from lowshot.data.augment import augment_faces, augment_voices, centre_crop
-from lowshot.data.readers.base import Looks, Sampling
+from lowshot.data.readers.base import Sampling, Views
 from lowshot.data.voice import pad_to
 from lowshot.settings import EvaluateConfig, FaceConfig, FrontEnd, VoiceConfig
 
@@ -26,15 +26,15 @@ class MediaInputs(ABC):
         """Images of faces, uint8 [3, side, side]."""
 
     def samples(
-        self, voices: Sequence[int], faces: Sequence[int], draws: np.ndarray, sampling: Sampling
+        self, voices: Sequence[int], faces: Sequence[int], uniforms: np.ndarray, sampling: Sampling
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Log-mel crops [B, 1, mel_bands, frames] and images [B, 3, size, size]; see `Reader.samples`."""
         crops = [
             crop_voice(log_mel, silence, sampling.voice.frames, draw)
-            for (log_mel, silence), draw in zip(self.voices(voices), draws[:, 1], strict=True)
+            for (log_mel, silence), draw in zip(self.voices(voices), uniforms[:, 1], strict=True)
         ]
         images = self.faces(faces)
-        rest = torch.from_numpy(draws[:, 3:]).float()
+        rest = torch.from_numpy(uniforms[:, 3:]).float()
         augment = sampling.augment
         # A normalised clip has a spread near 1, as a centred one has: a decibel is as large in the one as in the other.
         front_end: FrontEnd = "centred" if sampling.voice.normalise else sampling.voice.front_end
@@ -43,15 +43,15 @@ class MediaInputs(ABC):
             augment_faces(torch.from_numpy(np.stack(images)), rest, sampling.face.size, augment),
         )
 
-    def looks(
+    def views(
         self, modality: str, rows: np.ndarray, voice: VoiceConfig, face: FaceConfig, settings: EvaluateConfig
-    ) -> Looks:
+    ) -> Views:
         """Evenly spaced crops that cover a voice; a face as `centre_crop` leaves it, mirrored too if asked for."""
         if modality == "voice":
-            return self._voice_looks(rows, voice.frames, settings.voice_crops)
-        return self._face_looks(rows, face.size, settings.mirror)
+            return self._voice_views(rows, voice.frames, settings.voice_crops)
+        return self._face_views(rows, face.size, settings.mirror)
 
-    def _voice_looks(self, rows: np.ndarray, frames: int, most_crops: int) -> Looks:
+    def _voice_views(self, rows: np.ndarray, frames: int, most_crops: int) -> Views:
         crops: list[np.ndarray] = []
         owner: list[int] = []
         for place, (log_mel, silence) in enumerate(self.voices(rows)):
@@ -62,14 +62,14 @@ class MediaInputs(ABC):
         def make(part: slice) -> torch.Tensor:
             return torch.from_numpy(np.stack(crops[part])).float().unsqueeze(1)
 
-        return Looks(len(crops), make, torch.tensor(owner))
+        return Views(len(crops), make, torch.tensor(owner))
 
-    def _face_looks(self, rows: np.ndarray, size: int, mirror: bool) -> Looks:
+    def _face_views(self, rows: np.ndarray, size: int, mirror: bool) -> Views:
         images = centre_crop(torch.from_numpy(np.stack(self.faces(rows))), size)
         if not mirror:
-            return Looks(len(images), lambda part: images[part])
+            return Views(len(images), lambda part: images[part])
         both = torch.cat([images, images.flip(-1)])
-        return Looks(len(both), lambda part: both[part], torch.arange(len(images)).repeat(2))
+        return Views(len(both), lambda part: both[part], torch.arange(len(images)).repeat(2))
 
 
 def crop_voice(log_mel: np.ndarray, silence: float, frames: int, draw: float) -> np.ndarray:

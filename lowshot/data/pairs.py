@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from lowshot.data.augment import DRAWS
+from lowshot.data.augment import UNIFORMS
 from lowshot.data.dataset import Dataset
 from lowshot.data.readers.base import Reader, Sampling
 from lowshot.errors import RequestError
@@ -97,7 +97,7 @@ def epoch_order(videos: int, seed: int, epoch: int) -> np.ndarray:
     return _generator(seed, ORDER_STREAM, epoch).permutation(videos)
 
 
-def sample_draws(batch: int, seed: int, step: int) -> np.ndarray:
+def sample_uniforms(batch: int, seed: int, step: int) -> np.ndarray:
     """Uniform numbers behind every random choice of a step's samples.
 
     Args:
@@ -106,10 +106,10 @@ def sample_draws(batch: int, seed: int, step: int) -> np.ndarray:
         step: counted from 0 over the whole run.
 
     Returns:
-        float64 [batch, DRAWS] in [0, 1). Row p depends on (seed, step, p) alone: a larger batch, another number of
+        float64 [batch, UNIFORMS] in [0, 1). Row p depends on (seed, step, p) alone: a larger batch, another number of
         workers or a restart give the same row.
     """
-    return _generator(seed, SAMPLE_STREAM, step).random((batch, DRAWS))
+    return _generator(seed, SAMPLE_STREAM, step).random((batch, UNIFORMS))
 
 
 def _generator(seed: int, stream: int, counter: int) -> np.random.Generator:
@@ -165,14 +165,14 @@ class PairBatches:
         epoch, position = divmod(step, self.steps_per_epoch)
         order = epoch_order(len(self.videos), self.seed, epoch)
         index = order[position * self.batch_size : (position + 1) * self.batch_size][self._part]
-        draws = sample_draws(self.batch_size, self.seed, step)[self._part]
+        uniforms = sample_uniforms(self.batch_size, self.seed, step)[self._part]
         voices = [self.videos.voices[video] for video in index]
         faces = [self.videos.faces[video] for video in index]
-        chosen = choose(voices, draws[:, 0]), choose(faces, draws[:, 2])
-        voice, face = self.reader.samples(*chosen, draws, self.sampling)
+        chosen = choose(voices, uniforms[:, 0]), choose(faces, uniforms[:, 2])
+        voice, face = self.reader.samples(*chosen, uniforms, self.sampling)
         return Batch(torch.from_numpy(index.astype(np.int64)), voice, face)
 
 
-def choose(options: list[np.ndarray], draws: np.ndarray) -> list[int]:
+def choose(options: list[np.ndarray], uniforms: np.ndarray) -> list[int]:
     """One of each sample's row numbers, each equally likely, by uniform draws in [0, 1)."""
-    return [int(rows[int(draw * len(rows))]) for rows, draw in zip(options, draws, strict=True)]
+    return [int(rows[int(draw * len(rows))]) for rows, draw in zip(options, uniforms, strict=True)]

@@ -8,6 +8,8 @@ import numpy as np
 TOLERANCE_S = 0.25
 # A decoder that starts in the middle starts so much earlier, for some need a few frames to settle.
 PREROLL_S = 0.5
+# Peak of a silent clip: -60 dB of full scale.
+SILENT_PEAK = 1e-3
 
 
 class Sound(Protocol):

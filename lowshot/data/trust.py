@@ -3,7 +3,7 @@
 import hashlib
 from pathlib import Path
 
-from lowshot.files import write_text
+from lowshot.files import cache_root, write_text
 
 
 def trust(manifest: Path, content: Path | None = None) -> None:
@@ -22,8 +22,6 @@ def is_trusted(manifest: Path) -> bool:
 
 
 def _record(manifest: Path, content: Path) -> Path:
-    from lowshot.synthetic.render import cache_root
-
     # It lies with the reader, not with the dataset: what comes along with a manifest cannot vouch for it.
     digest = hashlib.sha256(f"{manifest.parent.resolve() / manifest.name}\0".encode())
     with content.open("rb") as file:

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from lowshot.importers.skipped import SEPARATOR, LeftOut
+from lowshot.importers.skipped import SEPARATOR, Skipped
 from lowshot.importers.walk import Parts, Progress, walk
 from lowshot.schema import MODALITIES
 
-KINDS = {
+ENDINGS = {
     "voice": frozenset({".wav", ".flac", ".ogg", ".opus", ".mp3", ".m4a", ".aac"}),
     "face": frozenset({".jpg", ".jpeg", ".png", ".webp"}),
 }
@@ -68,7 +68,7 @@ Media = dict[str, list[Clips]]
 """The files of one video, by modality."""
 
 
-def collect(trees: Iterable[Tree], skipped: LeftOut, progress: Progress | None = None) -> dict[Key, Media]:
+def collect(trees: Iterable[Tree], skipped: Skipped, progress: Progress | None = None) -> dict[Key, Media]:
     """Find the videos of some trees, each with its files.
 
     Args:
@@ -95,7 +95,7 @@ def collect(trees: Iterable[Tree], skipped: LeftOut, progress: Progress | None =
     return videos
 
 
-def paired(videos: Mapping[Key, Media], skipped: LeftOut) -> dict[Key, Media]:
+def paired(videos: Mapping[Key, Media], skipped: Skipped) -> dict[Key, Media]:
     """The videos that have both voices and faces, in the order of their keys; the others are left out."""
     whole = {}
     for key in sorted(videos):
@@ -127,7 +127,7 @@ def modality_of(name: str) -> str:
     return _MODALITY.get(name[name.rfind(".") :].lower(), "")
 
 
-_MODALITY = {ending: modality for modality, endings in KINDS.items() for ending in endings}
+_MODALITY = {ending: modality for modality, endings in ENDINGS.items() for ending in endings}
 
 
 def _on_disk(tree: Tree, parts: Parts) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from lowshot.importers.collect import OUTSIDE, Key, Media, Tree, collect, paired
-from lowshot.importers.skipped import LeftOut
+from lowshot.importers.skipped import Skipped
 from lowshot.importers.splits import Shares
 from lowshot.importers.walk import Parts, Progress
 from lowshot.importers.writing import Imported, Plan, check_out, write_videos
@@ -37,7 +37,7 @@ def import_folder(
         RequestError: no such folder, no video has both a voice and a face, or shares of no identities.
     """
     check_out(out)
-    skipped = LeftOut()
+    skipped = Skipped()
     found = collect([Tree(root, "folder", MODALITIES, _places)], skipped, progress)
     if identities is None:
         identities = any(len(media) == len(MODALITIES) for key, media in found.items() if key[1])
@@ -49,7 +49,7 @@ def _places(parts: Parts, names: list[str]) -> Iterator[tuple[Key | str, list[st
     yield (parts[0], parts[1] if len(parts) > 1 else "") if parts else OUTSIDE, names
 
 
-def _with_people(found: Mapping[Key, Media], skipped: LeftOut) -> dict[Key, Media]:
+def _with_people(found: Mapping[Key, Media], skipped: Skipped) -> dict[Key, Media]:
     for key, media in found.items():
         if not key[1]:
             for clips in (clips for several in media.values() for clips in several):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from lowshot.importers.collect import OUTSIDE, Key, Tree
 from lowshot.importers.people import MAVCELEB, read_people
-from lowshot.importers.skipped import LeftOut
+from lowshot.importers.skipped import Skipped
 from lowshot.importers.splits import Shares
 from lowshot.importers.walk import Parts, Progress
 from lowshot.importers.writing import Imported, Plan, check_out, import_trees
@@ -61,4 +61,4 @@ def import_mavceleb(
 
     columns = ("language",) if known is None else ("gender", "language")
     trees = [Tree(voices, "--voices", ("voice",), read), Tree(faces, "--faces", ("face",), read)]
-    return import_trees(trees, out, Plan(shares.draw, columns, about, faces=faces_per_video), LeftOut(), progress)
+    return import_trees(trees, out, Plan(shares.draw, columns, about, faces=faces_per_video), Skipped(), progress)

@@ -11,7 +11,7 @@ from lowshot.files import atomic_path
 SEPARATOR = "\0"
 
 
-class LeftOut:
+class Skipped:
     """Files that an importer leaves out, by reason."""
 
     def __init__(self) -> None:

@@ -12,7 +12,7 @@ from lowshot.data.table_text import read_columns
 from lowshot.data.trust import trust
 from lowshot.errors import RequestError
 from lowshot.importers.collect import modality_of
-from lowshot.importers.skipped import LeftOut
+from lowshot.importers.skipped import Skipped
 from lowshot.importers.splits import Shares
 from lowshot.importers.writing import Imported, check_out, path_in_manifest, start_of_paths
 from lowshot.schema import ATTRIBUTES, MANIFEST_COLUMNS, MODALITIES, SPLITS
@@ -57,7 +57,7 @@ def import_table(
         double = next(name for name, count in Counter(kept).items() if count > 1)
         raise RequestError(f"{table}: column '{double}' stands twice; rename one")
     start = (root or table.parent).absolute()
-    skipped = LeftOut()
+    skipped = Skipped()
     own = list(dict.fromkeys((*MANIFEST_COLUMNS, *places)))
     cells: dict[str, list[str]] = {name: [] for name in (*own, *kept)}
     for row, line in zip(rows.fields[1:], rows.line[1:], strict=True):
@@ -117,7 +117,7 @@ def _check(table: Path, line: int, found: Mapping[str, str]) -> None:
         raise RequestError(f"{table}, row {line}: video is empty; it pairs voices with faces")
 
 
-def _pair(rows: pd.DataFrame, start: Path, skipped: LeftOut) -> pd.DataFrame:
+def _pair(rows: pd.DataFrame, start: Path, skipped: Skipped) -> pd.DataFrame:
     """The rows of videos that have both modalities."""
     has = {name: rows["video"].isin(rows.loc[rows["modality"] == name, "video"]) for name in MODALITIES}
     for name in MODALITIES:
@@ -126,7 +126,7 @@ def _pair(rows: pd.DataFrame, start: Path, skipped: LeftOut) -> pd.DataFrame:
     return rows[has["voice"] & has["face"]].reset_index(drop=True)
 
 
-def _write(rows: pd.DataFrame, start: Path, out: Path, skipped: LeftOut) -> Imported:
+def _write(rows: pd.DataFrame, start: Path, out: Path, skipped: Skipped) -> Imported:
     if rows.empty:
         raise RequestError(
             f"no video has both a voice and a face; left out: {skipped}" if skipped.counts else "no rows"

@@ -7,7 +7,7 @@ from pathlib import Path
 from lowshot.errors import RequestError
 from lowshot.importers.collect import OUTSIDE, Key, Layout, Tree
 from lowshot.importers.people import VOXCELEB1, VOXCELEB2, People, read_people, read_split_codes
-from lowshot.importers.skipped import LeftOut
+from lowshot.importers.skipped import Skipped
 from lowshot.importers.splits import Shares
 from lowshot.importers.walk import Parts, Progress
 from lowshot.importers.writing import Imported, Plan, check_out, import_trees
@@ -75,7 +75,7 @@ def import_voxceleb1(
         plain=True,
         faces=faces_per_video,
     )
-    return import_trees(trees, out, plan, LeftOut(), progress)
+    return import_trees(trees, out, plan, Skipped(), progress)
 
 
 def import_voxceleb2(
@@ -116,7 +116,7 @@ def import_voxceleb2(
         faces=faces_per_video,
     )
     trees = [Tree(voices, "--voices", ("voice",), layout), Tree(faces, "--faces", ("face",), layout)]
-    return import_trees(trees, out, plan, LeftOut(), progress)
+    return import_trees(trees, out, plan, Skipped(), progress)
 
 
 def _split_parts(names: list[str], people: People, shares: Shares) -> dict[str, str]:

@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from lowshot.errors import RequestError
-from lowshot.importers.skipped import LeftOut
+from lowshot.importers.skipped import Skipped
 
 Parts = tuple[str, ...]
 Progress = Callable[[int], None]
 
 
 def walk(
-    root: Path, option: str, skipped: LeftOut, progress: Progress | None = None
+    root: Path, option: str, skipped: Skipped, progress: Progress | None = None
 ) -> Iterator[tuple[Parts, list[str]]]:
     """List the folders below `root` that hold files.
 
@@ -57,7 +57,7 @@ def walk(
             yield parts, in_order(files)
 
 
-def _list(folder: str, skipped: LeftOut) -> tuple[list[str], list[str]]:
+def _list(folder: str, skipped: Skipped) -> tuple[list[str], list[str]]:
     files, folders = [], []
     others: dict[str, list[str]] = {}
     with os.scandir(folder) as entries:

@@ -12,7 +12,7 @@ from lowshot.data.trust import trust
 from lowshot.errors import RequestError
 from lowshot.files import atomic_path
 from lowshot.importers.collect import Clips, Key, Media, Tree, collect, count_files, paired, people_of
-from lowshot.importers.skipped import SEPARATOR, LeftOut
+from lowshot.importers.skipped import SEPARATOR, Skipped
 from lowshot.importers.walk import Progress
 from lowshot.schema import MANIFEST, MANIFEST_COLUMNS, MODALITIES, SKIPPED
 
@@ -44,7 +44,7 @@ class Imported:
     """What came of an import: rows by split and modality, videos and identities by split, and what was left out."""
 
     manifest: Path
-    skipped: LeftOut
+    skipped: Skipped
     rows: Counter[tuple[str, str]] = field(default_factory=Counter)
     videos: Counter[str] = field(default_factory=Counter)
     identities: Counter[str] = field(default_factory=Counter)
@@ -83,14 +83,14 @@ def check_out(out: Path) -> None:
 
 
 def import_trees(
-    trees: list[Tree], out: Path, plan: Plan, skipped: LeftOut, progress: Progress | None = None
+    trees: list[Tree], out: Path, plan: Plan, skipped: Skipped, progress: Progress | None = None
 ) -> Imported:
     """Write a manifest of the videos in some trees; see `write_videos`."""
     check_out(out)
     return write_videos(paired(collect(trees, skipped, progress), skipped), out, plan, skipped)
 
 
-def write_videos(videos: Mapping[Key, Media], out: Path, plan: Plan, skipped: LeftOut) -> Imported:
+def write_videos(videos: Mapping[Key, Media], out: Path, plan: Plan, skipped: Skipped) -> Imported:
     """Write a manifest, and beside it the table of what was left out; both or neither.
 
     Paths are relative to the manifest where media lie below its folder, and absolute elsewhere. A manifest with

@@ -98,10 +98,10 @@ def embed_blocks(
     encode = model.encode_voice if modality == "voice" else model.encode_face
     for start in range(0, len(rows), BATCH):
         part = rows[start : start + BATCH]
-        looks = reader.looks(modality, part, model.voice_config, model.face_config, settings)
-        vectors = encoder(encode, looks.count, looks.make)
-        if looks.owner is not None:
-            total = torch.zeros(len(part), vectors.shape[1]).index_add_(0, looks.owner, vectors)
+        views = reader.views(modality, part, model.voice_config, model.face_config, settings)
+        vectors = encoder(encode, views.count, views.make)
+        if views.owner is not None:
+            total = torch.zeros(len(part), vectors.shape[1]).index_add_(0, views.owner, vectors)
             vectors = torch.nn.functional.normalize(total, dim=1)
         yield vectors.numpy()
 

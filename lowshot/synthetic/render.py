@@ -17,10 +17,10 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
-import platformdirs
 from safetensors.numpy import save_file
 
 from lowshot.errors import RequestError, RunError
+from lowshot.files import cache_root
 from lowshot.schema import ATTRIBUTES, IDENTITY_SPLITS, LATENTS, MANIFEST, MANIFEST_COLUMNS, TRUTH, VOX1_META, WORLD
 from lowshot.synthetic.face_traits import face_traits, film_scene
 from lowshot.synthetic.faces import render_face
@@ -252,16 +252,6 @@ def _move_into_place(building: Path, out: Path) -> None:
         # Another process finished the same world first: its bytes are the same ones, so keep them.
         if not (out / MANIFEST).is_file():
             raise
-
-
-def cache_root() -> Path:
-    """Where rendered worlds are kept: $LOWSHOT_CACHE when set, else the user's cache directory.
-
-    Returns:
-        The directory; it need not exist yet.
-    """
-    override = os.environ.get("LOWSHOT_CACHE")
-    return Path(override) if override else platformdirs.user_cache_path("lowshot")
 
 
 def ensure_world(

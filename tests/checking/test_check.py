@@ -10,7 +10,7 @@ from PIL import Image
 from safetensors.numpy import save_file
 
 from lowshot.checking.issues import FAULTS, WARNINGS
-from lowshot.checking.readiness import Uses, uses_of
+from lowshot.checking.readiness import Readiness, readiness_of
 from lowshot.checking.run import check_dataset, write_clean
 from lowshot.data.dataset import Dataset, write_features
 from lowshot.data.manifest import read_manifest
@@ -142,7 +142,7 @@ def test_a_long_film_is_heard_to_its_end_and_never_held_whole(tmp_path, monkeypa
         return part
 
     monkeypatch.setattr(media, "read_waveform", counting)
-    assert media.look_at(tmp_path / "long.mkv", "voice").found == []
+    assert media.open_file(tmp_path / "long.mkv", "voice").found == []
     assert max(heard) < 120 * RATE
     assert sum(heard) == pytest.approx(250 * RATE, abs=RATE / 4)
 
@@ -345,8 +345,8 @@ def test_what_the_data_are_good_for_is_counted(tmp_path):
     rows = pairs(tmp_path, *WHOLE, ("c", "p1", ""), ("d", "p3", "val"), ("e", "p4", "test"), ("f", "", "train"))
     rows.append(("b.wav", "voice", "alone", "p5", "train"))
     table = pd.DataFrame(rows, columns=list(MANIFEST_COLUMNS)).assign(gender="f", age="")
-    assert uses_of(table) == Uses(
+    assert readiness_of(table) == Readiness(
         videos=3, labelled=2, validation=1, test=1, seen_heard=2, attributes=("gender",), missing_splits=()
     )
-    archive = uses_of(table.assign(split="", identity=""))
+    archive = readiness_of(table.assign(split="", identity=""))
     assert (archive.videos, archive.labelled, archive.missing_splits) == (6, 0, ("train", "val", "test"))

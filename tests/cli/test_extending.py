@@ -129,7 +129,7 @@ def test_an_importer(lowshot, world):
     assert code == 0, err
     videos = dataset.manifest["video"].nunique()
     assert out.strip() == f"manifest.csv: {videos} videos"
-    assert "odd.wav" in Path("manifest.csv.left-out.csv").read_text()
+    assert "odd.wav" in Path("manifest.csv.skipped.csv").read_text()
     code, out, _ = lowshot("data", "describe", "manifest.csv")
     assert (code, "val: " in out, "test: " in out) == (0, True, True)
 

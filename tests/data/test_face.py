@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from lowshot.data.augment import FACE_DRAWS, VOICE_DRAWS, augment_faces, centre_crop
+from lowshot.data.augment import FACE_UNIFORMS, VOICE_UNIFORMS, augment_faces, centre_crop
 from lowshot.data.face import read_face, stored_size
 from lowshot.errors import RequestError
 from lowshot.settings import AugmentConfig, FaceConfig
@@ -176,7 +176,7 @@ def test_the_released_front_end_squeezes_the_whole_image(tmp_path, height, width
     seen = centre_crop(stored, 32)
     np.testing.assert_allclose(seen[0], (face - 127.5) / 127.5, atol=1e-6)
     off = AugmentConfig(shift=0, scale=0, rotate_degrees=0, brightness=0, contrast=0, flip=False)
-    trained = augment_faces(stored, torch.rand(1, VOICE_DRAWS + FACE_DRAWS), 32, off)
+    trained = augment_faces(stored, torch.rand(1, VOICE_UNIFORMS + FACE_UNIFORMS), 32, off)
     torch.testing.assert_close(trained, seen, atol=1e-5, rtol=0)
 
 

@@ -167,8 +167,6 @@ def test_missing_files_are_counted_and_named(tmp_path):
 def test_an_unknown_source_is_refused(tmp_path):
     with pytest.raises(RequestError, match="no such dataset"):
         Dataset.open(tmp_path / "nowhere")
-    with pytest.raises(RequestError, match="no such embedded world"):
-        Dataset.open("synth:huge")
 
 
 def test_features_are_a_dataset(tmp_path):

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from lowshot.data.augment import DRAWS, FACE_DRAWS, VOICE_DRAWS, augment_faces, augment_voices, centre_crop
+from lowshot.data.augment import FACE_UNIFORMS, UNIFORMS, VOICE_UNIFORMS, augment_faces, augment_voices, centre_crop
 from lowshot.data.media_inputs import crop_voice
-from lowshot.data.pairs import PairBatches, epoch_order, sample_draws, videos_of
+from lowshot.data.pairs import PairBatches, epoch_order, sample_uniforms, videos_of
 from lowshot.data.readers.media import MediaReader
 from lowshot.errors import RequestError
 from lowshot.settings import AugmentConfig
@@ -31,13 +31,13 @@ def test_row_12_a_batch_depends_on_its_step_alone(batches, reader, config):
 
 
 def test_row_12_samples_of_a_batch_differ_and_so_do_steps_and_seeds():
-    draws = np.concatenate([sample_draws(64, seed, step) for seed in (0, 1) for step in (0, 1)])
-    assert draws.shape == (256, DRAWS)
-    assert len(np.unique(draws[:, 1])) == 256
+    uniforms = np.concatenate([sample_uniforms(64, seed, step) for seed in (0, 1) for step in (0, 1)])
+    assert uniforms.shape == (256, UNIFORMS)
+    assert len(np.unique(uniforms[:, 1])) == 256
 
 
 def test_a_position_draws_the_same_in_a_larger_batch():
-    np.testing.assert_array_equal(sample_draws(8, 0, 5), sample_draws(32, 0, 5)[:8])
+    np.testing.assert_array_equal(sample_uniforms(8, 0, 5), sample_uniforms(32, 0, 5)[:8])
 
 
 def test_an_epoch_visits_every_video_once(batches):
@@ -102,29 +102,29 @@ def test_augmentation_at_zero_is_the_centre_crop():
     off = AugmentConfig(
         tilt_db=0, time_mask=0, band_mask=0, shift=0, scale=0, rotate_degrees=0, brightness=0, contrast=0, flip=False
     )
-    draws = torch.rand(3, VOICE_DRAWS + FACE_DRAWS)
+    uniforms = torch.rand(3, VOICE_UNIFORMS + FACE_UNIFORMS)
     images = torch.randint(0, 256, (3, 3, 36, 36), dtype=torch.uint8)
-    torch.testing.assert_close(augment_faces(images, draws, 32, off), centre_crop(images, 32), atol=1e-5, rtol=0)
+    torch.testing.assert_close(augment_faces(images, uniforms, 32, off), centre_crop(images, 32), atol=1e-5, rtol=0)
     log_mel = torch.randn(3, 64, 48)
-    torch.testing.assert_close(augment_voices(log_mel, draws, off), log_mel.unsqueeze(1))
+    torch.testing.assert_close(augment_voices(log_mel, uniforms, off), log_mel.unsqueeze(1))
 
 
 def test_augmentation_changes_samples_and_stays_in_range():
-    draws = torch.rand(32, VOICE_DRAWS + FACE_DRAWS, generator=torch.Generator().manual_seed(0))
+    uniforms = torch.rand(32, VOICE_UNIFORMS + FACE_UNIFORMS, generator=torch.Generator().manual_seed(0))
     images = torch.randint(0, 256, (1, 3, 36, 36), dtype=torch.uint8).expand(32, -1, -1, -1)
-    faces = augment_faces(images, draws, 32, AugmentConfig())
+    faces = augment_faces(images, uniforms, 32, AugmentConfig())
     assert faces.min() >= -1
     assert faces.max() <= 1
     assert len(faces.flatten(1).unique(dim=0)) == 32
-    voices = augment_voices(torch.randn(1, 64, 48).expand(32, -1, -1), draws, AugmentConfig())
+    voices = augment_voices(torch.randn(1, 64, 48).expand(32, -1, -1), uniforms, AugmentConfig())
     assert len(voices.flatten(1).unique(dim=0)) == 32
 
 
 def test_a_mirrored_face_is_mirrored():
     only_flip = AugmentConfig(shift=0, scale=0, rotate_degrees=0, brightness=0, contrast=0)
     images = torch.randint(0, 256, (2, 3, 36, 36), dtype=torch.uint8)
-    draws = torch.full((2, VOICE_DRAWS + FACE_DRAWS), 0.9)
-    draws[0, VOICE_DRAWS + 2] = 0.1
-    faces = augment_faces(images, draws, 32, only_flip)
+    uniforms = torch.full((2, VOICE_UNIFORMS + FACE_UNIFORMS), 0.9)
+    uniforms[0, VOICE_UNIFORMS + 2] = 0.1
+    faces = augment_faces(images, uniforms, 32, only_flip)
     torch.testing.assert_close(faces[0], centre_crop(images, 32)[0].flip(-1), atol=1e-5, rtol=0)
     torch.testing.assert_close(faces[1], centre_crop(images, 32)[1], atol=1e-5, rtol=0)

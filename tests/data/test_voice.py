@@ -8,7 +8,7 @@ import scipy.signal
 import soundfile
 import torch
 
-from lowshot.data.augment import VOICE_DRAWS, augment_voices
+from lowshot.data.augment import VOICE_UNIFORMS, augment_voices
 from lowshot.data.media_inputs import crop_voice, even_crops
 from lowshot.data.voice import SAMPLE_RATE, LogMel, pad_to, read_waveform
 from lowshot.errors import RequestError
@@ -276,12 +276,12 @@ def test_normalising_leaves_a_clip_with_mean_0_and_spread_1_whatever_its_level()
 
 
 def test_a_decibel_of_tilt_is_a_decibel_in_either_front_end():
-    draws = torch.full((1, VOICE_DRAWS), 0.5)
-    draws[0, 0], draws[0, 2], draws[0, 4] = 1, 0, 0
+    uniforms = torch.full((1, VOICE_UNIFORMS), 0.5)
+    uniforms[0, 0], uniforms[0, 2], uniforms[0, 4] = 1, 0, 0
     config = AugmentConfig(tilt_db=6, time_mask=0, band_mask=0)
     flat = torch.zeros(1, 64, 48)
-    released = augment_voices(flat, draws, config, "released")[0, 0]
+    released = augment_voices(flat, uniforms, config, "released")[0, 0]
     torch.testing.assert_close(released[[0, -1]], torch.tensor([[-6.0], [6.0]]).expand(2, 48))
     # Natural-log power over 4: ten decibels are a factor of ten in power.
-    centred = augment_voices(flat, draws, config)[0, 0]
+    centred = augment_voices(flat, uniforms, config)[0, 0]
     torch.testing.assert_close((4 * centred).exp(), 10 ** (released / 10))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from lowshot.importers.videos.faces import Box, Face, overlap
-from lowshot.importers.videos.spans import LeftOut, Sample, Thresholds, cut_shot
+from lowshot.importers.videos.spans import Sample, SkippedSpan, Thresholds, cut_shot
 
 ASKED = Thresholds(min_face=50, min_seconds=2.0, max_seconds=4.0, faces=2)
 
@@ -36,7 +36,7 @@ def test_a_steady_face_is_a_span_and_one_missed_picture_does_not_end_it():
     pictures[6] = []
     assert spans(shot(*pictures)) == (
         [],
-        [LeftOut(0.0, 1.0, "too-short"), LeftOut(1.25, 1.5, "no-face"), LeftOut(1.75, 3.0, "too-short")],
+        [SkippedSpan(0.0, 1.0, "too-short"), SkippedSpan(1.25, 1.5, "no-face"), SkippedSpan(1.75, 3.0, "too-short")],
     )
 
 
@@ -58,12 +58,12 @@ def test_a_small_face_is_left_out_by_its_median():
     pictures = [[face(side=45)]] * 4 + [[face(side=55)]] * 6
     assert spans(shot(*pictures)) == ([(0.0, 2.25)], [])
     pictures[4:7] = [[face(side=45)]] * 3
-    assert spans(shot(*pictures)) == ([], [LeftOut(0.0, 2.25, "too-small")])
+    assert spans(shot(*pictures)) == ([], [SkippedSpan(0.0, 2.25, "too-small")])
 
 
 def test_long_spans_are_cut_into_equal_parts_and_blurred_parts_go():
     pictures = [[face(sharp=0.1 if number < 16 else 0.001)] for number in range(33)]
-    assert spans(shot(*pictures)) == ([(0.0, 4.0)], [LeftOut(4.0, 8.0, "blurred")])
+    assert spans(shot(*pictures)) == ([(0.0, 4.0)], [SkippedSpan(4.0, 8.0, "blurred")])
 
 
 def test_of_each_part_the_sharpest_picture_is_kept():

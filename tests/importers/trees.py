@@ -39,5 +39,5 @@ def imported(*words: object, out: Path) -> pd.DataFrame:
 
 def skipped(out: Path) -> dict[str, str]:
     """What an import left out: the reason by path."""
-    table = pd.read_csv(out.with_name(out.name + ".left-out.csv"), dtype=str)
+    table = pd.read_csv(out.with_name(out.name + ".skipped.csv"), dtype=str)
     return dict(zip(table["path"], table["reason"], strict=True))

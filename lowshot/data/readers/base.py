@@ -22,7 +22,7 @@ class Sampling:
 
 
 @dataclass(frozen=True)
-class Looks:
+class Views:
     """What a tower is shown of some rows at evaluation.
 
     Attributes:
@@ -56,13 +56,13 @@ class Reader(Protocol):
         ...
 
     def samples(
-        self, voices: Sequence[int], faces: Sequence[int], draws: np.ndarray, sampling: Sampling
+        self, voices: Sequence[int], faces: Sequence[int], uniforms: np.ndarray, sampling: Sampling
     ) -> tuple[Tensor, Tensor]:
         """Augmented training samples.
 
         Args:
             voices, faces: row numbers, B each.
-            draws: those of each sample, [B, DRAWS], as `sample_draws` gives them; nothing else is drawn by.
+            uniforms: those of each sample, [B, UNIFORMS], as `sample_uniforms` gives them; nothing else is drawn by.
             sampling: how samples are made.
 
         Returns:
@@ -70,9 +70,9 @@ class Reader(Protocol):
         """
         ...
 
-    def looks(
+    def views(
         self, modality: str, rows: np.ndarray, voice: VoiceConfig, face: FaceConfig, settings: EvaluateConfig
-    ) -> Looks:
+    ) -> Views:
         """Inputs without augmentation.
 
         Args:

@@ -8,13 +8,13 @@ import torch
 
 from lowshot.data.dataset import Dataset
 from lowshot.data.features import ColumnStatistics, column_statistics, map_features
-from lowshot.data.readers.base import Looks, Sampling
+from lowshot.data.readers.base import Sampling, Views
 from lowshot.errors import RequestError
 from lowshot.schema import FEATURES, MODALITIES
 from lowshot.settings import AugmentConfig, EvaluateConfig, FaceConfig, VoiceConfig
 
-# Of a sample's draws, those that its noise is drawn by.
-_NOISE_DRAWS = slice(3, 5)
+# Of a sample's uniforms, those that its noise is drawn by.
+_NOISE_UNIFORMS = slice(3, 5)
 # Uniform draws are multiples of this part.
 _STEPS = 2.0**53
 # Rows that are looked at at once.
@@ -92,14 +92,14 @@ class FeatureReader:
         return found
 
     def samples(
-        self, voices: Sequence[int], faces: Sequence[int], draws: np.ndarray, sampling: Sampling
+        self, voices: Sequence[int], faces: Sequence[int], uniforms: np.ndarray, sampling: Sampling
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Vectors [B, d_v] and [B, d_f] with noise and dropped columns; see `Reader.samples`.
 
-        Each sample has a generator of its own, keyed by two of its draws: as many numbers as its columns need, which
+        Each sample has a generator of its own, keyed by two of its uniforms: as many numbers as its columns need, which
         depend on (seed, step, position) alone.
         """
-        keys = (draws[:, _NOISE_DRAWS] * _STEPS).astype(np.uint64)
+        keys = (uniforms[:, _NOISE_UNIFORMS] * _STEPS).astype(np.uint64)
         generators = [np.random.Generator(np.random.Philox(key=key)) for key in keys]
         voice, face = (
             augment_vectors(self._rows(modality, rows), self.statistics[modality], generators, sampling.augment)
@@ -107,11 +107,11 @@ class FeatureReader:
         )
         return torch.from_numpy(voice), torch.from_numpy(face)
 
-    def looks(
+    def views(
         self, modality: str, rows: np.ndarray, voice: VoiceConfig, face: FaceConfig, settings: EvaluateConfig
-    ) -> Looks:
+    ) -> Views:
         """Each vector once, as it is."""
-        return Looks(len(rows), lambda part: torch.from_numpy(self._rows(modality, rows[part])))
+        return Views(len(rows), lambda part: torch.from_numpy(self._rows(modality, rows[part])))
 
     def _rows(self, modality: str, rows: Sequence[int] | np.ndarray) -> np.ndarray:
         return np.asarray(self._vectors[modality][np.asarray(rows)]).astype(np.float32, copy=False)

@@ -22,13 +22,13 @@ import pandas as pd
 import soundfile
 from PIL import Image
 
-from lowshot.checking.issues import SILENT_PEAK
 from lowshot.data.manifest import write_manifest
+from lowshot.data.sound import SILENT_PEAK
 from lowshot.data.voice import SAMPLE_RATE
 from lowshot.errors import RequestError
 from lowshot.files import atomic_path, no_formula, write_text
 from lowshot.importers.videos.faces import FaceDetector, faces_in
-from lowshot.importers.videos.spans import USUAL, LeftOut, Sample, Span, Thresholds, cut_shot
+from lowshot.importers.videos.spans import USUAL, Sample, SkippedSpan, Span, Thresholds, cut_shot
 from lowshot.importers.videos.streams import Unreadable, Video
 from lowshot.schema import SKIPPED, VIDEO_RECORD
 
@@ -184,7 +184,7 @@ def _import_file(
 ) -> dict[str, Any]:
     """Cut one file and write what comes of it; gives the record."""
     spans: list[tuple[str, Span]] = []
-    skipped: list[tuple[LeftOut, str]] = []
+    skipped: list[tuple[SkippedSpan, str]] = []
     record: dict[str, Any] = {"made": wanted, "videos": []}
     with _folder_in_the_making(target) as folder:
         seconds, reached = 0.0, 0.0
@@ -192,7 +192,7 @@ def _import_file(
             video = Video(path)
             seconds = video.seconds
             if not (video.has_picture and video.has_sound):
-                skipped.append((LeftOut(0.0, seconds, "no-audio" if video.has_picture else "no-picture"), ""))
+                skipped.append((SkippedSpan(0.0, seconds, "no-audio" if video.has_picture else "no-picture"), ""))
             else:
                 for number, samples in enumerate(_shots(video, detect, asked), start=1):
                     found, rest = cut_shot(samples, asked)
@@ -201,11 +201,11 @@ def _import_file(
                     reached = samples[-1].time
                     advance(min(1.0, reached / seconds) if seconds else 0.0)
         except Unreadable as error:
-            skipped.append((LeftOut(reached, max(seconds, reached), "unreadable"), str(error)))
+            skipped.append((SkippedSpan(reached, max(seconds, reached), "unreadable"), str(error)))
         for (name, span), sound in zip(spans, _sounds(video, spans) if spans else (), strict=True):
             reason = _unfit(sound, span)
             if reason:
-                skipped.append((LeftOut(span.start, span.end, reason), ""))
+                skipped.append((SkippedSpan(span.start, span.end, reason), ""))
             else:
                 _write_span(folder, name, span, sound)
                 record["videos"].append(

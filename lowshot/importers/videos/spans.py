@@ -69,7 +69,7 @@ class Span:
 
 
 @dataclass(frozen=True)
-class LeftOut:
+class SkippedSpan:
     """A stretch that is left out: from when to when, seconds, and a key of `REASONS`."""
 
     start: float
@@ -81,7 +81,7 @@ class LeftOut:
 _Track = list[tuple[int, int]]
 
 
-def cut_shot(samples: Sequence[Sample], asked: Thresholds) -> tuple[list[Span], list[LeftOut]]:
+def cut_shot(samples: Sequence[Sample], asked: Thresholds) -> tuple[list[Span], list[SkippedSpan]]:
     """Cut a shot into the spans that can be used.
 
     Args:
@@ -97,13 +97,13 @@ def cut_shot(samples: Sequence[Sample], asked: Thresholds) -> tuple[list[Span], 
         for place in range(track[0][0], track[-1][0] + 1):
             seen[place].append(number)
     spans: list[Span] = []
-    skipped: list[LeftOut] = []
+    skipped: list[SkippedSpan] = []
     # A stretch has one face all along, or none, or several.
     for who, group in groupby(range(len(samples)), key=lambda place: seen[place] if len(seen[place]) < 2 else None):
         places = list(group)
         start, end = samples[places[0]].time, samples[places[-1]].time
         if not who:
-            skipped.append(LeftOut(start, end, "several-faces" if who is None else "no-face"))
+            skipped.append(SkippedSpan(start, end, "several-faces" if who is None else "no-face"))
             continue
         found = [(samples[place].time, samples[place].faces[face]) for place, face in tracks[who[0]]]
         parts, rest = _parts([pair for pair in found if start <= pair[0] <= end], start, end, asked)
@@ -114,15 +114,15 @@ def cut_shot(samples: Sequence[Sample], asked: Thresholds) -> tuple[list[Span], 
 
 def _parts(
     found: list[tuple[float, Face]], start: float, end: float, asked: Thresholds
-) -> tuple[list[Span], list[LeftOut]]:
+) -> tuple[list[Span], list[SkippedSpan]]:
     """The spans of a stretch with one face, and what of it is none."""
     if not found or np.median([face.box.side for _, face in found]) < asked.min_face:
-        return [], [LeftOut(start, end, "too-small")]
+        return [], [SkippedSpan(start, end, "too-small")]
     if end - start < asked.min_seconds:
-        return [], [LeftOut(start, end, "too-short")]
+        return [], [SkippedSpan(start, end, "too-short")]
     count = int(np.ceil((end - start) / asked.max_seconds))
     spans: list[Span] = []
-    blurred: list[LeftOut] = []
+    blurred: list[SkippedSpan] = []
     for first, last in pairwise(np.linspace(start, end, count + 1).tolist()):
         faces = _sharpest(
             [pair for pair in found if first <= pair[0] < last or pair[0] == last == end], first, last, asked
@@ -130,7 +130,7 @@ def _parts(
         if faces:
             spans.append(Span(first, last, faces))
         else:
-            blurred.append(LeftOut(first, last, "blurred"))
+            blurred.append(SkippedSpan(first, last, "blurred"))
     return spans, blurred
 
 

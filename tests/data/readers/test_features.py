@@ -11,7 +11,7 @@ from safetensors.numpy import load_file, save_file
 from lowshot.checking.run import check_dataset
 from lowshot.data.dataset import Dataset
 from lowshot.data.features import ColumnStatistics, column_statistics, holds_features
-from lowshot.data.pairs import PairBatches, sample_draws, videos_of
+from lowshot.data.pairs import PairBatches, sample_uniforms, videos_of
 from lowshot.data.readers.base import Sampling
 from lowshot.data.readers.choice import open_reader
 from lowshot.data.readers.features import FeatureReader, augment_vectors
@@ -79,13 +79,13 @@ def test_what_float32_leaves_of_a_constant_column_is_no_spread():
 
 
 def test_without_augmentation_a_sample_is_its_row(source):
-    draws = sample_draws(3, 0, 0)
-    voice, face = source.samples([4, 4, 9], [7, 0, 1], draws, Sampling(VoiceConfig(), FaceConfig(), PLAIN))
+    uniforms = sample_uniforms(3, 0, 0)
+    voice, face = source.samples([4, 4, 9], [7, 0, 1], uniforms, Sampling(VoiceConfig(), FaceConfig(), PLAIN))
     np.testing.assert_array_equal(voice, source.dataset.features["voice"][[4, 4, 9]])
     np.testing.assert_array_equal(face, source.dataset.features["face"][[7, 0, 1]])
-    looks = source.looks("face", np.array([7, 0, 1]), VoiceConfig(), FaceConfig(), USUAL)
-    assert (looks.count, looks.owner) == (3, None)
-    assert torch.equal(looks.make(slice(1, 3)), face[1:])
+    views = source.views("face", np.array([7, 0, 1]), VoiceConfig(), FaceConfig(), USUAL)
+    assert (views.count, views.owner) == (3, None)
+    assert torch.equal(views.make(slice(1, 3)), face[1:])
 
 
 def test_vectors_stay_on_the_disk(source):
@@ -111,7 +111,7 @@ def test_samples_steps_and_modalities_have_noise_of_their_own(source):
     same = [0] * 64
     changes = []
     for step in (0, 1):
-        voice, face = source.samples(same, same, sample_draws(64, 0, step), sampling)
+        voice, face = source.samples(same, same, sample_uniforms(64, 0, step), sampling)
         for name, found in (("voice", voice), ("face", face)):
             plain, columns = source.dataset.features[name][0], source.statistics[name]
             changes.append(((found.numpy() - plain) / columns.std)[:, :12])
