@@ -6,6 +6,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+UNASSIGNED = -1
+"""Assignment of a video without a cluster: the memory bank has not seen it yet."""
+NO_DIRECTION = 1e-6
+"""Below this norm a blend of unit vectors is the rounding of opposite ones, and has no direction."""
 # Similarities held at once in the assignment step, and points: larger products are slower and leave the caches.
 _BLOCK = 2**22
 _ROWS = 512

@@ -7,11 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lowshot.clustering import Clusters, concentration, kmeans
-from lowshot.losses.prototype import UNASSIGNED
-
-# Below this norm a blend of two unit vectors is the rounding of two opposite ones, and has no direction.
-_NO_DIRECTION = 1e-6
+from lowshot.clustering import NO_DIRECTION, UNASSIGNED, Clusters, concentration, kmeans
 
 
 class MemoryBank(nn.Module):
@@ -81,7 +77,7 @@ class MemoryBank(nn.Module):
             rows, new = index[now], z[now]
             blend = self.momentum * self.vectors[rows] + (1 - self.momentum) * new
             norm = blend.norm(dim=1, keepdim=True)
-            keep = self.written[rows, None] & (norm > _NO_DIRECTION)
+            keep = self.written[rows, None] & (norm > NO_DIRECTION)
             self.vectors[rows] = torch.where(keep, blend / norm, new)
             self.written[rows] = True
 

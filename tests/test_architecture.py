@@ -76,7 +76,6 @@ lowshot.importers.table names flags
 lowshot.importers.videos.run names flags
 lowshot.importers.voxceleb names flags
 lowshot.importers.writing names flags
-lowshot.memory imports lowshot.losses.prototype
 lowshot.methods names flags
 lowshot.models.convert names flags
 lowshot.models.export names flags
@@ -89,7 +88,6 @@ lowshot.runs names flags
 lowshot.settings names flags
 lowshot.training.choice names flags
 lowshot.training.loop names flags
-nobody imports lowshot.metrics.retrieval
 """.strip().splitlines()
 )
 

@@ -4,11 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from lowshot.clustering import sum_by_cluster
-from lowshot.losses.prototype import UNASSIGNED
-
-# Below this norm the sum of unit vectors is the rounding of opposite ones, and has no direction.
-_NO_DIRECTION = 1e-6
+from lowshot.clustering import NO_DIRECTION, UNASSIGNED, sum_by_cluster
 
 
 @torch.no_grad()
@@ -57,5 +53,5 @@ def _fit(x: Tensor, assignments: Tensor) -> Tensor:
     if len(own):
         k = int(own.max()) + 1
         mates[clustered] = sum_by_cluster(x[clustered], own, k)[own] - x[clustered]
-    known = mates.norm(dim=1) > _NO_DIRECTION
+    known = mates.norm(dim=1) > NO_DIRECTION
     return (x * F.normalize(mates, dim=1)).sum(dim=1).masked_fill(~known, torch.nan)

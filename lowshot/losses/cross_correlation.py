@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from lowshot.losses.instance import full_precision
+from lowshot.losses._numerics import full_precision
 
 # Added to the variances, as torch's batch normalisation does: a feature that does not vary correlates with nothing.
 _EPSILON = 1e-5

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from lowshot.losses.instance import full_precision
+from lowshot.losses._numerics import full_precision
 
 # Squared distances are differences of numbers of order 1: a few roundings of 1 are no distance at all.
 _ROUNDINGS = 8

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from lowshot.losses.instance import full_precision
+from lowshot.losses._numerics import full_precision
 
 
 def multi_similarity(z: Tensor, label: Tensor, alpha: float = 2.0, beta: float = 50.0, base: float = 1.0) -> Tensor:

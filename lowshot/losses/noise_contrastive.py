@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
 from torch.nn import functional as F
 
-from lowshot.losses.instance import full_precision
+from lowshot.losses._numerics import full_precision
 
 # Numbers gathered from a large bank at once: 1 MiB of float32 stays in the caches.
 _BLOCK = 2**18

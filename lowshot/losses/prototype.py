@@ -6,10 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from lowshot.losses.instance import full_precision
-
-UNASSIGNED = -1
-"""Assignment of a video that belongs to no cluster, because the memory bank had never seen it."""
+from lowshot.clustering import UNASSIGNED
+from lowshot.losses._numerics import full_precision
 
 
 def prototype_contrast(z: Tensor, prototypes: Tensor, concentration: Tensor, assignments: Tensor) -> Tensor:

@@ -6,8 +6,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from lowshot.losses.instance import full_precision
-from lowshot.losses.prototype import UNASSIGNED, over_granularities
+from lowshot.clustering import UNASSIGNED
+from lowshot.losses._numerics import full_precision
+from lowshot.losses.prototype import over_granularities
 
 # rho is a difference of cosines, numbers of order 1: a spread of a few roundings of 1 is no spread at all.
 _ROUNDINGS = 8

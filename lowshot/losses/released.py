@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from lowshot.losses.instance import full_precision
+from lowshot.losses._numerics import full_precision
 
 # The keys of the dictionary that holds the clusters: assignments, centroids, distances, concentrations.
 _KEYS_OF_THE_CLUSTERS = 4

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from lowshot.losses.instance import full_precision
+from lowshot.losses._numerics import full_precision
 
 
 def sigmoid_contrast(a: Tensor, f: Tensor, log_scale: Tensor, bias: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from lowshot.losses.instance import full_precision
+from lowshot.losses._numerics import full_precision
 from lowshot.losses.noise_contrastive import check_candidates
 
 # Agreements are cosines, numbers of order 1: a spread of a few roundings of 1 is no spread at all.

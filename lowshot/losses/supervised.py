@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from lowshot.losses.instance import check_pairs, full_precision
+from lowshot.losses._numerics import check_pairs, full_precision
 
 
 def cross_modal_supervised_contrast(

@@ -7,10 +7,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from lowshot.clustering import kmeans
+from lowshot.clustering import UNASSIGNED, kmeans
 from lowshot.losses.instance import instance_contrast
 from lowshot.losses.multi_similarity import multi_similarity
-from lowshot.losses.prototype import UNASSIGNED
 from lowshot.memory import MemoryBank
 from lowshot.methods.base import Method, Partition, RunShape
 from lowshot.settings import SelfLiftingConfig

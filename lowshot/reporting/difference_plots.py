@@ -14,16 +14,16 @@ _FOREST = {"auc": ("AUC U: against any impostor", "o", True), "auc_g": ("AUC G: 
 _MOST_ROWS = 40
 
 
-def forest(claimed: pd.DataFrame | None) -> Picture | Missing:
+def forest(judged: pd.DataFrame | None) -> Picture | Missing:
     """Paired differences of verification AUC with their intervals, a line per budget below a heading for each pair.
 
     Args:
-        claimed: as `verdicts.claims` gives them; None where no difference was computed.
+        judged: as `verdicts.judge` gives them; None where no difference was computed.
     """
     from matplotlib.lines import Line2D
 
     name, title = "forest", "Differences in verification AUC"
-    shown = None if claimed is None else claimed[claimed["figure"].isin(list(_FOREST))]
+    shown = None if judged is None else judged[judged["figure"].isin(list(_FOREST))]
     if shown is None or shown["low"].isna().all():
         return Missing(name, title, "no paired difference with an interval was computed (differences.csv)")
     records = shown.to_dict("records")

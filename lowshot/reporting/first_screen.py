@@ -18,12 +18,12 @@ def main_method(results: pd.DataFrame) -> str | None:
     return (MAIN if MAIN in methods else methods[0]) if methods else None
 
 
-def sentence(results: pd.DataFrame, claimed: pd.DataFrame | None) -> str:
+def sentence(results: pd.DataFrame, judged: pd.DataFrame | None) -> str:
     """The headline: the difference with the fewest labels, with its interval and what it supports.
 
     Args:
         results: as `tables.check` returns it.
-        claimed: as `verdicts.claims` returns it; None where no difference was computed.
+        judged: as `verdicts.judge` returns it; None where no difference was computed.
 
     Returns:
         "" where there is nothing to say.
@@ -35,10 +35,10 @@ def sentence(results: pd.DataFrame, claimed: pd.DataFrame | None) -> str:
     if main is None or measured.empty:
         return ""
     beside = _beside(auc)
-    said = [] if claimed is None or seen != tables.UNSEEN else claimed[claimed["figure"] == "auc"].to_dict("records")
+    said = [] if judged is None or seen != tables.UNSEEN else judged[judged["figure"] == "auc"].to_dict("records")
     ours = [row for row in said if main in (row["first"], row["second"])]
     if ours:
-        # `claims` puts cmpc against cid first, and budgets by their number of labels.
+        # `judge` puts cmpc against cid first, and budgets by their number of labels.
         row = ours[0]
         first, second = row["first"], row["second"]
         values = {name: tables.of_budget(auc, {**row, "method": name})["auc"].tolist() for name in (first, second)}
@@ -70,11 +70,11 @@ def _beside(auc: pd.DataFrame) -> str:
     return f" ({', '.join(parts)})" if parts else ""
 
 
-def rivals(results: pd.DataFrame, claimed: pd.DataFrame | None) -> dict[str, Any]:
+def rivals(results: pd.DataFrame, judged: pd.DataFrame | None) -> dict[str, Any]:
     """Verification AUC of every method by labels, and of each rival how far the main method is ahead of it.
 
     Args:
-        results, claimed: as `sentence` takes them.
+        results, judged: as `sentence` takes them.
 
     Returns:
         `main`, its name; `reference`, the same as commands take it; `budgets`, headings; `rows` of `method`,
@@ -87,7 +87,7 @@ def rivals(results: pd.DataFrame, claimed: pd.DataFrame | None) -> dict[str, Any
     main = main_method(results)
     models = table[~table["method"].isin((style.CHANCE, style.ORACLE))]
     shown = _budgets(models)
-    ahead = {} if claimed is None or seen != tables.UNSEEN else _ahead(claimed, main)
+    ahead = {} if judged is None or seen != tables.UNSEEN else _ahead(judged, main)
     rows = []
     lacks = False
     for method in dict.fromkeys(sorted(table["method"], key=style.sort_key)):
@@ -121,10 +121,10 @@ def _budgets(models: pd.DataFrame) -> list[tuple[str, float]]:
     return (usual or every)[:_MOST_BUDGETS]
 
 
-def _ahead(claimed: pd.DataFrame, main: str | None) -> dict[tuple[str, str, float], str]:
+def _ahead(judged: pd.DataFrame, main: str | None) -> dict[tuple[str, str, float], str]:
     """Main method minus rival, by rival and budget, as text."""
     found = {}
-    for row in claimed[claimed["figure"] == "auc"].to_dict("records"):
+    for row in judged[judged["figure"] == "auc"].to_dict("records"):
         if main not in (row["first"], row["second"]):
             continue
         rival = row["second"] if row["first"] == main else row["first"]

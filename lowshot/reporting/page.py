@@ -28,7 +28,7 @@ from lowshot.reporting import (
 )
 from lowshot.reporting.drawing import Missing, Picture
 from lowshot.reporting.gallery import Gallery
-from lowshot.reporting.sources import Material, gather
+from lowshot.reporting.sources import Sources, gather
 from lowshot.schema import PLOTS, REPORT, SEEN
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -73,7 +73,7 @@ def write_report(
         curves: name of a training run (such as pretrain-cmpc-seed0) -> its metrics.csv.
         commands: the command lines that reproduce the results, in order.
         formats: of pictures and tables, some of `FORMATS`.
-        sources: directories of results to put on one page; see `material.gather`.
+        sources: directories of results to put on one page; see `sources.gather`.
 
     Returns:
         Path of report.html.
@@ -82,19 +82,19 @@ def write_report(
         RequestError: results.csv is missing, one of the files is malformed, or the sources were measured on different
             data or trials. Nothing is written then.
     """
-    material = gather(list(sources) or [directory], curves)
-    pictures = plots.draw(material)
-    text = _render(material, pictures, title=title, commands=commands)
+    found = gather(list(sources) or [directory], curves)
+    pictures = plots.draw(found)
+    text = _render(found, pictures, title=title, commands=commands)
     for picture in pictures:
         plots.write_picture(directory / PLOTS, picture, [kind for kind in formats if kind in drawing.FORMATS])
     wanted = [kind for kind in formats if kind in table_files.FORMATS]
-    table_files.write_tables(directory / "tables", table_files.sheets(material) if wanted else [], wanted)
+    table_files.write_tables(directory / "tables", table_files.sheets(found) if wanted else [], wanted)
     path = directory / REPORT
     write_text(path, text)
     return path
 
 
-def _render(material: Material, pictures: Sequence[Picture | Missing], *, title: str, commands: Sequence[str]) -> str:
+def _render(sources: Sources, pictures: Sequence[Picture | Missing], *, title: str, commands: Sequence[str]) -> str:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
@@ -110,40 +110,40 @@ def _render(material: Material, pictures: Sequence[Picture | Missing], *, title:
         pictures=[views.picture_entry(picture) for picture in pictures],
         commands=commands,
         themes=style.theme_variables().values(),
-        **_said(material),
-        **_tables(material),
-        **_beside(material),
+        **_said(sources),
+        **_tables(sources),
+        **_beside(sources),
     )
 
 
-def _said(material: Material) -> dict[str, Any]:
+def _said(sources: Sources) -> dict[str, Any]:
     """What was compared, and what may be said of it."""
-    results, claimed = material.results, material.claimed
-    shown = pd.DataFrame(columns=list(verdicts.COLUMNS)) if claimed is None else claimed
+    results, judged = sources.results, sources.judged
+    shown = pd.DataFrame(columns=list(verdicts.COLUMNS)) if judged is None else judged
     main = shown[(shown["first"] == "cmpc") & (shown["second"] == "cid")]
     return {
         "compared": views.compared(results),
-        "sentence": first_screen.sentence(results, claimed),
-        "rivals": first_screen.rivals(results, claimed),
-        "claims": views.claim_entries(main[main["figure"].isin(("auc", "auc_g"))]),
-        "every_claim": views.claim_entries(shown),
-        "claim_columns": [verdicts.NAMES[figure] for figure in verdicts.NAMES if (shown["figure"] == figure).any()],
+        "sentence": first_screen.sentence(results, judged),
+        "rivals": first_screen.rivals(results, judged),
+        "verdicts": views.entries(main[main["figure"].isin(("auc", "auc_g"))]),
+        "all_verdicts": views.entries(shown),
+        "verdict_columns": [verdicts.NAMES[figure] for figure in verdicts.NAMES if (shown["figure"] == figure).any()],
         "by_gender": bool((main["figure"] == "auc_g").any()),
-        "claimed_seeds": bool(shown["seed_low"].notna().any()),
-        "unclaimed": views.unclaimed(results, claimed, main),
+        "seeds_told": bool(shown["seed_low"].notna().any()),
+        "no_verdicts": views.no_verdicts(results, judged, main),
         "is_validation": tables.population(results) == tables.VALIDATION,
     }
 
 
-def _tables(material: Material) -> dict[str, Any]:
+def _tables(sources: Sources) -> dict[str, Any]:
     """Figures, each table as the template takes it."""
-    results = material.results
+    results = sources.results
     seen = tables.population(results)
-    efficiency = material.efficiency
+    efficiency = sources.efficiency
     return {
         "headline": views.figure_table(tables.headline(results)),
         "strata": views.figure_table(tables.strata(results, seen)),
-        "groups": views.figure_table(tables.by_group(material.groups, seen)),
+        "groups": views.figure_table(tables.by_group(sources.groups, seen)),
         "heard": views.figure_table(tables.strata(results, seen=SEEN)),
         "directions": [(words, views.figure_table(table)) for _, words, table in tables.directions(results, seen)],
         "probes": [(words, views.figure_table(table)) for _, words, table in table_files.probe_tables(results)],
@@ -151,25 +151,25 @@ def _tables(material: Material) -> dict[str, Any]:
         "efficiency_g": [] if efficiency is None else efficiency_table.rows(efficiency, "auc_g"),
         "efficiency_reference": "" if efficiency is None else style.name(str(efficiency["reference"].iloc[0])),
         "efficiency_largest": "" if efficiency is None else style.percent(float(efficiency["largest_fraction"].max())),
-        "clusters": cluster_tables.rows(material.clusters),
+        "clusters": cluster_tables.rows(sources.clusters),
         "several_seeds": bool((tables.headline(results)["seeds"] > 1).any()),
         "labelled_undrawn": drawing.labelled_undrawn(results),
         "has_oracle": bool((results["method"] == style.ORACLE).any()),
     }
 
 
-def _beside(material: Material) -> dict[str, Any]:
+def _beside(sources: Sources) -> dict[str, Any]:
     """The galleries that fit, and where everything comes from."""
     shown: list[Gallery] = []
     skipped: list[Gallery] = []
     size = 0
-    for gallery in material.galleries:
+    for gallery in sources.galleries:
         fits = size + gallery.size <= LARGEST_GALLERIES
         size += gallery.size if fits else 0
         (shown if fits else skipped).append(gallery)
     return {
         "galleries": shown,
         "galleries_left_out": [gallery.model for gallery in skipped],
-        "provenance": material.provenance,
-        "warnings": material.warnings,
+        "provenance": sources.provenance,
+        "warnings": sources.warnings,
     }

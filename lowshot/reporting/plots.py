@@ -12,12 +12,12 @@ from lowshot.reporting.error_plots import error_curves
 from lowshot.reporting.group_plots import by_gender
 from lowshot.reporting.map_plot import embedding_map
 from lowshot.reporting.score_plots import label_fraction, matching, strata
-from lowshot.reporting.sources import Material
+from lowshot.reporting.sources import Sources
 from lowshot.reporting.training_plots import training
 
 
-def draw(material: Material) -> list[Picture | Missing]:
-    """Draw every picture that the material allows.
+def draw(sources: Sources) -> list[Picture | Missing]:
+    """Draw every picture that the sources allows.
 
     Returns:
         Pictures and reasons for missing ones, in the order of the page. Nothing is written.
@@ -27,20 +27,20 @@ def draw(material: Material) -> list[Picture | Missing]:
     """
     import matplotlib as mpl
 
-    results = material.results
+    results = sources.results
     looks = style.looks(results["method"])
     with mpl.rc_context(style.rc()):
         return [
-            forest(material.claimed),
-            *error_curves(results, looks, material.directories),
+            forest(sources.judged),
+            *error_curves(results, looks, sources.directories),
             label_fraction(results, looks),
-            efficiency(material.efficiency, looks),
+            efficiency(sources.efficiency, looks),
             *(matching(results, looks, direction) for direction in tables.DIRECTIONS),
             strata(results, looks),
-            by_gender(results, material.groups, looks),
-            *training(material.curves, looks),
-            sizes(material.clusters, looks, bool(material.curves)),
-            embedding_map(material.map),
+            by_gender(results, sources.groups, looks),
+            *training(sources.curves, looks),
+            sizes(sources.clusters, looks, bool(sources.curves)),
+            embedding_map(sources.map),
         ]
 
 

@@ -23,14 +23,14 @@ _TRIAL = re.compile(r"voice|face|label|direction|probe|target|candidate_\d+|quer
 
 
 @dataclass(frozen=True, eq=False)
-class Material:
+class Sources:
     """Everything on one page.
 
     Attributes:
         directories: that were read, in order.
         results: as `tables.check` returns them, with `source`, the directory of each row.
         groups: as `tables.check_groups` returns them, with `source`.
-        claimed: as `verdicts.claims` returns them; None where no directory has differences.
+        judged: as `verdicts.judge` returns them; None where no directory has differences.
         efficiency: as `efficiency_table.read` returns it; None where no directory, or more than one, has it.
         curves: name of a training run -> its metrics.csv.
         clusters: as `cluster_tables.gather` returns them.
@@ -43,7 +43,7 @@ class Material:
     directories: tuple[Path, ...]
     results: pd.DataFrame
     groups: pd.DataFrame
-    claimed: pd.DataFrame | None
+    judged: pd.DataFrame | None
     efficiency: pd.DataFrame | None
     curves: Mapping[str, Path]
     clusters: pd.DataFrame
@@ -81,7 +81,7 @@ class _Source:
             self.efficiency[both] = self.efficiency[both].replace(names)
 
 
-def gather(directories: Sequence[Path], curves: Mapping[str, Path] | None = None) -> Material:
+def gather(directories: Sequence[Path], curves: Mapping[str, Path] | None = None) -> Sources:
     """Read directories of results.
 
     Args:
@@ -92,22 +92,22 @@ def gather(directories: Sequence[Path], curves: Mapping[str, Path] | None = None
     Raises:
         RequestError: a file is missing or malformed, or the directories were measured on different data or trials.
     """
-    sources = [_read(directory, curves or {}) for directory in directories]
-    if len(sources) > 1:
-        _refuse_other_trials(sources)
+    parts = [_read(directory, curves or {}) for directory in directories]
+    if len(parts) > 1:
+        _refuse_other_trials(parts)
         _refuse_other_lists(directories)
-        _tell_apart(sources)
-    results = _joined([source.results for source in sources])
-    groups = _joined([source.groups for source in sources])
-    found = [source.differences for source in sources if source.differences is not None]
-    claimed = None
+        _tell_apart(parts)
+    results = _joined([part.results for part in parts])
+    groups = _joined([part.groups for part in parts])
+    found = [part.differences for part in parts if part.differences is not None]
+    judged = None
     if found:
         several = pd.concat(found, ignore_index=True)
         # What was corrected for one table's comparisons is corrected anew for those of all.
         told = several if len(found) == 1 else several.drop(columns="p_holm", errors="ignore").drop_duplicates()
         paths = ", ".join(str(path) for item in directories if (path := item / DIFFERENCES).is_file())
-        claimed = verdicts.claims(told, results, paths)
-    efficiency = [source.efficiency for source in sources if source.efficiency is not None]
+        judged = verdicts.judge(told, results, paths)
+    efficiency = [part.efficiency for part in parts if part.efficiency is not None]
     maps = [path for item in directories if (path := item / MAP).is_file()]
     galleries = [read_gallery(item) for item in directories]
     facts = {item: _provenance(item) for item in directories}
@@ -116,11 +116,11 @@ def gather(directories: Sequence[Path], curves: Mapping[str, Path] | None = None
         warnings.append(
             "several directories tell how many labels come to the same; report one of them alone to see that"
         )
-    return Material(
+    return Sources(
         directories=tuple(directories),
         results=results,
         groups=groups,
-        claimed=claimed,
+        judged=judged,
         # Two tables of labels have curves of their own; only one of them can be drawn.
         efficiency=efficiency[0] if len(efficiency) == 1 else None,
         curves=curves or {},

@@ -10,7 +10,7 @@ import pandas as pd
 
 from lowshot.files import write_text
 from lowshot.reporting import efficiency_table, style, tables, verdicts
-from lowshot.reporting.sources import PROBED, Material
+from lowshot.reporting.sources import PROBED, Sources
 
 FORMATS = ("csv", "md", "latex")
 _SEARCHES = tuple(tables.search_name(name, stratum) for stratum in tables.STRATA for name in tables.DIRECTIONS)
@@ -63,25 +63,25 @@ class Sheet:
     best: frozenset[tuple[int, int]] = field(default_factory=frozenset)
 
 
-def sheets(material: Material) -> list[Sheet]:
+def sheets(sources: Sources) -> list[Sheet]:
     """Every table of a page that holds a figure."""
-    results, claimed = material.results, material.claimed
+    results, judged = sources.results, sources.judged
     seen = tables.population(results)
     people = "validation identities" if seen == tables.VALIDATION else "unseen identities"
     wanted = [
         ("headline", f"Headline figures on {people}, per cent, with 95 % intervals", tables.headline(results)),
         ("strata", f"Verification AUC on {people} by what the impostor shares", tables.strata(results, seen)),
-        ("groups", f"Verification AUC on {people} by the gender of the voice", tables.by_group(material.groups, seen)),
+        ("groups", f"Verification AUC on {people} by the gender of the voice", tables.by_group(sources.groups, seen)),
     ]
     for name, words, table in tables.directions(results, seen):
         wanted.append((name, f"Matching and retrieval on {people}, {words}, per cent", table))
     for name, words, table in probe_tables(results):
         wanted.append((name, words, table))
-    found = [_sheet(name, caption, table, claimed) for name, caption, table in wanted if tables.names_of_figures(table)]
-    if claimed is not None and len(claimed):
-        found.append(_differences(claimed))
-    if material.efficiency is not None:
-        found.append(_efficiency(material.efficiency))
+    found = [_sheet(name, caption, table, judged) for name, caption, table in wanted if tables.names_of_figures(table)]
+    if judged is not None and len(judged):
+        found.append(_differences(judged))
+    if sources.efficiency is not None:
+        found.append(_efficiency(sources.efficiency))
     return found
 
 
@@ -104,17 +104,17 @@ def probe_tables(results: pd.DataFrame) -> list[tuple[str, str, pd.DataFrame]]:
     return found
 
 
-def _sheet(name: str, caption: str, table: pd.DataFrame, claimed: pd.DataFrame | None) -> Sheet:
+def _sheet(name: str, caption: str, table: pd.DataFrame, judged: pd.DataFrame | None) -> Sheet:
     lines = tables.lines(table)
     best = []
     for column, figure in _TESTED.get(name, {}).items():
-        if column in tables.names_of_figures(table) and claimed is not None:
+        if column in tables.names_of_figures(table) and judged is not None:
             place = lines[0].index(tables.heading(column))
-            best += [(row + 1, place) for row in _supported(table, column, figure, claimed)]
+            best += [(row + 1, place) for row in _supported(table, column, figure, judged)]
     return Sheet(name, caption, table, lines, frozenset(best))
 
 
-def _supported(table: pd.DataFrame, column: str, figure: str, claimed: pd.DataFrame) -> list[int]:
+def _supported(table: pd.DataFrame, column: str, figure: str, judged: pd.DataFrame) -> list[int]:
     """Rows of `table` that are better than every other model under their budget, by intervals that leave out zero."""
     records = table.to_dict("records")
     groups: dict[tuple[object, object], list[int]] = {}
@@ -126,7 +126,7 @@ def _supported(table: pd.DataFrame, column: str, figure: str, claimed: pd.DataFr
         top = max(places, key=lambda place: records[place][column])
         rivals = [records[place]["method"] for place in places if place != top]
         where = {"figure": figure, "adaptation": adaptation, "fraction": fraction}
-        said = tables.where_equal(claimed, where).to_dict("records")
+        said = tables.where_equal(judged, where).to_dict("records")
         if rivals and all(_is_ahead(said, records[top]["method"], rival) for rival in rivals):
             won.append(top)
     return won
@@ -141,9 +141,9 @@ def _is_ahead(said: Sequence[Mapping[object, object]], ours: object, theirs: obj
     return False
 
 
-def _differences(claimed: pd.DataFrame) -> Sheet:
+def _differences(judged: pd.DataFrame) -> Sheet:
     lines = [["Labels", "Pair", "Figure", "Difference", "95 % interval", "Seeds", "p (Holm)", "Verdict"]]
-    for row in claimed.to_dict("records"):
+    for row in judged.to_dict("records"):
         p = row["p_holm"]
         lines.append(
             [
@@ -157,7 +157,7 @@ def _differences(claimed: pd.DataFrame) -> Sheet:
                 row["verdict"],
             ]
         )
-    return Sheet("differences", "Paired differences on the same trials, in percentage points", claimed, lines)
+    return Sheet("differences", "Paired differences on the same trials, in percentage points", judged, lines)
 
 
 def _efficiency(table: pd.DataFrame) -> Sheet:

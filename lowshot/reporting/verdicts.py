@@ -43,7 +43,7 @@ _NUMBERS = ("fraction", "gallery_size", "seeds", "difference", "ci_low", "ci_hig
 _RUNS = {1.0: "this one training run", 2.0: "these two training runs"}
 
 
-def claims(differences: pd.DataFrame, results: pd.DataFrame, source: str | Path = "differences.csv") -> pd.DataFrame:
+def judge(differences: pd.DataFrame, results: pd.DataFrame, source: str | Path = "differences.csv") -> pd.DataFrame:
     """What may be said of pairs of methods on unseen identities.
 
     Args:

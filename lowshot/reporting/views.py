@@ -50,10 +50,10 @@ def _largest(table: pd.DataFrame, column: str) -> int | None:
     return None if values.empty else int(values.max())
 
 
-def claim_entries(claimed: pd.DataFrame) -> list[dict[str, Any]]:
+def entries(judged: pd.DataFrame) -> list[dict[str, Any]]:
     """Paired differences as the page shows them: one entry per pair and budget, with a part per figure."""
     shown: dict[tuple[str, str], dict[str, Any]] = {}
-    for row in claimed.to_dict("records"):
+    for row in judged.to_dict("records"):
         labels = style.labels(row["adaptation"], row["fraction"]) or "labels not stated"
         pair = f"{style.name(row['first'])} − {style.name(row['second'])}"
         count = row["seeds"]
@@ -70,7 +70,7 @@ def claim_entries(claimed: pd.DataFrame) -> list[dict[str, Any]]:
     return list(shown.values())
 
 
-def unclaimed(results: pd.DataFrame, claimed: pd.DataFrame | None, main: pd.DataFrame) -> str:
+def no_verdicts(results: pd.DataFrame, judged: pd.DataFrame | None, main: pd.DataFrame) -> str:
     """Why there is no difference between CMPC and CID to show; "" when there is one."""
     if not main.empty:
         return ""
@@ -78,7 +78,7 @@ def unclaimed(results: pd.DataFrame, claimed: pd.DataFrame | None, main: pd.Data
     if len(measured) < 2:
         only = style.name(measured[0]) if measured else "no model"
         return f"Only {only} was measured: there is nothing to compare it with."
-    if claimed is None:
+    if judged is None:
         return "No paired difference was computed (no differences.csv): the figures below rank nothing."
     return "differences.csv holds no difference between CMPC and CID on unseen identities."
 

@@ -8,7 +8,7 @@ from lowshot.reporting.difference_plots import efficiency, forest
 from lowshot.reporting.drawing import Missing, Picture
 
 from .invented import label_efficiency
-from .test_verdicts import claimed, difference
+from .test_verdicts import difference, judged
 
 BUDGETS = {"no labels": {}, "10 % probe": {"adaptation": "probe", "fraction": 0.1}}
 
@@ -30,7 +30,7 @@ def ticks(picture: Picture) -> dict[str, list[float]]:
 
 def test_each_mark_stands_at_its_budget_below_the_heading_of_its_pair() -> None:
     values = {("avid", "no labels"): 0.01, ("avid", "10 % probe"): 0.02, ("pins", "no labels"): 0.03}
-    table = claimed(
+    table = judged(
         *(
             difference(value, value, method_a=method, **BUDGETS[budget], stratum=stratum)
             for (method, budget), value in values.items()
@@ -50,27 +50,27 @@ def test_each_mark_stands_at_its_budget_below_the_heading_of_its_pair() -> None:
 
 
 def test_with_one_budget_pairs_stand_beside_the_axis_and_the_budget_in_the_title() -> None:
-    picture = drawn(claimed(*(difference(0.01, 0.02, method_a=method) for method in ("avid", "pins"))))
+    picture = drawn(judged(*(difference(0.01, 0.02, method_a=method) for method in ("avid", "pins"))))
     assert ticks(picture) == {"AVID − CID": [0], "pins − CID": [1]}
     assert not picture.figure.axes[0].texts
     assert picture.title.endswith(", no labels")
 
 
 def test_a_long_table_is_cut_in_so_many_words() -> None:
-    picture = drawn(claimed(*(difference(0.01, 0.02, method_a=f"mine-{k}") for k in range(41))))
+    picture = drawn(judged(*(difference(0.01, 0.02, method_a=f"mine-{k}") for k in range(41))))
     assert picture.title.endswith("(the first 40 of 41; all are in the table)")
     assert len(ticks(picture)) == 40
 
 
 def test_the_words_hold_every_line() -> None:
-    table = claimed(*(difference(-0.02, 0.01, **budget) for budget in BUDGETS.values()))
+    table = judged(*(difference(-0.02, 0.01, **budget) for budget in BUDGETS.values()))
     for budget in BUDGETS:
         assert f"CMPC − CID, {budget}, AUC U −0.5 [−2.0, +1.0]" in drawn(table).alt
 
 
 def test_without_an_interval_there_is_nothing_to_draw() -> None:
     assert isinstance(forest(None), Missing)
-    assert isinstance(forest(claimed(difference(float("nan"), float("nan")))), Missing)
+    assert isinstance(forest(judged(difference(float("nan"), float("nan")))), Missing)
 
 
 def test_lines_of_labels_that_come_to_the_same_do_not_hide_each_other() -> None:

@@ -22,9 +22,9 @@ def test_differences_that_a_picture_has_no_room_for_are_counted() -> None:
     one = differences().iloc[[0]]
     many = pd.concat([one.assign(method_b=f"m{number}") for number in range(41)])
     measured = tables.check(results())
-    cut = drawn(forest(verdicts.claims(many, measured)))
+    cut = drawn(forest(verdicts.judge(many, measured)))
     assert "the first 40 of 41" in cut.title and len(cut.figure.axes[0].get_yticks()) == 40
-    assert "the first" not in drawn(forest(verdicts.claims(many.iloc[:40], measured))).title
+    assert "the first" not in drawn(forest(verdicts.judge(many.iloc[:40], measured))).title
 
 
 def test_a_map_names_its_model_and_tells_every_gender_apart(tmp_path: Path) -> None:

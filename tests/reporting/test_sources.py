@@ -78,19 +78,19 @@ def test_methods_of_one_name_with_other_figures_carry_their_directory(tmp_path: 
     other = folder(tmp_path, "other", table.assign(value=table["value"] - 0.01 * changed))
     differences().to_csv(one / "differences.csv", index=False)
     label_efficiency().to_csv(one / "label_efficiency.csv", index=False)
-    material = gather([one, other])
-    assert material.efficiency is not None
-    assert set(material.efficiency["method"]) == {"cmpc (one)"} and set(material.efficiency["reference"]) == {"cid"}
-    assert set(material.results["method"]) == {"cmpc (one)", "cmpc (other)", "cid", "avid", "chance", "oracle"}
-    assert set(material.groups["method"]) >= {"cmpc (one)", "cmpc (other)"}
-    assert material.claimed is not None
-    assert set(material.claimed["first"]) | set(material.claimed["second"]) == {"cmpc (one)", "cid"}
-    assert material.warnings == ()
+    sources = gather([one, other])
+    assert sources.efficiency is not None
+    assert set(sources.efficiency["method"]) == {"cmpc (one)"} and set(sources.efficiency["reference"]) == {"cid"}
+    assert set(sources.results["method"]) == {"cmpc (one)", "cmpc (other)", "cid", "avid", "chance", "oracle"}
+    assert set(sources.groups["method"]) >= {"cmpc (one)", "cmpc (other)"}
+    assert sources.judged is not None
+    assert set(sources.judged["first"]) | set(sources.judged["second"]) == {"cmpc (one)", "cid"}
+    assert sources.warnings == ()
     # Of two such tables none is drawn, and the page says so.
     label_efficiency().to_csv(other / "label_efficiency.csv", index=False)
     both = gather([one, other])
     assert both.efficiency is None and "several directories tell" in both.warnings[0]
-    chance = material.results[material.results["method"] == "chance"]
+    chance = sources.results[sources.results["method"] == "chance"]
     assert len(chance) == len(gather([one]).results.query("method == 'chance'"))
 
 

@@ -33,12 +33,12 @@ def difference(low: float, high: float, **changes: Any) -> dict[str, Any]:
     return {**base, **changes}
 
 
-def claimed(*rows: dict[str, Any], results: pd.DataFrame | None = None) -> pd.DataFrame:
-    return verdicts.claims(pd.DataFrame(rows), table(row("cmpc", 0.6)) if results is None else results)
+def judged(*rows: dict[str, Any], results: pd.DataFrame | None = None) -> pd.DataFrame:
+    return verdicts.judge(pd.DataFrame(rows), table(row("cmpc", 0.6)) if results is None else results)
 
 
 def test_verdict_follows_the_interval() -> None:
-    found = claimed(
+    found = judged(
         difference(0.01, 0.05),
         difference(-0.01, 0.05, adaptation="probe", fraction=0.01),
         difference(-0.05, -0.01, adaptation="finetune", fraction=0.01),
@@ -58,7 +58,7 @@ def test_verdict_follows_the_interval() -> None:
     ("seeds", "scope"), [(1, " for this one training run"), (2, " for these two training runs"), (3, ""), (10, "")]
 )
 def test_few_runs_say_nothing_of_the_methods(seeds: int, scope: str) -> None:
-    found = claimed(difference(0.01, 0.05, seeds=seeds), difference(-0.1, 0.1, seeds=seeds, stratum="G"))
+    found = judged(difference(0.01, 0.05, seeds=seeds), difference(-0.1, 0.1, seeds=seeds, stratum="G"))
     assert found["verdict"].tolist() == [f"CMPC is better{scope}", f"no difference shown{scope}"]
 
 
@@ -70,10 +70,10 @@ def test_the_spread_over_seeds_is_that_of_paired_runs() -> None:
         row("cid", 0.1, train_seed=0, stratum="G"),
         row("cmpc", 0.9, train_seed=0, adaptation="probe", fraction=0.1),
     )
-    found = claimed(difference(0.0, 0.1), difference(0.0, 0.1, stratum="G", seeds=1), results=results)
+    found = judged(difference(0.0, 0.1), difference(0.0, 0.1, stratum="G", seeds=1), results=results)
     assert found["seed_low"].tolist() == [pytest.approx(-0.02), pytest.approx(math.nan, nan_ok=True)]
     assert found["seed_high"].tolist() == [pytest.approx(0.10), pytest.approx(math.nan, nan_ok=True)]
-    turned = claimed(difference(0.0, 0.1, method_a="cid", method_b="cmpc"), results=results).iloc[0]
+    turned = judged(difference(0.0, 0.1, method_a="cid", method_b="cmpc"), results=results).iloc[0]
     assert (turned["seed_low"], turned["seed_high"]) == (pytest.approx(-0.02), pytest.approx(0.10))
 
 
@@ -86,30 +86,30 @@ def test_the_spread_over_seeds_is_not_that_over_labelled_subsets() -> None:
             for (seed, subset), value in zip(((0, 0), (0, 1), (1, 0), (1, 1)), values, strict=True)
         )
     )
-    found = claimed(difference(0.0, 0.1, seeds=2, **budget), results=results).iloc[0]
+    found = judged(difference(0.0, 0.1, seeds=2, **budget), results=results).iloc[0]
     assert (found["seed_low"], found["seed_high"]) == (pytest.approx(0.05), pytest.approx(0.07))
 
 
 def test_a_verdict_is_corrected_for_the_whole_table() -> None:
-    claimed_alone = claimed(difference(0.01, 0.05, p_value=0.02))
+    claimed_alone = judged(difference(0.01, 0.05, p_value=0.02))
     assert claimed_alone["verdict"].tolist() == ["CMPC is better"]
     assert claimed_alone["p_holm"].tolist() == [0.02]
     # Rows that the page does not show count as well.
     others = [difference(-0.1, 0.1, p_value=0.5, metric="eer", seeds=seeds) for seeds in (1, 2)]
-    among = claimed(difference(0.01, 0.05, p_value=0.02), *others)
+    among = judged(difference(0.01, 0.05, p_value=0.02), *others)
     assert among["verdict"].tolist() == ["no difference shown once corrected for all comparisons"]
     assert among["p_holm"].tolist() == [pytest.approx(0.06)]
 
 
 def test_corrected_p_values_of_the_table_itself_are_kept() -> None:
-    found = claimed(difference(0.01, 0.05, p_value=0.02, p_holm=0.2), difference(0.01, 0.05, stratum="G", p_holm=0.03))
+    found = judged(difference(0.01, 0.05, p_value=0.02, p_holm=0.2), difference(0.01, 0.05, stratum="G", p_holm=0.03))
     assert found["p_holm"].tolist() == [0.2, 0.03]
     assert found["verdict"].tolist() == ["no difference shown once corrected for all comparisons", "CMPC is better"]
 
 
 def test_a_retrieval_speaks_of_its_gallery() -> None:
     search: dict[str, Any] = {"protocol": "retrieval", "metric": "map", "direction": "voice_to_face"}
-    found = claimed(difference(0.01, 0.05, **search), difference(-0.1, 0.1, seeds=2, fraction=0.1, **search))
+    found = judged(difference(0.01, 0.05, **search), difference(-0.1, 0.1, seeds=2, fraction=0.1, **search))
     assert found["verdict"].tolist() == [
         "CMPC is better in this gallery",
         "no difference shown in this gallery for these two training runs",
@@ -118,19 +118,19 @@ def test_a_retrieval_speaks_of_its_gallery() -> None:
 
 def test_a_p_value_that_is_none_is_one_line() -> None:
     with pytest.raises(RequestError, match=r"differences\.csv: column 'p_value': p-values must lie in \[0, 1\]"):
-        claimed(difference(0.01, 0.05, p_value=1.5))
+        judged(difference(0.01, 0.05, p_value=1.5))
 
 
 @pytest.mark.parametrize("rival", ["cid", "avid"])
 def test_a_rival_minus_cmpc_is_turned_round(rival: str) -> None:
-    claim = claimed(difference(-0.05, -0.01, method_a=rival, method_b="cmpc")).iloc[0]
+    claim = judged(difference(-0.05, -0.01, method_a=rival, method_b="cmpc")).iloc[0]
     assert (claim["first"], claim["second"]) == ("cmpc", rival)
     assert (claim["difference"], claim["low"], claim["high"]) == (pytest.approx(0.03), 0.01, 0.05)
 
 
 def test_every_protocol_is_claimed_with_all_impostors_first() -> None:
     search: dict[str, Any] = {"direction": "voice_to_face"}
-    found = claimed(
+    found = judged(
         difference(0.1, 0.2, protocol="retrieval", metric="map", **search),
         difference(0.1, 0.2, stratum="GNA"),
         difference(0.1, 0.2, protocol="matching", metric="accuracy", gallery_size=2, **search),
@@ -149,13 +149,13 @@ def test_other_figures_are_not_claimed() -> None:
         {"protocol": "matching", "metric": "accuracy", "gallery_size": 10, "direction": "voice_to_face"},
         {"protocol": "retrieval", "metric": "map", "direction": "face_to_voice"},
     ]
-    assert claimed(*(difference(0.1, 0.2, **change) for change in others)).empty
+    assert judged(*(difference(0.1, 0.2, **change) for change in others)).empty
 
 
 def test_a_table_of_other_columns_is_one_line() -> None:
     incomplete = {key: value for key, value in difference(0.1, 0.2).items() if key != "direction"}
     with pytest.raises(RequestError, match=r"differences\.csv: column 'direction' is missing; .* lowshot demo"):
-        claimed(incomplete)
+        judged(incomplete)
 
 
 def test_a_difference_that_rounds_to_nothing_has_no_minus() -> None:
