@@ -2,12 +2,12 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo demo-seeds test lint clean
+.PHONY: demo demo-seeds test lint docs clean
 
 demo: .venv/installed
 	$(BIN)/lowshot demo
 
-# Three training seeds: the table in README.md. About twenty minutes on two cores; called again after a stop, it goes on.
+# Three training seeds: the table `demo` in docs/results.md. About twenty minutes on two cores; called again after a stop, it goes on.
 demo-seeds: .venv/installed
 	$(BIN)/lowshot demo --seeds 3 --out runs/demo-seeds
 
@@ -19,6 +19,10 @@ lint: .venv/installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# The docs site in build/site; a broken link fails.
+docs: .venv/installed-docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
 
@@ -28,6 +32,10 @@ lint: .venv/installed-dev
 
 .venv/installed-dev: .venv/installed
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	touch $@
+
+.venv/installed-docs: .venv/installed
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[docs]"
 	touch $@
 
 clean:

@@ -1,4 +1,7 @@
-"""Every command in every document: those that can be are run, on a small world; of the others the words are checked."""
+"""Documents say what is there: their commands run or are parsed, their links lead somewhere.
+
+Commands run on a small world. Of those that take minutes or need data of their owners, the words are checked.
+"""
 
 import re
 import shlex
@@ -7,24 +10,33 @@ from itertools import pairwise
 from pathlib import Path
 
 import click
-import pandas as pd
 import pytest
-from safetensors.numpy import load_file
 
+import lowshot as package
 from lowshot.cli import VERBS, app, evaluating
 from lowshot.config import METHODS
 from lowshot.data.dataset import Dataset
-from lowshot.schema import MANIFEST_COLUMNS
 from lowshot.synthetic import render
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = {
     path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8")
-    for path in [*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("[bdp]*/*.md"))]
+    for path in sorted(
+        {*ROOT.glob("*.md"), *ROOT.glob("[bdp]*/*.md"), *ROOT.glob("docs/*/*.md"), *ROOT.glob(".github/*.md")}
+    )
 }
-BLOCK = re.compile(r"^```(?:sh|bash|console)?\n(.*?)^```", re.DOTALL | re.MULTILINE)
-# Run by tests of their own: the page's modules, and vectors as the page makes them.
-ELSEWHERE = {"docs/extending.md": "test_extending.py", "docs/features.md": "test_features.py"}
+# Every fence, whatever its language: the end of one must not be read as the start of the next.
+BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+# A path below docs/ as source files, workflows and documents name it.
+NAMED_PATH = re.compile(r"(?<![\w/.-])docs/[\w./-]+\.(?:md|csv|png)\b")
+README_LINES = 120
+# Run by tests of their own: the page's modules, vectors as the page makes them, and all of the tutorial.
+ELSEWHERE = {
+    "docs/extending.md": "test_extending.py",
+    "docs/features.md": "test_features.py",
+    "docs/tutorial.md": "test_tutorial.py",
+}
 # Minutes long, or of data that only their owners have; run on small ones, in other words, by the tests of their verbs.
 ONLY_CHECKED = (
     "lowshot demo",
@@ -35,12 +47,15 @@ ONLY_CHECKED = (
     "lowshot pretrain --data talk",
     "lowshot evaluate --model pretrained:",
     "lowshot report",
+    "torchrun",
 )
 
 
 def blocks(text):
     """The command lines of the code blocks of a page, each as it is typed but for its comment."""
-    for block in BLOCK.findall(text):
+    for language, block in BLOCK.findall(text):
+        if language not in {"", "sh", "bash", "console"}:
+            continue
         for line in block.replace("\\\n", "").splitlines():
             typed = re.sub(r'^eval "\$\((.*)\)"', r"\1", line)
             if typed.startswith(("lowshot ", "torchrun ")):
@@ -121,9 +136,52 @@ def test_commands_were_found():
     assert any(line.startswith("torchrun") for _, line in NAMED)
 
 
-def test_the_readme_has_every_verb():
-    table = set(re.findall(r"`(\w+)`", "".join(re.findall(r"^\| (`[^|]*) \|", DOCUMENTS["README.md"], re.MULTILINE))))
-    assert set(VERBS) <= table
+def test_the_page_of_commands_has_every_verb():
+    rows = re.findall(r"^\| (`[^|]*) \|", DOCUMENTS["docs/commands.md"], re.MULTILINE)
+    assert set(VERBS) <= set(re.findall(r"`(\w+)`", "".join(rows)))
+
+
+def test_the_readme_stays_short():
+    assert len(DOCUMENTS["README.md"].splitlines()) <= README_LINES
+
+
+def anchors(text):
+    """The anchors of a page's headings, as GitHub and the site make them."""
+    prose = re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
+    headings = re.findall(r"^#+ (.*)$", prose, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", DOCUMENTS)
+def test_every_link_leads_somewhere(page):
+    for link in LINK.findall(DOCUMENTS[page]):
+        if re.match(r"[a-z]+:", link):
+            continue
+        target, _, anchor = link.partition("#")
+        path = (ROOT / page).parent / target if target else ROOT / page
+        assert path.exists(), f"{page}: {link}"
+        if anchor:
+            assert anchor in anchors(path.read_text(encoding="utf-8")), f"{page}: {link}"
+
+
+def test_every_document_that_the_repository_names_is_there():
+    named = 0
+    for folder in ("lowshot", "tests", "benchmarks", "protocols", "pretrained", "docs", ".github", ".ci", "."):
+        files = ROOT.glob("*") if folder == "." else (ROOT / folder).rglob("*")
+        for path in files:
+            if path.suffix not in {".py", ".md", ".yaml", ".yml", ".toml", ".cff", ".html", ""} or not path.is_file():
+                continue
+            for found in NAMED_PATH.findall(path.read_text(encoding="utf-8", errors="replace")):
+                assert (ROOT / found).is_file(), f"{path.relative_to(ROOT)} names {found}"
+                named += 1
+    assert named > 50
+
+
+def test_every_target_of_make_that_a_document_names_is_there():
+    targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    for page, text in DOCUMENTS.items():
+        code = [*re.findall(r"`make ([\w-]+)`", text), *re.findall(r"^make ([\w-]+)", text, re.MULTILINE)]
+        assert set(code) <= targets, page
 
 
 @pytest.mark.parametrize(("page", "line"), TYPED, ids=[f"{page}: {line[:60]}" for page, line in TYPED])
@@ -180,13 +238,11 @@ def test_the_commands_of_a_page_run(page, lowshot, sets, world, vectors, vector_
     if page in {"docs/adapting.md", "docs/models.md"}:
         assert lowshot("pretrain", *sets)[0] == 0
     if page == "README.md":
-        arrays = load_file(vectors / "features.safetensors")
-        [code] = re.findall(r"^```python\n(.*?)^```", DOCUMENTS[page], re.DOTALL | re.MULTILINE)
-        exec(code, {"voices": arrays["voice"], "faces": arrays["face"]})
-        # The page's five columns, and a path that is empty, are enough.
-        table = pd.read_csv(vectors / "manifest.csv", dtype=str, keep_default_na=False)[[*MANIFEST_COLUMNS]]
-        table.assign(path="").to_csv("vectors/manifest.csv", index=False)
+        shutil.copytree(vectors, "vectors")
         Path("vectors.yaml").write_text(vector_config.to_yaml())
+        [code] = re.findall(r"^```python\n(.*?)^```", DOCUMENTS[page], re.DOTALL | re.MULTILINE)
+        if hasattr(package.LoadedModel, "similarity"):
+            exec(compile(code, page, "exec"), {})
     for line in RUN[page]:
         # Of ten people a tenth would be one. What a shell does with *, the test does.
         words = words_of(line.replace("--labels 0.1", "--labels 0.5"))
