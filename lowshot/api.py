@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from lowshot.adapt.names import Adaptation
     from lowshot.data.dataset import Dataset
-    from lowshot.evaluation.match import Matches
+    from lowshot.models.match import Matches
     from lowshot.settings import Strategy
 
 PathLike = str | Path
@@ -207,10 +207,9 @@ def match(probe: PathLike, candidates: Iterable[PathLike], *, model: PathLike | 
     Raises:
         RequestError: a file is missing, unreadable or of the wrong modality, or the model takes no such files.
     """
-    from lowshot.evaluation.match import match_files
     from lowshot.models.loaded import load_model
 
-    return match_files(load_model(model), Path(probe), [Path(path) for path in candidates])
+    return load_model(model).match(Path(probe), [Path(path) for path in candidates])
 
 
 def open_data(data: PathLike) -> "Dataset":

@@ -16,7 +16,8 @@ class Event:
     Attributes:
         kind: `steps` (how far it is), `message`, or `warning`.
         text: name of the work of `steps`, as in `pretrain cmpc`; else one line to read.
-        done, total: of `steps`: how many are done, and how many there are. Equal numbers end the work.
+        done, total: of `steps`: how many are done, and how many there are, None if nobody knows yet. Equal numbers end
+            the work.
         unit: of `steps`: what is counted, as in `video`.
         brief: of `steps`: show nothing if it takes less than two seconds, and nothing once it is over.
         line: of `steps`: line of the terminal, from 0, if several are shown at once.
@@ -25,7 +26,7 @@ class Event:
     kind: Literal["steps", "message", "warning"]
     text: str
     done: int = 0
-    total: int = 0
+    total: int | None = 0
     unit: str = "step"
     brief: bool = False
     line: int = 0
@@ -94,7 +95,7 @@ class Terminal:
             self._bars[key] = _Bar(event)
         if line := self._bars[key].update(event.done):
             self._say(line)
-        if event.done >= event.total:
+        if event.total is not None and event.done >= event.total:
             self._bars.pop(key).close()
 
     def close(self) -> None:
@@ -138,6 +139,8 @@ class _Bar:
         if not self._bar.disable or done <= self._first or now - self._said < LINE_SECONDS:
             return ""
         self._said = now
+        if self._total is None:
+            return f"{self._name}: {self._unit} {done}"
         left = (now - self._started) / (done - self._first) * (self._total - done)
         return f"{self._name}: {self._unit} {done} of {self._total}, about {left / 60:.0f} min left"
 

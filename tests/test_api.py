@@ -34,7 +34,7 @@ def test_the_quick_start_runs(world, monkeypatch, capsys):
     for block in blocks:
         exec(block, scope)
     printed = capsys.readouterr().out
-    for word in ("cmpc", "chance", "oracle", "588544 weights", "a.jpg", "learned from invented people"):
+    for word in ("cmpc", "chance", "oracle", "588544 weights", "a.jpg", "was trained on invented people"):
         assert word in printed
     results = pd.read_csv(scope["found"].directory / "results.csv")
     assert len(results) == len(scope["found"].results)

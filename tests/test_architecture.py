@@ -267,3 +267,15 @@ def test_columns_stand_in_the_schema_alone() -> None:
                 if words in tables:
                     faults.append(f"{module} lists {', '.join(map(str, words))}")
     assert not unknown(faults)
+
+
+def test_models_alone_open_weights() -> None:
+    for source, target in arrows():
+        if target == "lowshot.models.weights" and room(source) != "models":
+            names = {
+                item.name
+                for node in ast.walk(tree(source))
+                if isinstance(node, ast.ImportFrom) and node.module == target
+                for item in node.names
+            }
+            assert "read_model" not in names, f"{source}: take a LoadedModel, of models/loaded.py"

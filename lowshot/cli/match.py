@@ -1,6 +1,7 @@
 """`lowshot match`."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,7 @@ import click
 from lowshot.cli.options import model_option
 
 if TYPE_CHECKING:
-    from lowshot.evaluation.match import Matches
+    from lowshot.models.match import Matches
 
 
 @click.command("match")
@@ -29,26 +30,15 @@ def command(probe: Path, candidates: tuple[Path, ...], model: str | None, as_jso
 
     A probability stands beside the similarity where the model was calibrated. Do not decide about a person by it.
     """
-    from lowshot.evaluation.match import match_files
     from lowshot.models.loaded import load_model
 
-    found = match_files(load_model(model), probe, candidates)
+    found = load_model(model).match(probe, candidates)
     if as_json:
         click.echo(json.dumps(as_record(found)))
         return
-    other = "face" if found.modality == "voice" else "voice"
-    click.echo(f"rank  similarity  probability  {other}")
-    for each in found.ranking:
-        click.echo(f"{each.rank:4}  {each.similarity:10.4f}  {_percent(each.probability):>11}  {each.file}")
+    click.echo(str(replace(found, warnings=())))
     for warning in found.warnings:
         click.echo(f"warning: {warning}", err=True)
-
-
-def _percent(probability: float | None) -> str:
-    """A probability in whole per cent; "" where there is none. No model is certain: 0 and 100 are never said."""
-    if probability is None:
-        return ""
-    return "<1%" if probability < 0.01 else ">99%" if probability > 0.99 else f"{probability:.0%}"
 
 
 def as_record(found: "Matches") -> dict[str, object]:

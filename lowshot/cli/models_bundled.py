@@ -39,7 +39,8 @@ def calibrate_model(source: str, data: str | None, sets: tuple[str, ...], as_jso
 
     A run directory keeps it, as calibration.json: `lowshot match` reads it there.
     """
-    from lowshot.evaluation.calibrated import calibrate, keep_calibration
+    from lowshot.evaluation.calibrated import calibrate
+    from lowshot.models.calibration import keep_calibration
     from lowshot.models.loaded import load_model
 
     start = load_model(source)

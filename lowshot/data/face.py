@@ -50,7 +50,6 @@ def read_face(path: Path, config: FaceConfig, content: bytes | None = None) -> n
     Deviation:
         `released`: the released code does not turn EXIF-rotated images upright.
     """
-    side = stored_size(config)
     _hush()
     try:
         if content is None:
@@ -59,18 +58,34 @@ def read_face(path: Path, config: FaceConfig, content: bytes | None = None) -> n
             if not path.stat().st_size:
                 raise ValueError("the file is empty")
         with Image.open(path if content is None else io.BytesIO(content), formats=_formats()) as image:
-            if image.width * image.height > MOST_PIXELS:
-                raise ValueError(f"{image.width} x {image.height} pixels are more than any face needs; scale it down")
-            upright = _rgb(ImageOps.exif_transpose(image))
-            if config.front_end == "released":
-                fitted = upright.resize((side, side), Image.Resampling.BICUBIC)
-            else:
-                fitted = ImageOps.fit(upright, (side, side), Image.Resampling.BILINEAR)
+            return _square(image, config)
     except UnidentifiedImageError as error:
         raise RequestError(f"{path}: cannot be read as an image (its format is none that is read)") from error
     # A decoder that trips over the bytes of a file raises whatever it happens to run into.
     except Exception as error:
         raise RequestError(f"{path}: cannot be read as an image ({reason(error)})") from error
+
+
+def square_face(name: str, image: Image.Image, config: FaceConfig) -> np.ndarray:
+    """Turn an open image into a square, as `read_face` does with a file; `name` is what errors call it."""
+    _hush()
+    try:
+        return _square(image, config)
+    except Exception as error:
+        raise RequestError(f"{name}: cannot be read as an image ({reason(error)})") from error
+
+
+def _square(image: Image.Image, config: FaceConfig) -> np.ndarray:
+    if not image.width * image.height:
+        raise ValueError("it has no pixels")
+    if image.width * image.height > MOST_PIXELS:
+        raise ValueError(f"{image.width} x {image.height} pixels are more than any face needs; scale it down")
+    side = stored_size(config)
+    upright = _rgb(ImageOps.exif_transpose(image))
+    if config.front_end == "released":
+        fitted = upright.resize((side, side), Image.Resampling.BICUBIC)
+    else:
+        fitted = ImageOps.fit(upright, (side, side), Image.Resampling.BILINEAR)
     return np.ascontiguousarray(np.asarray(fitted).transpose(2, 0, 1))
 
 

@@ -71,47 +71,52 @@ def read_clip(path: Path, config: VoiceConfig) -> np.ndarray:
     Raises:
         RequestError: as `read_waveform`.
     """
-    longest = config.longest_seconds
     with open_sound(path) as sound:
-        if sound.seconds <= longest:
-            return _read_part(path, sound, 0.0, None)
-        return _read_part(path, sound, (sound.seconds - longest) / 2, longest)
+        return read_middle(path, sound, config)
 
 
-def _read_part(path: Path, sound: Sound, start_s: float, seconds: float | None) -> np.ndarray:
-    check_rate(path, sound.rate)
+def read_middle(name: Path | str, sound: Sound, config: VoiceConfig) -> np.ndarray:
+    """Read what counts of an open sound, as `read_clip` does of a file; `name` is what errors call it."""
+    longest = config.longest_seconds
+    if sound.seconds <= longest:
+        return _read_part(name, sound, 0.0, None)
+    return _read_part(name, sound, (sound.seconds - longest) / 2, longest)
+
+
+def _read_part(name: Path | str, sound: Sound, start_s: float, seconds: float | None) -> np.ndarray:
+    check_rate(name, sound.rate)
     first = round(start_s * SAMPLE_RATE)
     count = None if seconds is None else max(1, round(seconds * SAMPLE_RATE))
     if sound.rate == SAMPLE_RATE:
-        return _usable(path, sound.read(first, count))
+        return _usable(name, sound.read(first, count))
     # So many samples of the file are exactly so many of the result; parts begin and end between such blocks, and those
     # beside them are read too, for a resampled value depends on its neighbours.
     given, made = _ratio(sound.rate)
     beside = ceil(_NEIGHBOURS * max(1.0, sound.rate / SAMPLE_RATE) / given)
     block = max(0, first // made - beside)
     blocks = None if count is None else ceil((first + count) / made) + beside - block
-    mono = _usable(path, sound.read(block * given, None if blocks is None else blocks * given))
+    mono = _usable(name, sound.read(block * given, None if blocks is None else blocks * given))
     resampled = torchaudio.functional.resample(torch.from_numpy(mono), given, made).numpy()
-    return _usable(path, resampled[first - block * made :][:count])
+    return _usable(name, resampled[first - block * made :][:count])
 
 
-def check_rate(path: Path, rate: int) -> None:
+def check_rate(name: Path | str, rate: int) -> None:
     """Refuse a sampling rate that no voice is recorded at.
 
     Raises:
         RequestError: it is below `LOWEST_RATE` or above `HIGHEST_RATE`.
     """
     if not LOWEST_RATE <= rate <= HIGHEST_RATE:
-        raise RequestError(f"{path}: its sampling rate, {rate} Hz, is none that voices are recorded at")
+        raise RequestError(f"{name}: its sampling rate, {rate} Hz, is none that voices are recorded at")
 
 
-def _usable(path: Path, mono: np.ndarray) -> np.ndarray:
+def _usable(name: Path | str, mono: np.ndarray) -> np.ndarray:
     if not len(mono):
-        raise RequestError(f"{path}: holds no samples")
+        raise RequestError(f"{name}: holds no samples")
     if not np.isfinite(mono).all():
-        raise RequestError(f"{path}: holds samples that are not finite")
+        raise RequestError(f"{name}: holds samples that are not finite")
     if (loudest := float(np.abs(mono).max())) > LOUDEST:
-        raise RequestError(f"{path}: holds samples of {loudest:.0e} times full scale")
+        raise RequestError(f"{name}: holds samples of {loudest:.0e} times full scale")
     return mono
 
 

@@ -1,6 +1,6 @@
 """Scorers: how alike a voice and a face are, from embeddings or from the truth of an embedded world."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -9,15 +9,12 @@ import numpy.typing as npt
 from lowshot.data.dataset import Dataset
 from lowshot.errors import RequestError, RunError
 from lowshot.evaluation.sampling import IntArray
+from lowshot.metrics.cosine import parts, unit_rows
 
 ScoreArray = npt.NDArray[Any]
 
-# Numbers held at once while embeddings are gathered or multiplied.
-_BLOCK_ELEMENTS = 2**22
 # Embeddings of up to so many numbers are made unit vectors once; those of more, whenever they are asked for.
 _KEPT_ELEMENTS = 2**24
-# Unit vectors are rounded to whole multiples of 2**-26.
-_GRID = 2.0**26
 
 
 class Scorer(Protocol):
@@ -53,10 +50,8 @@ def checked_scores(scores: ScoreArray) -> ScoreArray:
 class EmbeddingScorer:
     """Cosine of voice and face embeddings, in float32.
 
-    Entries of unit vectors are rounded to multiples of 2**-26. A product of two is then a multiple of 2**-52, and so is
-    any sum of products, which never reaches 2: float64 holds each one exactly. In whatever order, blocks and threads a
-    cosine is added up, it is the same, and equal embeddings score the same wherever they stand. What the rounding moves
-    is less than the rounding of the cosine to float32 does.
+    A cosine is the same in whatever order, blocks and threads it is added up (`metrics.cosine`), and equal embeddings
+    score the same wherever they stand.
 
     Embeddings may be memory-mapped: rows are read when a trial asks for them.
 
@@ -90,17 +85,17 @@ class EmbeddingScorer:
         """Cosines of pairs, of the shape of the arrays."""
         left, right = np.ravel(voice), np.ravel(face)
         cosines = np.empty(len(left), dtype=np.float32)
-        for part in _parts(len(left), self._voice.width):
+        for part in parts(len(left), self._voice.width):
             cosines[part] = np.einsum("td,td->t", self._voice.repeated(left[part]), self._face.repeated(right[part]))
         return cosines.reshape(np.shape(voice))
 
     def matrix(self, voice: IntArray, face: IntArray) -> ScoreArray:
         """Cosines of all voices against all faces: [n, m]."""
         cosines = np.empty((len(voice), len(face)), dtype=np.float32)
-        for columns in _parts(len(face), self._face.width):
+        for columns in parts(len(face), self._face.width):
             faces = self._face[face[columns]].T
             exact = np.empty((0, 0))
-            for rows in _parts(len(voice), faces.shape[1]):
+            for rows in parts(len(voice), faces.shape[1]):
                 voices = self._voice[voice[rows]]
                 # One place for the products of all parts: fresh memory costs as much as a sixth of the products.
                 exact = exact if len(exact) >= len(voices) else np.empty((len(voices), faces.shape[1]))
@@ -181,7 +176,7 @@ class _UnitRows:
         if rows.ndim != 2 or rows.shape[1] == 0 or rows.dtype.kind not in "fiu":
             raise RequestError(f"{modality} embeddings must be numbers [n, d], got {rows.dtype} of shape {rows.shape}")
         self._rows, self._modality, self._numbers = rows, modality, numbers
-        self._kept = _unit_rows(rows) if rows.size <= _KEPT_ELEMENTS else None
+        self._kept = unit_rows(rows) if rows.size <= _KEPT_ELEMENTS else None
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -194,7 +189,7 @@ class _UnitRows:
     def __getitem__(self, numbers: IntArray) -> npt.NDArray[np.float64]:
         """Unit vectors of [n] rows: [n, d]; NaN for rows that are not all numbers."""
         places = numbers if self._numbers is None else self._places(numbers, self._numbers)
-        return self._kept[places] if self._kept is not None else _unit_rows(self._rows[places])
+        return self._kept[places] if self._kept is not None else unit_rows(self._rows[places])
 
     def repeated(self, numbers: IntArray) -> npt.NDArray[np.float64]:
         """The same for rows of which many may be the same."""
@@ -211,30 +206,3 @@ class _UnitRows:
                 f"{len(np.unique(wanted[missing]))} {self._modality} rows that trials name have no embedding"
             )
         return places
-
-
-def _parts(count: int, width: int) -> Iterator[slice]:
-    """Cut rows of a width into parts of at most `_BLOCK_ELEMENTS` numbers."""
-    step = max(1, _BLOCK_ELEMENTS // max(1, width))
-    for start in range(0, count, step):
-        yield slice(start, start + step)
-
-
-def _unit_rows(embeddings: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-    rows = embeddings.astype(np.float64)
-    for part in _parts(len(rows), rows.shape[1] * 16):
-        _to_grid(rows[part])
-    return rows
-
-
-def _to_grid(rows: npt.NDArray[np.float64]) -> None:
-    """Make rows unit vectors on the grid, in place."""
-    # Rows that were never embedded are NaN; they are refused only when a trial asks for them.
-    rows[~np.isfinite(rows).all(axis=1)] = np.nan
-    # Scaled by the largest entry first: the square of a tiny or huge number would leave float64's range.
-    largest = np.abs(rows).max(axis=1, keepdims=True, initial=0.0)
-    rows /= np.where(largest == 0, 1.0, largest)
-    norm = np.linalg.norm(rows, axis=1, keepdims=True)
-    rows *= _GRID / np.where(norm == 0, 1.0, norm)
-    np.rint(rows, out=rows)
-    rows /= _GRID

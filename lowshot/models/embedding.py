@@ -1,13 +1,13 @@
 """A dataset's rows to embeddings: each once, without augmentation, in batches that fit the memory."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from tqdm import tqdm
 
-from lowshot.data.readers.base import Reader
+from lowshot.data.readers.base import Reader, Views
 from lowshot.errors import RunError
 from lowshot.models.two_tower import TwoTower, tower_layout
 from lowshot.settings import EvaluateConfig
@@ -94,14 +94,33 @@ def embed_blocks(
     Raises:
         RunError: not even one medium at a time fits into the memory.
     """
+    parts = (rows[start : start + BATCH] for start in range(0, len(rows), BATCH))
+    views = (
+        (len(part), reader.views(modality, part, model.voice_config, model.face_config, settings)) for part in parts
+    )
+    yield from embed_views(model, modality, views)
+
+
+def embed_views(model: TwoTower, modality: str, views: Iterable[tuple[int, Views]]) -> Iterator[np.ndarray]:
+    """Embed blocks of media, one after the other.
+
+    Args:
+        model: the towers.
+        modality: `voice` or `face`.
+        views: of each block, how many media it has, and what the tower is shown of them.
+
+    Yields:
+        Unit embeddings of the next block, float32 [media, d].
+
+    Raises:
+        RunError: not even one medium at a time fits into the memory.
+    """
     encoder = _Encoder(model)
     encode = model.encode_voice if modality == "voice" else model.encode_face
-    for start in range(0, len(rows), BATCH):
-        part = rows[start : start + BATCH]
-        views = reader.views(modality, part, model.voice_config, model.face_config, settings)
-        vectors = encoder(encode, views.count, views.make)
-        if views.owner is not None:
-            total = torch.zeros(len(part), vectors.shape[1]).index_add_(0, views.owner, vectors)
+    for count, shown in views:
+        vectors = encoder(encode, shown.count, shown.make)
+        if shown.owner is not None:
+            total = torch.zeros(count, vectors.shape[1]).index_add_(0, shown.owner, vectors)
             vectors = torch.nn.functional.normalize(total, dim=1)
         yield vectors.numpy()
 

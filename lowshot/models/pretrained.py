@@ -66,6 +66,7 @@ class Entry(Section):
     card: str
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     licence: str
+    intended_use: str
     architecture: str
     data: Trained
     version: str

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from lowshot import cli
-from lowshot.cli.match import _percent
 from lowshot.data.dataset import Dataset
+from lowshot.models.match import percent
 
 MODEL = "pretrained:cmpc-compact"
 
@@ -83,7 +83,7 @@ def test_what_is_not_there_is_one_line(lowshot):
     ("probability", "said"), [(None, ""), (0.0, "<1%"), (0.0099, "<1%"), (0.01, "1%"), (0.5, "50%"), (0.9999, ">99%")]
 )
 def test_no_probability_is_said_to_be_certain(probability, said):
-    assert _percent(probability) == said
+    assert percent(probability) == said
 
 
 def test_files_are_matched(lowshot, world):
@@ -95,7 +95,7 @@ def test_files_are_matched(lowshot, world):
     assert header.split() == ["rank", "similarity", "probability", "face"]
     assert sorted(line.split(maxsplit=3)[3] for line in lines) == sorted(map(str, faces))
     assert all(line.split()[2].endswith("%") for line in lines)
-    assert "warning: pretrained:cmpc-compact learned from invented people" in err
+    assert "warning: pretrained:cmpc-compact was trained on invented people" in err
     found = json.loads(lowshot("match", faces[0], voice, "--model", MODEL, "--json")[1])
     assert (found["model"], found["face"], found["ranking"][0]["file"]) == (MODEL, str(faces[0]), str(voice))
     assert 0 < found["ranking"][0]["probability"] < 1

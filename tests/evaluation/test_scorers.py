@@ -11,6 +11,7 @@ from lowshot.data.dataset import Dataset
 from lowshot.errors import RequestError, RunError
 from lowshot.evaluation import scorers as room
 from lowshot.evaluation.scorers import EmbeddingScorer, OracleScorer, checked_scores
+from lowshot.metrics import cosine
 
 
 def test_scores_are_cosines_whatever_the_lengths() -> None:
@@ -47,7 +48,7 @@ def test_no_block_size_and_no_company_changes_a_bit(elements: int, monkeypatch: 
     rng = np.random.default_rng(2)
     voice, face = rng.standard_normal((40, 67)).astype(np.float32), rng.standard_normal((50, 67)).astype(np.float32)
     whole = EmbeddingScorer(voice, face).matrix(np.arange(40), np.arange(50))
-    monkeypatch.setattr(room, "_BLOCK_ELEMENTS", elements)
+    monkeypatch.setattr(cosine, "_BLOCK_ELEMENTS", elements)
     # As when there are too many embeddings to keep their unit vectors.
     monkeypatch.setattr(room, "_KEPT_ELEMENTS", 0)
     scorer = EmbeddingScorer(voice, face)
