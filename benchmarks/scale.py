@@ -104,9 +104,7 @@ def main() -> None:
             make_tree(root, scale)
         clock, processor = time.perf_counter(), time.process_time()
         with stage("import"):
-            done = import_voxceleb1(
-                root / "unzippedFaces", root / "wav", root / "vox1_meta.csv", None, root / "manifest.csv"
-            )
+            done = import_voxceleb1(root / "unzippedFaces", root / "wav", root / "vox1_meta.csv", root / "manifest.csv")
         with stage("read and check the table"):
             dataset = Dataset.open(done.manifest)
         with stage("subsets, all usual shares"):

@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Any
 from lowshot.errors import RequestError
 
 if TYPE_CHECKING:
-    import click
-
     from lowshot.evaluation.custom import Measure
+    from lowshot.importers.importer import Importer
     from lowshot.methods.base import Method, RunShape
     from lowshot.models.towers import TowerBuilder
     from lowshot.settings import MethodConfig
@@ -77,19 +76,20 @@ def add_protocol(name: str, measure: "Measure") -> None:
     MEASURES[name] = measure
 
 
-def add_importer(command: "click.Command") -> None:
-    """Add a verb to `lowshot data import`.
+def add_importer(importer: "Importer") -> None:
+    """Add an importer: `lowshot data import NAME` writes a manifest by it.
 
     Args:
-        command: writes a manifest; lowshot.importers has what the others are made of.
+        importer: its name, the options that it takes, and its function. `lowshot.importers.writing.import_trees` does
+            most of the work of such a function.
 
     Raises:
         RequestError: there is an importer of that name.
     """
-    from lowshot.cli.data_import import command as group
+    from lowshot.importers.registry import IMPORTERS
 
-    _check_new("importer", str(command.name), group.commands)
-    group.add_command(command)
+    _check_new("importer", importer.name, IMPORTERS)
+    IMPORTERS[importer.name] = importer
 
 
 def import_module(name: str) -> None:

@@ -16,9 +16,9 @@ class Event:
     Attributes:
         kind: `steps` (how far it is), `message`, or `warning`.
         text: name of the work of `steps`, as in `pretrain cmpc`; else one line to read.
-        done, total: of `steps`: how many are done, and how many there are, None if nobody knows yet. Equal numbers end
+        done, total: of `steps`: how many are done, and how many there are; None while nobody knows. Equal numbers end
             the work.
-        unit: of `steps`: what is counted, as in `video`.
+        unit: of `steps`: what is counted, as in `video`; `B` for bytes.
         brief: of `steps`: show nothing if it takes less than two seconds, and nothing once it is over.
         line: of `steps`: line of the terminal, from 0, if several are shown at once.
     """
@@ -50,7 +50,9 @@ def warning(report: Report, text: str) -> None:
     report(Event("warning", text))
 
 
-def counter(report: Report, text: str, total: int, unit: str = "step", brief: bool = False) -> Callable[[int], None]:
+def counter(
+    report: Report, text: str, total: int | None, unit: str = "step", brief: bool = False
+) -> Callable[[int], None]:
     """Report the start of some steps; call the outcome with how many more of them are done.
 
     Args:
@@ -126,6 +128,7 @@ class _Bar:
             total=event.total,
             initial=event.done,
             unit=event.unit,
+            unit_scale=event.unit == "B",
             disable=None,
             delay=2 if event.brief else 0,
             leave=not event.brief,

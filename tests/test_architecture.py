@@ -66,16 +66,7 @@ lowshot.experiments.compare names flags
 lowshot.experiments.curves imports lowshot.reporting.cluster_tables
 lowshot.experiments.curves imports lowshot.reporting.training_plots
 lowshot.experiments.demo names flags
-lowshot.extend imports click
-lowshot.extend imports lowshot.cli.data_import
 lowshot.extend names flags
-lowshot.importers.mavceleb names flags
-lowshot.importers.people names flags
-lowshot.importers.splits names flags
-lowshot.importers.table names flags
-lowshot.importers.videos.run names flags
-lowshot.importers.voxceleb names flags
-lowshot.importers.writing names flags
 lowshot.methods names flags
 lowshot.models.convert names flags
 lowshot.models.export names flags

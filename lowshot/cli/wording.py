@@ -9,9 +9,9 @@ _ARGUMENTS = frozenset(
     (
         "adaptations", "column", "config", "data", "embeddings", "faces", "fractions", "jobs", "labels", "max_seconds",
         "meta", "method", "methods", "min_seconds", "model", "out", "preset", "protocol", "reference", "resume", "root",
-        "scores", "seed", "seeds", "size", "skip_missing", "split", "splits", "strategy", "subset", "subset_seed",
-        "subset_seeds", "test", "trials", "trust_paths", "unit", "val", "value", "variant", "voices", "within",
-        "write_clean",
+        "scores", "seed", "seeds", "size", "skip_missing", "skip_unreadable", "split", "splits", "strategy", "subset",
+        "subset_seed", "subset_seeds", "test", "trials", "trust_paths", "unit", "val", "value", "variant", "voices",
+        "within", "write_clean",
     )
 )  # fmt: skip
 _NAMED = re.compile(r"`([a-z_]+)(=[^`]*)?`")
@@ -21,18 +21,25 @@ def in_flags(message: str) -> str:
     """Put arguments that a message names in backticks as the flags that a person types.
 
     Args:
-        message: as in "`out` runs/a: is a file; name a directory", or with a value, as in "`labels=0.1`".
+        message: as in "`out` runs/a: is a file; name a directory", or with a value, as in "`labels=0.1`". The value
+            True is put as the flag alone, and False as its opposite, as in `--no-identities`.
 
     Returns:
         The same with flags, as in "--out runs/a: is a file; name a directory".
     """
 
+    from lowshot.importers.registry import IMPORTERS
+
+    # An importer of another module has arguments of its own.
+    imports = {option.name for importer in IMPORTERS.values() for option in importer.options if not option.positional}
+
     def flag(found: re.Match[str]) -> str:
         name, value = found[1], found[2] or ""
-        if name in _FLAGS:
-            return _FLAGS[name] + value.replace("=", " ", 1)
-        if name in _ARGUMENTS:
-            return f"--{name.replace('_', '-')}" + value.replace("=", " ", 1)
-        return found[0]
+        if name not in _FLAGS and name not in _ARGUMENTS | imports:
+            return found[0]
+        words = name.replace("_", "-")
+        if value in ("=True", "=False"):
+            return f"--{words}" if value == "=True" else f"--no-{words}"
+        return _FLAGS.get(name, f"--{words}") + value.replace("=", " ", 1)
 
     return _NAMED.sub(flag, message)

@@ -1,1 +1,1 @@
-"""Manifests from media as they lie on disk: one file per layout."""
+"""Manifests of media as they lie on disk: one file per layout, and a registry of all importers."""

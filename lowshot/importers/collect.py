@@ -1,4 +1,4 @@
-"""From files in folders to videos with voices and faces."""
+"""Find the videos in folders of media, each with its voices and faces."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -13,15 +13,15 @@ ENDINGS = {
     "voice": frozenset({".wav", ".flac", ".ogg", ".opus", ".mp3", ".m4a", ".aac"}),
     "face": frozenset({".jpg", ".jpeg", ".png", ".webp"}),
 }
-"""How names of files end, by modality."""
+"""Endings of file names by modality."""
 
 OUTSIDE = "outside a video's folder"
 
 Key = tuple[str, ...]
-"""A video: the identity ("" where unknown), what else tells videos apart (as a language), and the video's name."""
+"""A video: its identity ("" if unknown), what else tells videos apart (as a language), and its name."""
 
 Layout = Callable[[Parts, list[str]], Iterable[tuple[Key | str, list[str]]]]
-"""What a folder, by the parts of its path, and the names in it say: of each video its files, of others a reason."""
+"""Sorts the files of a folder, given the parts of its path and their names: by video, or by reason to skip them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,19 +30,19 @@ class Tree:
 
     Args:
         root: where it lies.
-        option: what the command line calls it.
-        modalities: what is looked for in it.
-        layout: how it is read.
+        argument: name of the argument that names it, for messages; "" if its value says enough.
+        modalities: which media to look for in it.
+        layout: sorts its files.
     """
 
     root: Path
-    option: str
+    argument: str
     modalities: tuple[str, ...]
     layout: Layout
 
 
 class Clips(NamedTuple):
-    """Files of one video in one folder: the tree they are in, the folder below its root, and the packed names."""
+    """Files of one video in one folder: their tree, the folder below its root, and the joined names."""
 
     tree: Tree
     folder: str
@@ -55,12 +55,12 @@ class Clips(NamedTuple):
 
     @property
     def names(self) -> list[str]:
-        """The names of the files, in order."""
+        """The names of the files in order."""
         return self.packed.split(SEPARATOR)
 
     @property
     def size(self) -> int:
-        """How many files they are."""
+        """Number of files."""
         return self.packed.count(SEPARATOR) + 1
 
 
@@ -72,16 +72,16 @@ def collect(trees: Iterable[Tree], skipped: Skipped, progress: Progress | None =
     """Find the videos of some trees, each with its files.
 
     Args:
-        trees: where to look; a video may have its voices in one and its faces in another.
-        skipped: gets what `walk` leaves out, files of another kind, and those that the layout places nowhere.
+        trees: where to look. A video may have its voices in one and its faces in another.
+        skipped: takes what `walk` skips, files of another kind, and files that the layout gives a reason for.
         progress: called with the number of files of each folder.
 
     Raises:
-        RequestError: a tree is no folder that can be read.
+        RequestError: a tree is not a readable folder.
     """
     videos: dict[Key, Media] = {}
     for tree in trees:
-        for parts, names in walk(tree.root, tree.option, skipped, progress):
+        for parts, names in walk(tree.root, tree.argument, skipped, progress):
             for modality, kin in _by_kind(names).items():
                 if modality not in tree.modalities:
                     skipped.add("of an unknown kind", _on_disk(tree, parts), kin)
@@ -96,7 +96,7 @@ def collect(trees: Iterable[Tree], skipped: Skipped, progress: Progress | None =
 
 
 def paired(videos: Mapping[Key, Media], skipped: Skipped) -> dict[Key, Media]:
-    """The videos that have both voices and faces, in the order of their keys; the others are left out."""
+    """Return the videos that have both voices and faces, sorted by key; skip the others."""
     whole = {}
     for key in sorted(videos):
         media = videos[key]
@@ -111,7 +111,7 @@ def paired(videos: Mapping[Key, Media], skipped: Skipped) -> dict[Key, Media]:
 
 
 def count_files(clips: Iterable[Clips]) -> int:
-    """How many files some clips are."""
+    """Count files."""
     return sum(found.size for found in clips)
 
 
@@ -123,7 +123,7 @@ def _by_kind(names: list[str]) -> dict[str, list[str]]:
 
 
 def modality_of(name: str) -> str:
-    """What a file is by the ending of its name: `voice`, `face`, or "" for neither."""
+    """Tell from the ending of a file's name: `voice`, `face`, or "" for neither."""
     return _MODALITY.get(name[name.rfind(".") :].lower(), "")
 
 
@@ -135,5 +135,5 @@ def _on_disk(tree: Tree, parts: Parts) -> str:
 
 
 def people_of(videos: Iterable[Key]) -> Iterator[str]:
-    """The identities of some videos, each once; unknown ones are left out."""
+    """Return the known identities of some videos, each once."""
     return iter(sorted({key[0] for key in videos} - {""}))

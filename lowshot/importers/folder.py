@@ -1,4 +1,4 @@
-"""A folder of one's own: people, their videos, and files that are voices or faces by the ending of their names."""
+"""Your own folder of people and videos; the ending of a file's name tells voices from faces."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -6,43 +6,51 @@ from pathlib import Path
 from lowshot.importers.collect import OUTSIDE, Key, Media, Tree, collect, paired
 from lowshot.importers.skipped import Skipped
 from lowshot.importers.splits import Shares
-from lowshot.importers.walk import Parts, Progress
-from lowshot.importers.writing import Imported, Plan, check_out, write_videos
+from lowshot.importers.walk import Parts
+from lowshot.importers.writing import Imported, Plan, check_out, file_count, write_videos
+from lowshot.progress import Report, message, quiet
 from lowshot.schema import MODALITIES
 
 
 def import_folder(
-    root: Path,
+    folder: Path,
     out: Path,
-    shares: Shares,
+    *,
     identities: bool | None = None,
+    val: float = 0.0,
+    test: float = 0.0,
+    split_seed: int = 0,
     faces_per_video: int | None = None,
-    progress: Progress | None = None,
-) -> tuple[Imported, bool]:
+    report: Report = quiet,
+) -> Imported:
     """Write a manifest of `<identity>/<video>/...`, or of `<video>/...` without identities.
 
     Args:
-        root: the folder.
+        folder: where the media lie.
         out: the manifest to write.
-        shares: of the identities, to hold out.
-        identities: whether the first folder is a person; when None, it is if that gives any video with both a voice
-            and a face.
-        faces_per_video: how many faces of a video are kept at most, evenly spaced.
-        progress: called with the number of files of each folder.
-
-    Returns:
-        What was imported, and whether it was read with identities.
+        identities: whether the first folder is a person. None: yes, if a video then has both a voice and a face.
+        val, test, split_seed: shares of the identities to hold out, and the seed of their choice.
+        faces_per_video: keep at most so many faces of a video, evenly spaced.
+        report: takes progress events.
 
     Raises:
-        RequestError: no such folder, no video has both a voice and a face, or shares of no identities.
+        RequestError: there is no such folder, no video has both a voice and a face, or there are no identities to
+            hold out.
     """
     check_out(out)
     skipped = Skipped()
-    found = collect([Tree(root, "folder", MODALITIES, _places)], skipped, progress)
-    if identities is None:
+    with file_count(report) as progress:
+        found = collect([Tree(folder, "", MODALITIES, _places)], skipped, progress)
+    given = identities
+    if given is None:
         identities = any(len(media) == len(MODALITIES) for key, media in found.items() if key[1])
     videos = paired(_with_people(found, skipped) if identities else _without_people(found), skipped)
-    return write_videos(videos, out, Plan(shares.draw, faces=faces_per_video), skipped), identities
+    plan = Plan(Shares(val, test, split_seed).assign, faces=faces_per_video)
+    done = write_videos(videos, out, plan, skipped, report)
+    if given is None:
+        layout = "<identity>/<video>" if identities else "<video>"
+        message(report, f"read as {layout}/...; `identities={not identities}` reads it the other way")
+    return done
 
 
 def _places(parts: Parts, names: list[str]) -> Iterator[tuple[Key | str, list[str]]]:

@@ -1,14 +1,14 @@
-"""MAV-Celeb, of the FAME challenges: people who speak two languages each."""
+"""MAV-Celeb, the dataset of the FAME challenges: each person speaks two languages."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 from lowshot.importers.collect import OUTSIDE, Key, Tree
 from lowshot.importers.people import MAVCELEB, read_people
-from lowshot.importers.skipped import Skipped
 from lowshot.importers.splits import Shares
-from lowshot.importers.walk import Parts, Progress
+from lowshot.importers.walk import Parts
 from lowshot.importers.writing import Imported, Plan, check_out, import_trees
+from lowshot.progress import Report, quiet
 
 _GENDERS = {"male": "m", "female": "f"}
 
@@ -16,23 +16,26 @@ _GENDERS = {"male": "m", "female": "f"}
 def import_mavceleb(
     faces: Path,
     voices: Path,
-    meta: Path | None,
     out: Path,
-    shares: Shares,
+    *,
+    meta: Path | None = None,
+    val: float = 0.0,
+    test: float = 0.0,
+    split_seed: int = 0,
     faces_per_video: int | None = None,
-    progress: Progress | None = None,
+    report: Report = quiet,
 ) -> Imported:
-    """Write a manifest of the training part of one version of MAV-Celeb, with the language as a column of its own.
+    """Write a manifest of the training part of one version of MAV-Celeb, with a column `language`.
 
-    The test parts of the challenges have no identities: they are scored by their lists, `evaluate --trials`.
+    The test parts of the challenges have no identities: `lowshot evaluate` scores them by their lists.
 
     Args:
         faces, voices: folders with `<id>/<language>/<video>/*`, or any folders above them.
-        meta: the version's table of people, which gives genders; none when None.
         out: the manifest to write.
-        shares: of the people, to hold out.
-        faces_per_video: how many faces of a video are kept at most, evenly spaced.
-        progress: called with the number of files of each folder.
+        meta: the version's table of people, for their genders.
+        val, test, split_seed: shares of the people to hold out, and the seed of their choice.
+        faces_per_video: keep at most so many faces of a video, evenly spaced.
+        report: takes progress events.
 
     Raises:
         RequestError: a file is missing or not as published, or no video has both a voice and a face.
@@ -56,9 +59,10 @@ def import_mavceleb(
         if known is None:
             return (key[1],)
         gender = known[key[0]][0]
-        # As VoxCeleb writes it, so that models of both can be compared by group.
+        # As VoxCeleb writes it, so that figures by group compare across both.
         return _GENDERS.get(gender.lower(), gender), key[1]
 
     columns = ("language",) if known is None else ("gender", "language")
-    trees = [Tree(voices, "--voices", ("voice",), read), Tree(faces, "--faces", ("face",), read)]
-    return import_trees(trees, out, Plan(shares.draw, columns, about, faces=faces_per_video), Skipped(), progress)
+    trees = [Tree(voices, "voices", ("voice",), read), Tree(faces, "faces", ("face",), read)]
+    plan = Plan(Shares(val, test, split_seed).assign, columns, about, faces=faces_per_video)
+    return import_trees(trees, out, plan, report)

@@ -1,4 +1,4 @@
-"""Who is who in the tables that datasets come with: identifiers, attributes and splits."""
+"""Read the tables of people that datasets come with: identifiers, attributes and splits."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,13 +11,13 @@ from lowshot.schema import VOX1_META, VOX2_META
 
 
 class Columns(NamedTuple):
-    """What a table of people calls its columns.
+    """Columns of a table of people.
 
     Args:
-        file: the name the dataset gives the table.
-        identity, name: two namings of a person, the first of which is kept.
-        attributes: of the columns of the manifest that the table knows, what it calls them.
-        part: the column that says which part of the dataset a person belongs to, if there is one.
+        file: name of the table in the dataset.
+        identity, name: columns of two namings of a person. The first one is kept.
+        attributes: columns of the table by the manifest's names for them.
+        part: column that says which part of the dataset a person belongs to, if there is one.
     """
 
     file: str
@@ -27,7 +27,7 @@ class Columns(NamedTuple):
     part: str | None = None
 
     def required(self) -> list[str]:
-        """All columns, in the order of the published tables."""
+        """Return all columns in the order of the published tables."""
         return [self.identity, self.name, *self.attributes.values(), *([self.part] if self.part else [])]
 
 
@@ -41,9 +41,9 @@ class People:
     """A table of people.
 
     Args:
-        identity: the kept identifier of either naming of a person.
-        attributes: of each identifier, the values of `Columns.attributes` in their order.
-        part: of each identifier, what the table says in the column of parts.
+        identity: the kept identifier by either naming of a person.
+        attributes: the values of `Columns.attributes` in their order, by identifier.
+        part: the value in the column of parts, by identifier.
     """
 
     identity: Mapping[str, str]
@@ -52,13 +52,13 @@ class People:
 
 
 def read_people(path: Path, columns: Columns) -> People:
-    """Read a table of people, separated by commas, semicolons or tabs, with or without blanks around them.
+    """Read a table of people. Commas, semicolons or tabs separate its cells; blanks around them are ignored.
 
     Raises:
         RequestError: the file is unreadable, lacks a column, or names a person twice.
     """
     if not path.is_file():
-        raise RequestError(f"--meta {path}: no such file; give the dataset's {columns.file}")
+        raise RequestError(f"`meta` {path}: no such file; give the dataset's {columns.file}")
     rows = read_columns(path, "file", columns.required())
     header = [name.strip() for name in rows.fields[0]]
     for column in columns.required():
@@ -73,21 +73,21 @@ def read_people(path: Path, columns: Columns) -> People:
         own = cells[columns.identity]
         for name in {own, cells[columns.name]}:
             if name in identity:
-                raise RequestError(f"{path}, row {line}: '{name}' stands twice; a person has one row")
+                raise RequestError(f"{path}, row {line}: '{name}' appears twice; give each person one row")
             identity[name] = own
         attributes[own] = tuple(cells[column] for column in columns.attributes.values())
         part[own] = cells[columns.part] if columns.part else ""
     if not attributes:
-        raise RequestError(f"{path}: names no people; give the dataset's {columns.file}")
+        raise RequestError(f"{path}: has no rows; give the dataset's {columns.file}")
     return People(identity, attributes, part)
 
 
 def read_split_codes(path: Path, identity: Mapping[str, str]) -> dict[str, str]:
-    """Read `<person> <k>` lines.
+    """Read a list of lines `<person> <code>`.
 
     Args:
         path: the list.
-        identity: the kept identifier of either naming of a person; other names stay as they are.
+        identity: the kept identifier by either naming of a person. Other names stay as they are.
 
     Returns:
         The code of each person: 1 for training, 2 for validation, 3 and 4 for tests.
@@ -100,12 +100,14 @@ def read_split_codes(path: Path, identity: Mapping[str, str]) -> dict[str, str]:
     for row, line in zip(rows.fields, rows.line, strict=True):
         if len(row) == 2 and row[0].isdigit() and "/" in row[1]:
             raise RequestError(
-                f"{path}, row {line}: a split of files, whose people are in all parts (as VoxCeleb1's iden_split.txt); "
-                "a split of people is needed, as identity_splits.txt"
+                f"{path}, row {line}: splits files, with every person in all parts (as VoxCeleb1's iden_split.txt); "
+                "give a list that splits people, as identity_splits.txt"
             )
         if len(row) != 2 or not row[1].isdigit():
-            raise RequestError(f"{path}, row {line}: '{' '.join(row)}' is not a person and the number of a split")
+            raise RequestError(
+                f"{path}, row {line}: '{' '.join(row)}' is not a person and a split's number, as in 'id10001 1'"
+            )
         own = identity.get(row[0], row[0])
         if codes.setdefault(own, row[1]) != row[1]:
-            raise RequestError(f"{path}, row {line}: '{row[0]}' is in two splits; a person is in one")
+            raise RequestError(f"{path}, row {line}: '{row[0]}' is in two splits; give each person one")
     return codes

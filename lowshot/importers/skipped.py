@@ -1,4 +1,4 @@
-"""What an importer leaves out, and why: counts for a person, a table for the rest."""
+"""Files that an importer skips, with the reasons: counts to print, a table to look up."""
 
 import csv
 from collections import Counter
@@ -7,28 +7,28 @@ from pathlib import Path
 
 from lowshot.files import atomic_path
 
-# A name can hold anything but this, so that it packs many names into one string: millions of them fit the memory.
+# Joins names, none of which can hold it: millions of names need little memory as few strings.
 SEPARATOR = "\0"
 
 
 class Skipped:
-    """Files that an importer leaves out, by reason."""
+    """Files that an importer skips, by reason."""
 
     def __init__(self) -> None:
         self._found: list[tuple[str, str, str]] = []
         self.counts: Counter[str] = Counter()
 
     def add(self, reason: str, folder: str, names: list[str]) -> None:
-        """Leave out some files, or whole folders, of one folder."""
+        """Skip some files of a folder, or whole folders in it."""
         if names:
             self._found.append((reason, folder, SEPARATOR.join(names)))
             self.counts[reason] += len(names)
 
     def write(self, path: Path) -> None:
-        """Write a CSV with the columns `reason` and `path`, one row per file or folder, atomically.
+        """Write a CSV atomically, with the columns `reason` and `path` and one row per file or folder.
 
-        Paths are absolute, so that no cell begins like a formula of a spreadsheet. Bytes of a name that are not UTF-8
-        are written as `\\xNN`.
+        Paths are absolute, so that no spreadsheet takes a cell for a formula. Bytes that are not UTF-8 are written as
+        `\\xNN`.
         """
         with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL)
@@ -45,9 +45,9 @@ class Skipped:
 
 
 def readable(name: str) -> str:
-    """A name as text that any encoding of Unicode can write."""
+    """Return a name as text that any Unicode encoding can write."""
     try:
         return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     except UnicodeEncodeError:
-        # Half a character, as Windows allows in names.
+        # A lone surrogate, which Windows allows in names.
         return name.encode("utf-8", "backslashreplace").decode()

@@ -1,4 +1,4 @@
-"""A table of one's own, with other columns and other words."""
+"""Your own table, with other columns and other words."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -14,11 +14,9 @@ from lowshot.errors import RequestError
 from lowshot.importers.collect import modality_of
 from lowshot.importers.skipped import Skipped
 from lowshot.importers.splits import Shares
-from lowshot.importers.writing import Imported, check_out, path_in_manifest, start_of_paths
+from lowshot.importers.writing import OUTSIDE_PATHS, Imported, check_out, path_in_manifest, start_of_paths
+from lowshot.progress import Report, message, quiet
 from lowshot.schema import ATTRIBUTES, MANIFEST_COLUMNS, MODALITIES, SPLITS
-
-Values = Mapping[tuple[str, str], str]
-"""Of a column of the manifest and a word of the table, the word of the manifest."""
 
 _WORDS = {"modality": MODALITIES, "split": SPLITS}
 
@@ -26,28 +24,39 @@ _WORDS = {"modality": MODALITIES, "split": SPLITS}
 def import_table(
     table: Path,
     out: Path,
-    columns: Mapping[str, str],
-    values: Values,
-    shares: Shares,
+    *,
+    column: Mapping[str, str] | None = None,
+    value: Mapping[str, str] | None = None,
     root: Path | None = None,
     trust_paths: bool = False,
+    val: float = 0.0,
+    test: float = 0.0,
+    split_seed: int = 0,
+    report: Report = quiet,
 ) -> Imported:
     """Write a manifest of a table with one row per voice clip or face image.
 
     Args:
-        table: CSV, separated by commas, semicolons or tabs.
+        table: CSV, separated by commas, semicolons or tabs. Further columns are kept. If it has no column `modality`,
+            endings of file names tell voices from faces.
         out: the manifest to write.
-        columns: of columns of the manifest, what the table calls them; others are called the same. Further columns of
-            the table are kept. Without `modality`, endings of file names tell it.
-        values: words of the table that are others in the manifest.
-        shares: of the identities, to hold out; for tables without splits.
-        root: what the table's paths are relative to; its own folder when None.
-        trust_paths: whether paths may lead out of that folder.
+        column: the table's names of columns by the manifest's, as in `{"path": "file"}`. Others have the same name.
+        value: the manifest's words by column and the table's word, as in `{"split:dev": "train"}`.
+        root: folder that the table's paths are relative to; its own folder if None.
+        trust_paths: allow paths that lead out of that folder.
+        val, test, split_seed: shares of the identities to hold out, for a table without splits, and the seed of their
+            choice.
+        report: takes messages.
 
     Raises:
-        RequestError: the table is unreadable, lacks a column, has a word that no manifest has, or what comes of it
-            breaks a rule of manifests. Names the row or the column.
+        RequestError: the table is unreadable, lacks a column, has an unknown word, or breaks a rule of manifests.
+            Names the row or the column.
+
+    Example:
+        >>> import_table(Path("clips.csv"), Path("manifest.csv"), column={"path": "file"})  # doctest: +SKIP
     """
+    columns, values = column or {}, _words(value or {})
+    shares = Shares(val, test, split_seed)
     check_out(out)
     rows = read_columns(table, "table")
     header = [name.strip() for name in rows.fields[0]]
@@ -55,7 +64,7 @@ def import_table(
     kept = [name for place, name in enumerate(header) if place not in places.values() and name not in places]
     if len(set(kept)) < len(kept):
         double = next(name for name, count in Counter(kept).items() if count > 1)
-        raise RequestError(f"{table}: column '{double}' stands twice; rename one")
+        raise RequestError(f"{table}: column '{double}' appears twice; rename one")
     start = (root or table.parent).absolute()
     skipped = Skipped()
     own = list(dict.fromkeys((*MANIFEST_COLUMNS, *places)))
@@ -71,8 +80,8 @@ def import_table(
         _check(table, int(line), found)
         if leaves_root(found["path"]) and not trust_paths:
             raise RequestError(
-                f"{table}, row {line}: path '{found['path']}' leads out of {start}; name the folder that paths are "
-                "relative to with --root, or add --trust-paths"
+                f"{table}, row {line}: path '{found['path']}' leads out of {start}; give `root`, the folder that paths "
+                "are relative to, or add `trust_paths`"
             )
         for name in own:
             cells[name].append(found.get(name, ""))
@@ -81,25 +90,36 @@ def import_table(
     made = _pair(pd.DataFrame(cells, dtype=str), start, skipped)
     if shares.val or shares.test:
         if (made["split"] != "").any():
-            raise RequestError(f"{table}: has splits of its own; leave --val and --test out")
-        drawn = shares.draw(sorted(set(made["identity"]) - {""}))
+            raise RequestError(f"{table}: has splits; omit `val` and `test`")
+        drawn = shares.assign(sorted(set(made["identity"]) - {""}))
         made["split"] = [drawn.get(name, "") for name in made["identity"]]
-    return _write(made, start, out, skipped)
+    return _write(made, start, out, skipped, report)
+
+
+def _words(value: Mapping[str, str]) -> dict[tuple[str, str], str]:
+    """Return the manifest's words by column and the table's word."""
+    words = {}
+    for key, ours in value.items():
+        column, colon, theirs = key.partition(":")
+        if not column or not colon:
+            raise RequestError(f"`value={key}={ours}`: give COLUMN:THEIRS=OURS, as in split:dev=train")
+        words[column, theirs] = ours
+    return words
 
 
 def _places(table: Path, header: list[str], columns: Mapping[str, str]) -> dict[str, int]:
-    """Where the columns of the manifest stand in the table."""
+    """Find the columns of the manifest in the table."""
     places = {}
     for name in dict.fromkeys((*MANIFEST_COLUMNS, *ATTRIBUTES, *columns)):
         theirs = columns.get(name, name)
         if theirs in header:
             places[name] = header.index(theirs)
         elif name in columns:
-            raise RequestError(f"--column {name}={theirs}: {table} has no column '{theirs}', but {', '.join(header)}")
+            raise RequestError(f"`column={name}={theirs}`: {table} has no column '{theirs}', but {', '.join(header)}")
     for name in ("path", "video"):
         if name not in places:
             raise RequestError(
-                f"{table}: no column '{name}'; say which it is, as in --column {name}={header[0]} "
+                f"{table}: no column '{name}'; say which it is, as in `column={name}={header[0]}` "
                 f"(there are {', '.join(header)})"
             )
     return places
@@ -111,14 +131,14 @@ def _check(table: Path, line: int, found: Mapping[str, str]) -> None:
         if word not in words:
             raise RequestError(
                 f"{table}, row {line}: {name} '{word}' is none of {', '.join(filter(None, words))}; "
-                f"say which it is, as in --value {name}:{word}={words[0]}"
+                f"say which it is, as in `value={name}:{word}={words[0]}`"
             )
     if not found["video"]:
         raise RequestError(f"{table}, row {line}: video is empty; it pairs voices with faces")
 
 
 def _pair(rows: pd.DataFrame, start: Path, skipped: Skipped) -> pd.DataFrame:
-    """The rows of videos that have both modalities."""
+    """Return the rows of videos that have both modalities."""
     has = {name: rows["video"].isin(rows.loc[rows["modality"] == name, "video"]) for name in MODALITIES}
     for name in MODALITIES:
         lone = rows.loc[~has[name], "path"]
@@ -126,10 +146,10 @@ def _pair(rows: pd.DataFrame, start: Path, skipped: Skipped) -> pd.DataFrame:
     return rows[has["voice"] & has["face"]].reset_index(drop=True)
 
 
-def _write(rows: pd.DataFrame, start: Path, out: Path, skipped: Skipped) -> Imported:
+def _write(rows: pd.DataFrame, start: Path, out: Path, skipped: Skipped, report: Report) -> Imported:
     if rows.empty:
         raise RequestError(
-            f"no video has both a voice and a face; left out: {skipped}" if skipped.counts else "no rows"
+            f"no video has both a voice and a face; skipped: {skipped}" if skipped.counts else f"{out}: no rows"
         )
     begin = start_of_paths(start, out)
     rows["path"] = [path_in_manifest(start / path, out) if leaves_root(path) else begin + path for path in rows["path"]]
@@ -137,8 +157,9 @@ def _write(rows: pd.DataFrame, start: Path, out: Path, skipped: Skipped) -> Impo
     outside = any(map(leaves_root, rows["path"]))
     if outside:
         trust(out)
+        message(report, OUTSIDE_PATHS)
     done = Imported(out, skipped, outside=outside)
-    skipped.write(done.report)
+    skipped.write(done.skipped_list)
     done.rows.update(zip(rows["split"], rows["modality"], strict=True))
     for column, counter in (("video", done.videos), ("identity", done.identities)):
         places = rows.loc[rows[column] != "", [column, "split"]].drop_duplicates()

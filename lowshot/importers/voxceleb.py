@@ -1,4 +1,4 @@
-"""VoxCeleb1 and VoxCeleb2 as they are published: a tree of voices, a tree of faces, and a table of people."""
+"""VoxCeleb1 and VoxCeleb2 as published: a tree of voices, a tree of faces and a table of people."""
 
 import re
 from collections.abc import Collection, Iterator, Mapping
@@ -7,46 +7,48 @@ from pathlib import Path
 from lowshot.errors import RequestError
 from lowshot.importers.collect import OUTSIDE, Key, Layout, Tree
 from lowshot.importers.people import VOXCELEB1, VOXCELEB2, People, read_people, read_split_codes
-from lowshot.importers.skipped import Skipped
 from lowshot.importers.splits import Shares
-from lowshot.importers.walk import Parts, Progress
+from lowshot.importers.walk import Parts
 from lowshot.importers.writing import Imported, Plan, check_out, import_trees
+from lowshot.progress import Report, quiet
 from lowshot.schema import IDENTITY_SPLITS
 
-# The folder of a scale, as in `1.6`, may stand between a person and a video.
+# A folder named by a scale, as `1.6`, may lie between the folders of a person and a video.
 _SCALE = re.compile(r"\d+\.\d+")
-# `<video of 11 characters>_00<clip of 5 digits>.wav` in the folder of a person: the older naming of voices.
+# The older naming of voices, in a person's folder: `<video of 11 characters>_00<clip of 5 digits>.wav`.
 _OLD_VOICE = re.compile(r"(.{11})_00\d{5}\.\w+", re.DOTALL)
 
 CODES = {"1": "train", "2": "val", "3": "", "4": "test"}
-"""Splits by the codes of identity_splits.txt. Code 3 is for held-out clips of people that are trained on."""
+"""Splits by the codes of identity_splits.txt. Code 3: held-out clips of training identities."""
 
 
 def import_voxceleb1(
     faces: Path,
     voices: Path,
     meta: Path,
-    splits: Path | None,
     out: Path,
+    *,
+    splits: Path | None = None,
     faces_per_video: int | None = None,
-    progress: Progress | None = None,
+    report: Report = quiet,
 ) -> Imported:
     """Write a manifest of VoxCeleb1.
 
     Args:
-        faces: folder with `<name>/1.6/<video>/*.jpg`, or any folder above it, as are `voices`.
-        voices: folder with `<id>/<video>/*.wav`, or in the older naming `<name>/<video>_00<clip>.wav`.
+        faces: folder with `<name>/1.6/<video>/*.jpg`, or any folder above it.
+        voices: folder with `<id>/<video>/*.wav`, or in the older naming `<name>/<video>_00<clip>.wav`, or any folder
+            above it.
         meta: `vox1_meta.csv`.
-        splits: `identity_splits.txt`; when None, the one beside `meta`.
         out: the manifest to write.
-        faces_per_video: how many faces of a video are kept at most, evenly spaced.
-        progress: called with the number of files of each folder.
+        splits: `identity_splits.txt`; if None, the one beside `meta`.
+        faces_per_video: keep at most so many faces of a video, evenly spaced.
+        report: takes progress events.
 
     Raises:
         RequestError: a file is missing or not as published, or no video has both a voice and a face.
 
     Source:
-        Nagrani, Albanie and Zisserman, Learnable PINs, 2018: people are split, 901 to train on, 100 to validate on and
+        Nagrani, Albanie and Zisserman, Learnable PINs, 2018, splits people: 901 for training, 100 for validation and
         250 unseen and unheard. VoxCeleb1's own split for identification has every person in all parts.
     """
     check_out(out)
@@ -54,19 +56,21 @@ def import_voxceleb1(
     beside = meta.with_name(IDENTITY_SPLITS)
     if splits is None and not beside.is_file():
         raise RequestError(
-            f"--splits: give identity_splits.txt, who is trained and who is tested on; none is beside {meta}"
+            f"`splits` is missing: give identity_splits.txt, the split of each person; none lies beside {meta}"
         )
     path = splits or beside
     if not path.is_file():
-        raise RequestError(f"--splits {path}: no such file")
+        raise RequestError(f"`splits` {path}: no such file")
     codes = read_split_codes(path, people.identity)
     unknown = sorted(set(codes.values()) - set(CODES))
     if unknown:
-        raise RequestError(f"{path}: '{unknown[0]}' is no split; 1 is train, 2 val, 3 seen-heard and 4 test")
+        raise RequestError(
+            f"{path}: '{unknown[0]}' is not a split; write 1 for train, 2 for val, 3 for seen-heard or 4 for test"
+        )
     split = {own: CODES[code] for own, code in codes.items()}
     trees = [
-        Tree(voices, "--voices", ("voice",), _layout(people.identity, split)),
-        Tree(faces, "--faces", ("face",), _layout(people.identity, split)),
+        Tree(voices, "voices", ("voice",), _layout(people.identity, split)),
+        Tree(faces, "faces", ("face",), _layout(people.identity, split)),
     ]
     plan = Plan(
         lambda names: {name: split[name] for name in names},
@@ -75,7 +79,7 @@ def import_voxceleb1(
         plain=True,
         faces=faces_per_video,
     )
-    return import_trees(trees, out, plan, Skipped(), progress)
+    return import_trees(trees, out, plan, report)
 
 
 def import_voxceleb2(
@@ -83,21 +87,23 @@ def import_voxceleb2(
     voices: Path,
     meta: Path,
     out: Path,
-    shares: Shares,
+    *,
+    val: float = 0.1,
+    split_seed: int = 0,
     faces_per_video: int | None = None,
-    progress: Progress | None = None,
+    report: Report = quiet,
 ) -> Imported:
     """Write a manifest of VoxCeleb2.
 
-    The people of its test set are those of `test`; a share of the others, drawn by a seed, are those of `val`.
+    The split `test` has the people of the published test set, and `val` a random share of the development set.
 
     Args:
-        faces: folder with `<id>/<video>/*.jpg`, frames cut from the published films; folders may lie deeper.
-        voices: folder with `<id>/<video>/*.m4a`, or converted to another kind.
+        faces: folder with `<id>/<video>/*.jpg`, frames cut from the published videos. Folders may lie deeper.
+        voices: folder with `<id>/<video>/*.m4a`, or the same in another format.
         meta: `vox2_meta.csv`.
         out: the manifest to write.
-        shares: its `val` of the people of the development set are held out.
-        faces_per_video, progress: as in `import_voxceleb1`.
+        val, split_seed: share of the people of the development set to validate on, and the seed of their choice.
+        faces_per_video, report: as in `import_voxceleb1`.
 
     Raises:
         RequestError: as in `import_voxceleb1`.
@@ -106,31 +112,31 @@ def import_voxceleb2(
     people = read_people(meta, VOXCELEB2)
     for name, part in people.part.items():
         if part not in ("dev", "test"):
-            raise RequestError(f"{meta}: {VOXCELEB2.part} of '{name}' is '{part}', which is neither dev nor test")
+            raise RequestError(f"{meta}: {VOXCELEB2.part} of '{name}' is '{part}'; write dev or test")
     layout = _layout(people.identity)
     plan = Plan(
-        lambda names: _split_parts(names, people, shares),
+        lambda names: _split_parts(names, people, Shares(val, seed=split_seed)),
         tuple(VOXCELEB2.attributes),
         lambda key: people.attributes[key[0]],
         plain=True,
         faces=faces_per_video,
     )
-    trees = [Tree(voices, "--voices", ("voice",), layout), Tree(faces, "--faces", ("face",), layout)]
-    return import_trees(trees, out, plan, Skipped(), progress)
+    trees = [Tree(voices, "voices", ("voice",), layout), Tree(faces, "faces", ("face",), layout)]
+    return import_trees(trees, out, plan, report)
 
 
 def _split_parts(names: list[str], people: People, shares: Shares) -> dict[str, str]:
     developed = [name for name in names if people.part[name] == "dev"]
-    drawn = shares.draw(developed) if developed else {}
+    drawn = shares.assign(developed) if developed else {}
     return {name: "test" if people.part[name] == "test" else drawn[name] or "train" for name in names}
 
 
 def _layout(identity: Mapping[str, str], split: Collection[str] | None = None) -> Layout:
-    """Read `<person>/[<scale>/]<video>/...` below any folders, and the older naming of voices.
+    """Make the layout `<person>/[<scale>/]<video>/...` below any folders, or the older naming of voices.
 
     Args:
-        identity: the kept identifier of either naming of a person.
-        split: people with a place in the splits; all when None.
+        identity: the kept identifier by either naming of a person.
+        split: people that are in the splits; all if None.
     """
 
     def read(parts: Parts, names: list[str]) -> Iterator[tuple[Key | str, list[str]]]:

@@ -1,4 +1,4 @@
-"""Every plain file below a folder, folder by folder, in one pass that opens and follows nothing."""
+"""List every plain file below a folder in one pass. No file is opened and no link is followed."""
 
 import os
 import re
@@ -13,31 +13,32 @@ Progress = Callable[[int], None]
 
 
 def walk(
-    root: Path, option: str, skipped: Skipped, progress: Progress | None = None
+    root: Path, argument: str, skipped: Skipped, progress: Progress | None = None
 ) -> Iterator[tuple[Parts, list[str]]]:
     """List the folders below `root` that hold files.
 
-    What a folder's entries are comes from the folder itself, so that no file is asked for anything, but for links.
-    Links to folders are not followed: they may lead in a circle, or out of the dataset. Links to files are files.
+    Types of entries come from the folder itself, so that only links need a look at a file. A link to a file counts as
+    a file. Links to folders are not followed: they may lead in a circle, or out of the dataset.
 
     Args:
         root: where to begin.
-        option: what the command line calls it, for messages.
-        skipped: gets hidden entries, links to folders and to nothing, what is neither a file nor a folder, folders
-            that cannot be read, and names that a manifest cannot hold.
+        argument: name of the argument that names `root`, for messages; "" if its value says enough.
+        skipped: takes hidden entries, broken links, links to folders, unreadable folders, entries that are neither
+            file nor folder, and names that a manifest cannot hold.
         progress: called with the number of files of each folder.
 
     Yields:
-        The parts of a folder's path below `root`, and the names of its files, in the order of their numbers; folders
-        in the order of their names.
+        The parts of a folder's path below `root`, and the names of its files by the numbers in them. Folders come in
+        the order of their names.
 
     Raises:
-        RequestError: `root` is no folder that can be read.
+        RequestError: `root` is not a readable folder.
     """
+    said = f"`{argument}` {root}" if argument else f"{root}"
     if not root.is_dir():
-        raise RequestError(f"{option} {root}: no such folder")
+        raise RequestError(f"{said}: no such folder")
     if not _is_text(str(root.absolute())):
-        raise RequestError(f"{option} {root}: the name is not UTF-8, which a manifest is; rename the folder")
+        raise RequestError(f"{said}: the name is not UTF-8, which a manifest needs; rename the folder")
     top = root.absolute().as_posix()
     pending: list[Parts] = [()]
     while pending:
@@ -47,7 +48,7 @@ def walk(
             files, folders = _list(folder, skipped)
         except OSError as error:
             if not parts:
-                raise RequestError(f"{option} {root}: cannot be read ({error.strerror})") from error
+                raise RequestError(f"{said}: cannot be read ({error.strerror})") from error
             skipped.add(f"in a folder that cannot be read ({error.strerror})", folder.rpartition("/")[0], [parts[-1]])
             continue
         pending += [(*parts, name) for name in sorted(folders, reverse=True)]
@@ -104,8 +105,8 @@ def _is_text(name: str) -> bool:
 
 
 def in_order(names: list[str]) -> list[str]:
-    """Names by the numbers in them: 2.jpg before 10.jpg."""
-    # Names of one length, as with leading zeros, need no parsing: the usual case, a million times.
+    """Sort names by the numbers in them: 2.jpg before 10.jpg."""
+    # Usually all names have one length, thanks to leading zeros. Parsing millions of them would be slow.
     if len({len(name) for name in names}) < 2:
         return sorted(names)
     return sorted(names, key=_numbers)

@@ -1,9 +1,10 @@
-"""Videos to a manifest, row by row."""
+"""Write videos to a manifest, row by row."""
 
 import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,10 +15,15 @@ from lowshot.files import atomic_path
 from lowshot.importers.collect import Clips, Key, Media, Tree, collect, count_files, paired, people_of
 from lowshot.importers.skipped import SEPARATOR, Skipped
 from lowshot.importers.walk import Progress
+from lowshot.progress import Event, Report, message, quiet
 from lowshot.schema import MANIFEST, MANIFEST_COLUMNS, MODALITIES, SKIPPED
 
-# Python's writer leaves a carriage return bare where lines end otherwise, and readers take it for a line end.
+# Python's writer does not quote a carriage return if lines end otherwise, and readers take it for a line end.
 _TO_QUOTE = re.compile(r'[",\r\n]')
+OUTSIDE_PATHS = (
+    "media lie outside the manifest's folder, so its paths are absolute; they are trusted on this machine as long as "
+    "the manifest does not change"
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,11 +31,11 @@ class Plan:
     """What an importer knows of its videos.
 
     Args:
-        split: of some identities, the split of each.
+        split: gives some identities a split each.
         columns: names of further columns.
-        about: of a video, their values.
-        plain: call a video by its own name, where only one has it, and not by its identity as well.
-        faces: how many faces of a video are kept at most; all when None.
+        about: gives their values for a video.
+        plain: call a video by its own name alone, if no other has it, and not by its identity as well.
+        faces: keep at most so many faces of a video; all if None.
     """
 
     split: Callable[[list[str]], Mapping[str, str]]
@@ -41,7 +47,16 @@ class Plan:
 
 @dataclass
 class Imported:
-    """What came of an import: rows by split and modality, videos and identities by split, and what was left out."""
+    """Outcome of an import.
+
+    Attributes:
+        manifest: the file that was written.
+        skipped: files that it lacks, by reason.
+        rows: number of rows by split and modality.
+        videos, identities: their numbers by split.
+        thinned: number of faces that were dropped from videos with many.
+        outside: whether media lie outside the manifest's folder, so that paths are absolute.
+    """
 
     manifest: Path
     skipped: Skipped
@@ -52,64 +67,121 @@ class Imported:
     outside: bool = False
 
     @property
-    def report(self) -> Path:
-        """Where the table of what was left out lies."""
-        return report_path(self.manifest)
+    def skipped_list(self) -> Path:
+        """The table of skipped files."""
+        return self.manifest.with_name(f"{self.manifest.name}.{SKIPPED}")
+
+    def lines(self) -> list[str]:
+        """What was imported and what was skipped, for a person."""
+        said = []
+        for split in sorted(self.videos):
+            voices, faces = self.rows[split, "voice"], self.rows[split, "face"]
+            people = f" of {self.identities[split]:,} identities" if self.identities[split] else ""
+            videos = f"{self.videos[split]:,} videos{people}"
+            said.append(f"{split or '(no split)'}: {videos}, {voices:,} voices, {faces:,} faces")
+        if self.thinned:
+            said.append(f"thinned out: {self.thinned:,} faces")
+        said += [f"skipped: {count:,} {reason}" for reason, count in self.skipped.counts.most_common()]
+        if self.skipped.counts:
+            said.append(f"{self.skipped_list} lists the skipped files")
+        return [*said, str(self.manifest)]
+
+    def record(self) -> dict[str, object]:
+        """The same as values that JSON can hold, for a script."""
+        splits = {
+            split or "(none)": {
+                "videos": self.videos[split],
+                "identities": self.identities[split],
+                "voices": self.rows[split, "voice"],
+                "faces": self.rows[split, "face"],
+            }
+            for split in sorted(self.videos)
+        }
+        skipped = dict(self.skipped.counts.most_common())
+        return {
+            "manifest": str(self.manifest),
+            "splits": splits,
+            "thinned": self.thinned,
+            "skipped": skipped,
+            "report": str(self.skipped_list) if skipped else None,
+            "absolute_paths": self.outside,
+        }
 
 
-def report_path(manifest: Path) -> Path:
-    """Where the table of what was left out of a manifest lies."""
-    return manifest.with_name(f"{manifest.name}.{SKIPPED}")
+@contextmanager
+def file_count(report: Report) -> Iterator[Progress]:
+    """Report how many files were seen: give a function that takes the number of further ones."""
+    seen = 0
+
+    def advance(more: int) -> None:
+        nonlocal seen
+        seen += more
+        report(Event("steps", "import", seen, None, "file"))
+
+    yield advance
+    report(Event("steps", "import", seen, seen, "file"))
 
 
 def check_out(out: Path) -> None:
-    """Refuse a place for a manifest before any time is spent.
+    """Refuse an unusable path for a manifest before any time is spent.
 
     Raises:
-        RequestError: it is no CSV file, exists, or lies in no folder that can be written to.
+        RequestError: its name does not end in .csv, it exists, or its folder cannot be written to.
     """
     if out.suffix.lower() != ".csv":
-        raise RequestError(f"--out {out}: name a manifest to write, as {out / MANIFEST}")
+        raise RequestError(f"`out` {out}: name a manifest to write, as {out / MANIFEST}")
     if os.path.lexists(out):
-        raise RequestError(f"--out {out}: exists; name another, or remove it")
+        raise RequestError(f"`out` {out}: exists; name another file, or remove it")
     folder = next(parent for parent in out.absolute().parents if parent.exists())
     if not folder.is_dir() or not os.access(folder, os.W_OK):
-        raise RequestError(f"--out {out}: {folder} is no folder that can be written to; name another place")
-    # Where the manifest lies goes into it if it has absolute paths, and into messages in any case.
+        raise RequestError(f"`out` {out}: cannot write to {folder}; name another place")
+    # Its place goes into absolute paths and into messages.
     try:
         str(out.absolute()).encode()
     except UnicodeEncodeError as error:
-        raise RequestError(f"--out {out}: the name is not UTF-8; name another") from error
+        raise RequestError(f"`out` {out}: the name is not UTF-8; name another file") from error
 
 
-def import_trees(
-    trees: list[Tree], out: Path, plan: Plan, skipped: Skipped, progress: Progress | None = None
-) -> Imported:
-    """Write a manifest of the videos in some trees; see `write_videos`."""
+def import_trees(trees: list[Tree], out: Path, plan: Plan, report: Report = quiet) -> Imported:
+    """Write a manifest of the videos in some trees.
+
+    Args:
+        trees: where to look.
+        out, plan, report: as of `write_videos`.
+
+    Raises:
+        RequestError: as `check_out`, `collect` and `write_videos`.
+    """
     check_out(out)
-    return write_videos(paired(collect(trees, skipped, progress), skipped), out, plan, skipped)
+    skipped = Skipped()
+    with file_count(report) as progress:
+        videos = paired(collect(trees, skipped, progress), skipped)
+    return write_videos(videos, out, plan, skipped, report)
 
 
-def write_videos(videos: Mapping[Key, Media], out: Path, plan: Plan, skipped: Skipped) -> Imported:
-    """Write a manifest, and beside it the table of what was left out; both or neither.
+def write_videos(
+    videos: Mapping[Key, Media], out: Path, plan: Plan, skipped: Skipped, report: Report = quiet
+) -> Imported:
+    """Write a manifest and, beside it, the table of skipped files; both or neither.
 
-    Paths are relative to the manifest where media lie below its folder, and absolute elsewhere. A manifest with
-    absolute paths is trusted from then on, as it is and where it is.
+    Paths are relative to the manifest if media lie below its folder, else absolute. A manifest with absolute paths is
+    trusted as long as it does not change and is not moved.
 
     Args:
         videos: with voices and faces each, in the order of the rows.
         out: the manifest, which must not exist.
         plan: what is known of the videos.
-        skipped: what was left out.
+        skipped: files that were skipped.
+        report: takes messages.
 
     Raises:
         RequestError: there are no videos, or they cannot be split as asked.
     """
     if not videos:
         raise RequestError(
-            f"no video has both a voice and a face; left out: {skipped}"
+            f"no video has both a voice and a face; skipped: {skipped}"
             if skipped.counts
-            else "no voices and no faces were found; are these the right folders?"
+            else "found no voices and no faces; check the folders"
         )
     split = plan.split(list(people_of(videos)))
     done = Imported(out, skipped)
@@ -135,12 +207,14 @@ def write_videos(videos: Mapping[Key, Media], out: Path, plan: Plan, skipped: Sk
         done.outside = any(leaves_root(where) for where in written.values())
         if done.outside:
             trust(out, manifest)
-        skipped.write(done.report)
+        skipped.write(done.skipped_list)
+    if done.outside:
+        message(report, OUTSIDE_PATHS)
     return done
 
 
 def thinned(media: list[Clips], most: int | None) -> list[Clips]:
-    """At most so many files of a video, evenly spaced, in their order."""
+    """Keep at most so many files of a video, evenly spaced, in their order."""
     count = count_files(media)
     if most is None or count <= most:
         return media
@@ -156,7 +230,7 @@ def thinned(media: list[Clips], most: int | None) -> list[Clips]:
 
 
 def _video_names(videos: Mapping[Key, Media], plain: bool) -> dict[Key, str]:
-    """A name of its own for each video: a manifest's videos belong to one person each."""
+    """Give each video a name that no other has: a manifest's videos belong to one person each."""
     shared = Counter(key[-1] for key in videos)
     return {
         key: key[-1] if plain and shared[key[-1]] == 1 else "/".join(part for part in key if part) for key in videos
@@ -164,16 +238,16 @@ def _video_names(videos: Mapping[Key, Media], plain: bool) -> dict[Key, str]:
 
 
 def path_in_manifest(place: Path, out: Path) -> str:
-    """What a manifest calls a file or a folder: relative where it lies below the manifest's folder, else absolute.
+    """Return a path for a manifest: relative if it lies below the manifest's folder, else absolute.
 
     Args:
-        place: where it lies.
+        place: the file or folder.
         out: the manifest.
 
     Returns:
         The path with forward slashes; "" for the manifest's own folder.
     """
-    # By their names first, so that links within a dataset keep theirs.
+    # By name first, so that links within a dataset keep their names.
     for inner, outer in ((place.absolute(), out.parent.absolute()), (place.resolve(), out.parent.resolve())):
         if inner.is_relative_to(outer) and ".." not in inner.relative_to(outer).parts:
             relative = inner.relative_to(outer).as_posix()
@@ -183,7 +257,7 @@ def path_in_manifest(place: Path, out: Path) -> str:
 
 
 def start_of_paths(root: Path, out: Path) -> str:
-    """What paths of files below a folder begin with in a manifest."""
+    """Return how paths of files below a folder begin in a manifest."""
     start = path_in_manifest(root, out)
     return f"{start.rstrip('/')}/" if start else ""
 
@@ -191,7 +265,7 @@ def start_of_paths(root: Path, out: Path) -> str:
 def _rows(where: str, clips: Clips, tail: str) -> Iterator[str]:
     start = f"{where}{clips.folder}/" if clips.folder else where
     if not where and start[1:2] == ":":
-        # Of a folder such as "a:" at the beginning of a path, Windows would read a drive.
+        # Windows would take a folder "a:" at the beginning of a path for a drive.
         start = f"./{start}"
     if _TO_QUOTE.search(start) or _TO_QUOTE.search(clips.packed):
         return (_cell(start + name) + tail for name in clips.names)

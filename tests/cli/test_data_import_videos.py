@@ -51,5 +51,5 @@ def test_what_is_left_out_is_counted(lowshot, tmp_path):
     code, out, err = lowshot("data", "import", "videos", tmp_path / "in", "--out", "x/manifest.csv")
     assert (code, out) == (2, "")
     assert len(err.splitlines()) == 1
-    assert "nothing in 1 files can be used" in err
+    assert "none of 1 files is usable" in err
     assert lowshot("data", "import", "videos", tmp_path / "none", "--out", "x/manifest.csv")[0] == 2

@@ -11,15 +11,18 @@ import pytest
 
 import lowshot as package
 from lowshot import settings
-from lowshot.cli import data_import, evaluating
+from lowshot.cli import evaluating
+from lowshot.cli.wording import in_flags
 from lowshot.data.dataset import Dataset
 from lowshot.errors import RequestError
 from lowshot.evaluation import custom
 from lowshot.evaluation.results import read_results
 from lowshot.extend import add_importer, add_method, add_protocol, add_tower, import_module
+from lowshot.importers.registry import IMPORTERS
 from lowshot.methods import registry
 from lowshot.models import towers
 from lowshot.runs import read_config
+from lowshot.workflows.data import import_data
 
 PAGE = (Path(__file__).parents[2] / "docs" / "extending.md").read_text(encoding="utf-8")
 MODULES = dict(re.findall(r"```python\n# (\w+)\.py\n(.*?)```", PAGE, re.DOTALL))
@@ -29,7 +32,7 @@ TABLES = (
     registry.BUILDERS,
     towers.MEDIA_TOWERS,
     custom.MEASURES,
-    data_import.command.commands,
+    IMPORTERS,
 )
 
 
@@ -128,10 +131,22 @@ def test_an_importer(lowshot, world):
     code, out, err = lowshot(*commands("flat")[0])
     assert code == 0, err
     videos = dataset.manifest["video"].nunique()
-    assert out.strip() == f"manifest.csv: {videos} videos"
+    lines = out.splitlines()
+    assert (lines[-3:-1], lines[-1]) == (
+        ["skipped: 1 of another name", "manifest.csv.skipped.csv lists the skipped files"],
+        "manifest.csv",
+    )
+    assert sum(int(line.split()[1]) for line in lines if line.startswith(("train: ", "val: ", "test: "))) == videos
     assert "odd.wav" in Path("manifest.csv.skipped.csv").read_text()
     code, out, _ = lowshot("data", "describe", "manifest.csv")
     assert (code, "val: " in out, "test: " in out) == (0, True, True)
+    # The same from Python.
+    done = import_data("flat", folder="recordings", out="again.csv", held_out=0.25)
+    assert done.manifest.read_bytes() == Path("manifest.csv").read_bytes()
+    assert done.record()["skipped"] == {"of another name": 1}
+    # The help and messages know its option.
+    assert "--held-out" in lowshot("--import", "flat", "data", "import", "flat", "--help")[1]
+    assert in_flags("`held_out=0.6`") == "--held-out 0.6"
 
 
 def test_wrong_modules_are_one_line(lowshot, sets):
@@ -146,7 +161,7 @@ def test_wrong_modules_are_one_line(lowshot, sets):
         (add_method, (config, registry.BUILDERS[config])),
         (add_tower, ("compact", towers.MEDIA_TOWERS["compact"])),
         (add_protocol, ("all", lambda gallery: [])),
-        (add_importer, (data_import.command.commands["csv"],)),
+        (add_importer, (IMPORTERS["csv"],)),
     ):
         with pytest.raises(RequestError, match="there is one of that name already; choose another"):
             add(*given)

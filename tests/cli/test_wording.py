@@ -13,6 +13,8 @@ from lowshot.cli.wording import in_flags
         ("`trust_paths` allows it", "--trust-paths allows it"),
         ("`start` scratch: has no weights", "--from scratch: has no weights"),
         ("run `lowshot pretrain` first", "run `lowshot pretrain` first"),
+        ("`identities=False` reads it the other way", "--no-identities reads it the other way"),
+        ("as in `value=split:dev=train`", "as in --value split:dev=train"),
         ("no column `identity`", "no column `identity`"),
     ],
 )

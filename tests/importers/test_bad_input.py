@@ -89,9 +89,9 @@ def test_links_in_circles_and_pipes_do_not_hang(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("names", "fault"),
     [
-        ([], "no voices and no faces were found"),
-        (["ann/one/a.wav"], "no video has both a voice and a face; left out: 1 of a video without faces"),
-        (["a.txt"], "no video has both a voice and a face; left out: 1 of an unknown kind"),
+        ([], "found no voices and no faces"),
+        (["ann/one/a.wav"], "no video has both a voice and a face; skipped: 1 of a video without faces"),
+        (["a.txt"], "no video has both a voice and a face; skipped: 1 of an unknown kind"),
     ],
 )
 def test_a_tree_without_pairs_is_refused(tmp_path: Path, names: list[str], fault: str) -> None:
@@ -108,7 +108,7 @@ def test_a_place_that_is_taken_or_no_place_is_refused(tmp_path: Path) -> None:
     for out, fault in (
         (tmp_path / "m.csv", "exists; name another"),
         (tmp_path / "manifest", "name a manifest to write"),
-        (tmp_path / "m.csv/m.csv", "is no folder that can be written to"),
+        (tmp_path / "m.csv/m.csv", "cannot write to"),
     ):
         result = run("folder", root, "--out", out)
         assert isinstance(result.exception, RequestError)

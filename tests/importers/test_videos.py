@@ -223,7 +223,7 @@ def test_requests_that_cannot_be_are_refused(tmp_path):
     with pytest.raises(RequestError, match="no video file"):
         import_videos(tmp_path, tmp_path / "out.csv", BrightSquares(), ASKED)
     film(tmp_path / "a.mp4", scene(1, 0))
-    with pytest.raises(RequestError, match=r"nothing in 1 files can be used; .*out-skipped\.csv says why"):
+    with pytest.raises(RequestError, match=r"none of 1 files is usable; .*out-skipped\.csv says why"):
         import_videos(tmp_path, tmp_path / "out.csv", BrightSquares(), ASKED)
     (tmp_path / "mine.csv").write_text("precious")
     with pytest.raises(RequestError, match="no import of videos wrote it"):

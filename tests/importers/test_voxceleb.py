@@ -63,10 +63,10 @@ def test_the_splits_file_decides_and_a_split_of_files_is_refused(vox1: Path, tmp
         "id10003": "val",
     }
     for text, fault in (
-        ("1 id10001/aaaaaaaaaaa/00001.wav\n", "row 1: a split of files, whose people are in all parts"),
+        ("1 id10001/aaaaaaaaaaa/00001.wav\n", "row 1: splits files, with every person in all parts"),
         ("Ann_A 1\nid10001 4\n", "row 2: 'id10001' is in two splits"),
-        ("Ann_A 7\n", "'7' is no split"),
-        ("Ann_A train\n", "row 1: 'Ann_A train' is not a person and the number of a split"),
+        ("Ann_A 7\n", "'7' is not a split"),
+        ("Ann_A train\n", "row 1: 'Ann_A train' is not a person and a split's number"),
     ):
         other.write_text(text)
         result = run(*words(vox1, splits=other), "--out", tmp_path / "n.csv")
@@ -128,7 +128,7 @@ def test_what_is_left_out_is_listed_with_its_reason(vox1: Path, tmp_path: Path) 
         str(wav / "stray.wav"): "outside a video's folder",
         str(vox1 / "unzippedFaces/Bob_B/1.6/ggggggggggg/0000025.jpg"): "of a video without voices",
     }
-    assert "left out: 1 of a video without faces" in result.stdout
+    assert "skipped: 1 of a video without faces" in result.stdout
     assert len(videos_of(Dataset.open(tmp_path / "m.csv"), "train")) == 1
 
 
@@ -147,8 +147,8 @@ def test_a_meta_file_of_any_encoding_and_line_end_is_read(vox1: Path, tmp_path: 
     ("text", "fault"),
     [
         (VOX1_META.replace("Gender", "Sex"), "column 'Gender' is missing"),
-        (VOX1_META.replace("id10002", "id10001"), "row 3: 'id10001' stands twice"),
-        ("VoxCeleb1 ID\tVGGFace1 ID\tGender\tNationality\tSet\n", "names no people"),
+        (VOX1_META.replace("id10002", "id10001"), "row 3: 'id10001' appears twice"),
+        ("VoxCeleb1 ID\tVGGFace1 ID\tGender\tNationality\tSet\n", "has no rows"),
         ("", "is empty"),
         (VOX1_META + "id10009\tEva\n", "row 5: 2 fields, but the first row has 5"),
     ],

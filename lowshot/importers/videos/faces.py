@@ -1,4 +1,4 @@
-"""Faces in a picture: where they are, how sharp, and cut out."""
+"""Find the faces in a picture, judge their sharpness, and cut them out."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,13 +7,15 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from PIL import Image
 
-# Side of the cut-out square, in sides of the detector's box: the box ends at brows and chin.
+from lowshot.errors import RequestError
+
+# Side of the cut-out square in sides of the detector's box, which ends at brows and chin.
 MARGIN = 1.4
-# Longest side of a stored cut-out; larger ones are made smaller.
+# Longest side of a stored cut-out, pixels; larger ones are shrunk.
 STORED_SIDE = 256
-# Side at which sharpness is judged, whatever the face's own.
+# Side at which sharpness is judged, pixels.
 _JUDGED_SIDE = 64
-# Side of the least face that the cascade is shown: it looks through windows of 20 pixels.
+# Side of the smallest face shown to the cascade, pixels; its windows have 20.
 _SHOWN_SIDE = 24
 _CASCADE = "haarcascade_frontalface_alt2.xml"
 
@@ -31,8 +33,8 @@ class Face:
     """A face found in a picture.
 
     Attributes:
-        box: where.
-        sharpness: as `sharpness` gives it.
+        box: where it is.
+        sharpness: see the function `sharpness`.
         crop: the cut-out, uint8 [side, side, 3].
     """
 
@@ -42,21 +44,21 @@ class Face:
 
 
 class FaceDetector(Protocol):
-    """What finds faces.
+    """Finds faces.
 
     Attributes:
-        name: what tells its findings from another detector's.
+        name: identifies the detector in records of imported files.
     """
 
     name: str
 
     def __call__(self, grey: np.ndarray, smallest: int) -> list[Box]:
-        """The faces in a picture, uint8 [height, width], whose side is at least `smallest` pixels."""
+        """Find the faces in a picture, uint8 [height, width], with sides of `smallest` pixels or more."""
         ...
 
 
 class FrontalFaces:
-    """Faces seen from the front, by OpenCV's cascade, whose weights come with the package.
+    """Finds faces seen from the front by OpenCV's cascade, whose weights come with the package.
 
     Source:
         Viola and Jones, Rapid object detection using a boosted cascade of simple features, CVPR 2001; the cascade by
@@ -79,26 +81,42 @@ class FrontalFaces:
         return [Box(round(x / scale), round(y / scale), round(w / scale)) for x, y, w, _ in found]
 
 
+def find_detector() -> FaceDetector:
+    """Return the usual detector.
+
+    Raises:
+        RequestError: a package for videos is missing.
+    """
+    try:
+        import av  # noqa: F401
+
+        return FrontalFaces()
+    except ImportError as error:
+        raise RequestError(f"videos need the package '{error.name}': pip install 'lowshot[video]'") from error
+    except AttributeError as error:
+        raise RequestError("this OpenCV has no face detector: pip install 'opencv-python-headless<5'") from error
+
+
 def faces_in(picture: np.ndarray, boxes: list[Box], most: int) -> list[Face]:
     """Cut faces out of a picture.
 
     Args:
         picture: uint8 [height, width, 3].
         boxes: where faces are.
-        most: how many to keep, the largest: a crowd's faces are none that anybody asks for.
+        most: how many to keep at most. The largest ones are kept: small ones are a crowd in the background.
     """
     kept = sorted(boxes, key=lambda box: -box.side)[:most]
     return [Face(box, sharpness(_square(picture, box, 1.0)), _stored(_square(picture, box, MARGIN))) for box in kept]
 
 
 def sharpness(face: np.ndarray) -> float:
-    """How much fine detail a face has, whatever its size and contrast.
+    """Measure the fine detail of a face, regardless of its size and contrast.
 
     Args:
         face: uint8 [height, width, 3].
 
     Returns:
-        Variance of the Laplacian over the variance of the grey values, at 64 x 64 pixels; 0 for an even area.
+        Variance of the Laplacian over variance of the grey values, at 64 x 64 pixels; 0 for a uniform area.
     """
     small = Image.fromarray(face).convert("L").resize((_JUDGED_SIDE, _JUDGED_SIDE), Image.Resampling.BILINEAR)
     grey = np.asarray(small, dtype=np.float64)
@@ -109,7 +127,7 @@ def sharpness(face: np.ndarray) -> float:
 
 
 def overlap(one: Box, other: Box) -> float:
-    """Intersection over union of two boxes, 0..1."""
+    """Return the intersection over union of two boxes, 0..1."""
     across = min(one.left + one.side, other.left + other.side) - max(one.left, other.left)
     down = min(one.top + one.side, other.top + other.side) - max(one.top, other.top)
     if across <= 0 or down <= 0:
@@ -118,7 +136,7 @@ def overlap(one: Box, other: Box) -> float:
 
 
 def _square(picture: np.ndarray, box: Box, margin: float) -> np.ndarray:
-    """The square about a box, moved and shrunk as far as it takes to lie in the picture."""
+    """Cut out the square around a box, moved and shrunk to lie in the picture."""
     height, width = picture.shape[:2]
     side = max(1, min(round(box.side * margin), height, width))
     left = min(max(0, round(box.left + (box.side - side) / 2)), width - side)

@@ -1,6 +1,6 @@
-"""Videos of talking people -> clips of one voice and pictures of one face, shot by shot, and their manifest.
+"""Cut videos of talking people into clips of one voice and pictures of one face, shot by shot.
 
-What comes of a file lies in a folder of its own, which appears when the file is done: a stopped import goes on there.
+Each file has its own folder of clips, which appears when the file is done. A stopped import goes on after it.
 """
 
 import csv
@@ -28,18 +28,18 @@ from lowshot.data.voice import SAMPLE_RATE
 from lowshot.errors import RequestError
 from lowshot.files import atomic_path, no_formula, write_text
 from lowshot.importers.videos.faces import FaceDetector, faces_in
-from lowshot.importers.videos.spans import USUAL, Sample, SkippedSpan, Span, Thresholds, cut_shot
+from lowshot.importers.videos.spans import REASONS, USUAL, Sample, SkippedSpan, Span, Thresholds, cut_shot
 from lowshot.importers.videos.streams import Unreadable, Video
+from lowshot.progress import Event, Report, quiet
 from lowshot.schema import SKIPPED, VIDEO_RECORD
 
 ENDINGS = (".mp4", ".m4v", ".mov", ".mkv", ".webm")
 IdentityFrom = Literal["none", "folder"]
-Progress = Callable[[int, int], None]
-
-# Of the record and of what it stands for; another form is made anew.
+# Version of the record. A folder with another version is made anew.
 _FORM = 1
-# A cut: half of a picture's colours have moved from their ninth of it. And where nothing is cut, for the memory's sake.
+# Share of a picture's colours that leave their ninth of it at a cut.
 _CUT = 0.5
+# Longer shots are cut to save memory, seconds.
 _LONGEST_SHOT = 60.0
 # Faces of one picture that are followed.
 _FOLLOWED = 3
@@ -48,23 +48,43 @@ _QUALITY = 95
 
 @dataclass(frozen=True)
 class Imported:
-    """What came of an import.
+    """Outcome of an import.
 
     Attributes:
-        files: video files found.
-        kept: how many of them were done already.
-        videos: spans, each a video of the manifest.
-        skipped: stretches left out, by reason, and
-        seconds: their length; a file that is left out as a whole counts by its own length.
-        listed: the CSV that has each of them.
+        manifest: the file that was written.
+        files: number of video files found.
+        kept: number of files that were done before.
+        videos: number of spans; each is a video of the manifest.
+        skipped: number of skipped stretches by reason.
+        seconds: their length by reason. A file that was skipped as a whole counts with its own length.
+        skipped_list: the CSV that lists them.
     """
 
+    manifest: Path
     files: int
     kept: int
     videos: int
     skipped: dict[str, int]
     seconds: dict[str, float]
-    listed: Path
+    skipped_list: Path
+
+    def lines(self) -> list[str]:
+        """What was imported and what was skipped, for a person."""
+        said = [f"{self.manifest}: {self.videos} videos of {self.files} files ({self.kept} files done before)"]
+        for reason, count in self.skipped.items():
+            said.append(f"  skipped, {reason}: {count} stretches, {self.seconds[reason]:.0f} s ({REASONS[reason]})")
+        return [*said, f"  {self.skipped_list} lists the skipped stretches"] if self.skipped else said
+
+    def record(self) -> dict[str, object]:
+        """The same as values that JSON can hold, for a script."""
+        return {
+            "manifest": str(self.manifest),
+            "videos": self.videos,
+            "files": self.files,
+            "done_before": self.kept,
+            "skipped": dict(self.skipped),
+            "report": str(self.skipped_list) if self.skipped else None,
+        }
 
 
 def import_videos(
@@ -72,35 +92,36 @@ def import_videos(
     out: Path,
     detect: FaceDetector,
     asked: Thresholds = USUAL,
+    *,
     identity_from: IdentityFrom = "none",
-    progress: Progress = lambda done, total: None,
+    report: Report = quiet,
 ) -> Imported:
     """Make a dataset of the video files below a folder.
 
     Args:
-        folder: where to look; links to folders are not followed.
-        out: the manifest to write. The media go to a folder beside it, `<its name>-media`, and what is left out into
-            `<its name>-left-out.csv`.
-        detect: what finds faces.
-        asked: what a span must be.
-        identity_from: `folder`: a file's identity is the name of the folder it lies in; files in `folder` itself have
-            none. `none`: nobody has one.
-        progress: called with (bytes done, bytes of all files).
+        folder: where to look. Links to folders are not followed.
+        out: the manifest to write. The media go to a folder beside it, `<its name>-media`, and skipped stretches into
+            `<its name>-skipped.csv`.
+        detect: finds faces.
+        asked: requirements of a span.
+        identity_from: `folder` takes the name of a file's folder for its identity; files in `folder` itself have
+            none. `none` gives no file an identity.
+        report: takes progress events.
 
     Raises:
-        RequestError: no video file is found; `out` is a manifest of something else; or nothing in the files can be
-            used.
+        RequestError: there are no video files, `out` is a manifest of something else, or no file is usable.
     """
     if asked.max_seconds < 2 * asked.min_seconds:
         raise RequestError(
-            f"--max-seconds {asked.max_seconds:g}: spans are cut into equal parts; give at least twice --min-seconds, "
-            f"{2 * asked.min_seconds:g}"
+            f"`max_seconds={asked.max_seconds:g}`: long spans are cut into equal parts; give at least twice "
+            f"`min_seconds`, {2 * asked.min_seconds:g}"
         )
     media = out.parent / f"{out.stem}-media"
     if out.exists() and not media.is_dir():
-        raise RequestError(f"--out {out}: exists, and no import of videos wrote it; name another")
+        raise RequestError(f"`out` {out}: exists, and no import of videos wrote it; name another file")
     files = _files_below(folder)
     sizes = [path.stat().st_size for path in files]
+    total = sum(sizes)
     before, kept = 0, 0
     rows: list[dict[str, str]] = []
     skipped: list[dict[str, str]] = []
@@ -112,29 +133,32 @@ def import_videos(
         if record is None:
 
             def advance(share: float, start: int = before, size: int = size) -> None:
-                progress(start + round(share * size), sum(sizes))
+                report(Event("steps", "import", start + round(share * size), total, "B"))
 
             record = _import_file(path, media / name, wanted, detect, asked, advance)
         before += size
-        progress(before, sum(sizes))
+        report(Event("steps", "import", before, total, "B"))
         source = _as_text(path.relative_to(folder).as_posix())
         identity = _as_text(path.parent.name) if identity_from == "folder" and path.parent != folder else ""
         rows += _rows(record, f"{media.name}/{name}", source, identity)
         skipped += [{"source": source} | entry for entry in record["skipped"]]
-    listed = out.parent / f"{out.stem}-{SKIPPED}"
-    _write_table(listed, ("source", "start", "end", "reason", "detail"), skipped)
+    skipped_list = out.parent / f"{out.stem}-{SKIPPED}"
+    _write_table(skipped_list, ("source", "start", "end", "reason", "detail"), skipped)
     if not rows:
-        raise RequestError(f"{folder}: nothing in {len(files)} files can be used; {listed} says why")
+        raise RequestError(f"{folder}: none of {len(files)} files is usable; {skipped_list} says why")
     write_manifest(pd.DataFrame(rows), out)
     counts = Counter(entry["reason"] for entry in skipped)
     seconds = {
         reason: sum(float(entry["end"]) - float(entry["start"]) for entry in skipped if entry["reason"] == reason)
         for reason in counts
     }
-    return Imported(len(files), kept, len({row["video"] for row in rows}), dict(counts.most_common()), seconds, listed)
+    videos = len({row["video"] for row in rows})
+    return Imported(out, len(files), kept, videos, dict(counts.most_common()), seconds, skipped_list)
 
 
 def _files_below(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        raise RequestError(f"{folder}: no such folder")
     found = [
         Path(place) / name
         for place, _, names in os.walk(folder)
@@ -142,12 +166,12 @@ def _files_below(folder: Path) -> list[Path]:
         if Path(name).suffix.lower() in ENDINGS and (Path(place) / name).is_file()
     ]
     if not found:
-        raise RequestError(f"{folder}: no video file ({', '.join(ENDINGS)}) in it or below it")
+        raise RequestError(f"{folder}: no video file ({', '.join(ENDINGS)}) in it or below it; name another folder")
     return sorted(found)
 
 
 def _name_of(path: Path, folder: Path) -> str:
-    """A name that any file system takes, and no other file of the folder has."""
+    """Return a name that suits every file system and that no other file of the folder has."""
     relative = os.fsencode(path.relative_to(folder).as_posix())
     plain = unicodedata.normalize("NFKD", path.stem).encode("ascii", "ignore").decode()
     plain = re.sub(r"[^A-Za-z0-9]+", "_", plain).strip("_")[:40]
@@ -155,12 +179,12 @@ def _name_of(path: Path, folder: Path) -> str:
 
 
 def _as_text(name: str) -> str:
-    """A file's name as text: bytes that are none are written out, and no spreadsheet takes it for a formula."""
+    """Return a file's name as text; other bytes are written out, and no spreadsheet takes it for a formula."""
     return no_formula(os.fsencode(name).decode("utf-8", "backslashreplace"))
 
 
 def _wanted(path: Path, asked: Thresholds, detect: FaceDetector) -> dict[str, Any]:
-    """What a record must say of its making to stand for a file."""
+    """Return what the record of a file must say of its making to be kept."""
     stat = path.stat()
     made = {"form": _FORM, "detector": detect.name, "asked": asdict(asked)}
     return {**made, "size": stat.st_size, "modified": stat.st_mtime_ns}
@@ -182,7 +206,7 @@ def _import_file(
     asked: Thresholds,
     advance: Callable[[float], None],
 ) -> dict[str, Any]:
-    """Cut one file and write what comes of it; gives the record."""
+    """Cut one file, write its clips and pictures, and return the record."""
     spans: list[tuple[str, Span]] = []
     skipped: list[tuple[SkippedSpan, str]] = []
     record: dict[str, Any] = {"made": wanted, "videos": []}
@@ -221,14 +245,14 @@ def _import_file(
 
 @contextmanager
 def _folder_in_the_making(target: Path) -> Iterator[Path]:
-    """A folder to write to, which becomes `target` when the block ends well, and goes away when it does not."""
+    """Give a folder to write to. It becomes `target` if the block ends well, and is removed otherwise."""
     folder = target.with_name(f".{target.name}.part")
-    # What an import that was killed left behind.
+    # A killed import may have left one.
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     try:
         yield folder
-        # Made from another state of the file, or with other settings.
+        # From another state of the file, or with other settings.
         shutil.rmtree(target, ignore_errors=True)
         folder.replace(target)
     finally:
@@ -236,7 +260,7 @@ def _folder_in_the_making(target: Path) -> Iterator[Path]:
 
 
 def _shots(video: Video, detect: FaceDetector, asked: Thresholds) -> Iterator[list[Sample]]:
-    """The pictures of a file shot by shot."""
+    """Give the pictures of a file shot by shot."""
     shot: list[Sample] = []
     colours = None
     for time, picture in video.pictures(asked.per_second):
@@ -257,7 +281,7 @@ def _shots(video: Video, detect: FaceDetector, asked: Thresholds) -> Iterator[li
 
 
 def _colours(picture: np.ndarray) -> np.ndarray:
-    """Shares of 64 colours in each ninth of a picture, [9, 64], which sum to 1 altogether."""
+    """Return the shares of 64 colours in each ninth of a picture, [9, 64]; all together sum to 1."""
     small = np.asarray(Image.fromarray(picture).resize((96, 54), Image.Resampling.BOX)) >> 6
     codes = (small[..., 0].astype(np.int64) << 4) + (small[..., 1] << 2) + small[..., 2]
     ninths = codes.reshape(3, 18, 3, 32).transpose(0, 2, 1, 3).reshape(9, -1)
@@ -266,7 +290,7 @@ def _colours(picture: np.ndarray) -> np.ndarray:
 
 
 def _sounds(video: Video, spans: list[tuple[str, Span]]) -> Iterator[np.ndarray]:
-    """The sound of each span; none, from where it cannot be decoded."""
+    """Give the sound of each span; empty once decoding fails."""
     left = len(spans)
     try:
         for sound in video.sound([(span.start, span.end) for _, span in spans]):
@@ -277,7 +301,7 @@ def _sounds(video: Video, spans: list[tuple[str, Span]]) -> Iterator[np.ndarray]
 
 
 def _unfit(sound: np.ndarray, span: Span) -> str:
-    # A few samples are lost at the edges of blocks and in the resampler.
+    # Edges of blocks and the resampler lose a few samples.
     if len(sound) < 0.95 * (span.end - span.start) * SAMPLE_RATE:
         return "no-audio"
     return "silent" if np.abs(sound.astype(np.int32)).max() < SILENT_PEAK * 2**15 else ""

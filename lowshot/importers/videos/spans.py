@@ -1,4 +1,4 @@
-"""The spans of a shot in which one face is seen steadily, and why the rest is left out."""
+"""Find the spans of a shot in which one face is seen steadily, and say why the rest is skipped."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,25 +19,25 @@ REASONS = {
     "too-short": "one face is seen for less than asked for",
     "silent": "the sound's peak is below -60 dB of full scale",
 }
-"""Why a stretch of a file, or all of it, is left out."""
+"""Reasons to skip a stretch of a file, or all of it."""
 
-# Boxes of one face in successive pictures overlap at least so much, and miss at most so many pictures in between.
+# Boxes of one face in successive pictures overlap at least so much; so many pictures in between may lack it.
 _SAME_FACE = 0.3
 _MISSED = 1
-# What is found in fewer pictures than this is no face but a false alarm.
+# A find in fewer pictures is a false alarm.
 _STEADY = 3
 
 
 @dataclass(frozen=True)
 class Thresholds:
-    """What is asked of a span.
+    """Requirements of a span.
 
     Attributes:
-        per_second: pictures looked at.
-        min_face: least side of a face's box, pixels; a face is looked for from half of it on.
-        min_sharpness: of the pictures that are kept.
-        min_seconds, max_seconds: length of a span; longer ones are cut into equal parts.
-        faces: pictures kept of a span, at most.
+        per_second: pictures examined per second.
+        min_face: least side of a face's box, pixels. The detector looks for faces from half of it on.
+        min_sharpness: least sharpness of a kept picture.
+        min_seconds, max_seconds: length of a span. Longer ones are cut into equal parts.
+        faces: greatest number of pictures kept of a span.
     """
 
     per_second: float = 4.0
@@ -61,7 +61,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Span:
-    """A stretch in which one face is seen: from when to when, seconds, and cut-outs of it, uint8 [side, side, 3]."""
+    """A stretch in which one face is seen: start and end in seconds, and cut-outs, uint8 [side, side, 3]."""
 
     start: float
     end: float
@@ -70,26 +70,26 @@ class Span:
 
 @dataclass(frozen=True)
 class SkippedSpan:
-    """A stretch that is left out: from when to when, seconds, and a key of `REASONS`."""
+    """A skipped stretch: start and end in seconds, and a key of `REASONS`."""
 
     start: float
     end: float
     reason: str
 
 
-# Numbers of a sample, and of a face in it.
+# Pairs of the number of a sample and of a face in it.
 _Track = list[tuple[int, int]]
 
 
 def cut_shot(samples: Sequence[Sample], asked: Thresholds) -> tuple[list[Span], list[SkippedSpan]]:
-    """Cut a shot into the spans that can be used.
+    """Cut a shot into usable spans.
 
     Args:
         samples: the pictures of one shot, by time.
-        asked: what a span must be.
+        asked: requirements of a span.
 
     Returns:
-        The spans, and the other stretches with the reason. A stretch ends at its last picture.
+        The spans, and the skipped stretches. A stretch ends at its last picture.
     """
     tracks = [track for track in _tracks(samples) if len(track) >= _STEADY]
     seen: list[list[int]] = [[] for _ in samples]
@@ -115,7 +115,7 @@ def cut_shot(samples: Sequence[Sample], asked: Thresholds) -> tuple[list[Span], 
 def _parts(
     found: list[tuple[float, Face]], start: float, end: float, asked: Thresholds
 ) -> tuple[list[Span], list[SkippedSpan]]:
-    """The spans of a stretch with one face, and what of it is none."""
+    """Return the spans of a stretch with one face, and its skipped stretches."""
     if not found or np.median([face.box.side for _, face in found]) < asked.min_face:
         return [], [SkippedSpan(start, end, "too-small")]
     if end - start < asked.min_seconds:
@@ -135,7 +135,7 @@ def _parts(
 
 
 def _sharpest(found: list[tuple[float, Face]], start: float, end: float, asked: Thresholds) -> list[np.ndarray]:
-    """Of each of equal parts of a span the sharpest picture, where one is sharp enough."""
+    """Cut a span into equal parts and return the sharpest picture of each, if it is sharp enough."""
     best: dict[int, Face] = {}
     for time, face in found:
         part = min(int((time - start) / (end - start) * asked.faces), asked.faces - 1)
@@ -145,7 +145,7 @@ def _sharpest(found: list[tuple[float, Face]], start: float, end: float, asked: 
 
 
 def _tracks(samples: Sequence[Sample]) -> list[_Track]:
-    """Which faces of successive pictures are one: those that overlap most, each at most once."""
+    """Join faces of successive pictures: those that overlap most, each at most once."""
     tracks: list[_Track] = []
     for place, sample in enumerate(samples):
         open_tracks = [track for track in tracks if place - track[-1][0] <= _MISSED + 1]

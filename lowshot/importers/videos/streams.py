@@ -1,4 +1,4 @@
-"""Pictures and sound of a video file, by PyAV, a little at a time."""
+"""Decode pictures and sound of a video file by PyAV, a little at a time."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -9,28 +9,24 @@ import numpy as np
 
 from lowshot.data.voice import SAMPLE_RATE
 
-# What is read: a playlist by the name of a film would have FFmpeg open whatever files and addresses it lists.
+# Formats that are read. A playlist with the name of a video could make FFmpeg open any file or address.
 FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm"
-# Sound whose time stamps jump by more than this is set anew instead of strung together, seconds.
+# If time stamps of sound jump by more seconds, the sound continues at the new time.
 _JUMP = 0.1
 
 
 class Unreadable(Exception):
-    """A file, or the rest of it, cannot be decoded.
-
-    Args:
-        reason: why.
-    """
+    """A file, or the rest of it, cannot be decoded."""
 
 
 class Video:
     """A video file.
 
     Args:
-        path: MP4, MKV, WebM or whatever else FFmpeg reads.
+        path: MP4, MKV or WebM.
 
     Raises:
-        Unreadable: there is no such thing in the file.
+        Unreadable: the file is in no such format.
     """
 
     def __init__(self, path: Path) -> None:
@@ -41,16 +37,16 @@ class Video:
             self.seconds = float(container.duration or 0) / 1_000_000
 
     def pictures(self, per_second: float) -> Iterator[tuple[float, np.ndarray]]:
-        """Pictures at about equal distances.
+        """Give pictures at about equal distances.
 
         Args:
-            per_second: how many; all there are where a file has fewer.
+            per_second: how many; a file with fewer gives all of its own.
 
         Yields:
             Time in seconds, and the picture upright, uint8 [height, width, 3].
 
         Raises:
-            Unreadable: from here on nothing can be decoded.
+            Unreadable: decoding fails from here on.
         """
         due = -np.inf
         with _opened(self.path) as container:
@@ -63,16 +59,16 @@ class Video:
                 yield frame.time, np.rot90(frame.to_ndarray(format="rgb24"), round(frame.rotation / 90))
 
     def sound(self, spans: Sequence[tuple[float, float]]) -> Iterator[np.ndarray]:
-        """The sound of stretches of the file.
+        """Give the sound of stretches of the file.
 
         Args:
-            spans: from when to when, seconds; in order and without overlap.
+            spans: start and end in seconds, in order and without overlap.
 
         Yields:
-            Of each stretch as much as there is, int16 [n], 16 kHz, one channel.
+            As much as there is of each stretch, int16 [n], 16 kHz, one channel.
 
         Raises:
-            Unreadable: from here on nothing can be decoded.
+            Unreadable: decoding fails from here on.
         """
         bounds = [(round(start * SAMPLE_RATE), round(end * SAMPLE_RATE)) for start, end in spans]
         heard: list[list[np.ndarray]] = [[] for _ in bounds]
@@ -93,7 +89,7 @@ class Video:
             yield _joined(blocks)
 
     def _sound_blocks(self) -> Iterator[tuple[int, np.ndarray]]:
-        """The place of each block, in samples of 16 kHz from time 0, and the block."""
+        """Give the position of each block, in samples of 16 kHz from time 0, and the block."""
         from av import AudioResampler
 
         with _opened(self.path) as container:
@@ -124,7 +120,7 @@ def _opened(path: Path) -> Iterator[Any]:
     import av
 
     try:
-        # A file and no name: FFmpeg takes some names for addresses. What a file says of itself is not asked for.
+        # An open file, not its name: FFmpeg takes some names for addresses. Metadata may be in any encoding.
         with (
             path.open("rb") as file,
             av.open(file, "r", container_options={"format_whitelist": FORMATS}, metadata_errors="ignore") as container,
