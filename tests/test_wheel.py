@@ -5,7 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
+from PIL import Image
 
 ROOT = Path(__file__).parent.parent
 
@@ -49,6 +52,18 @@ def test_protocols_and_presets_come_along(installed):
     assert "tiny" in lowshot(installed, "demo", "--help")
     assert (installed / "lowshot" / "py.typed").is_file()
     assert list((installed / "lowshot" / "reporting" / "templates").glob("*.j2"))
+
+
+def test_the_wheel_encodes_a_voice_and_a_face_in_an_empty_folder(installed, tmp_path):
+    soundfile.write(tmp_path / "a.wav", np.sin(np.arange(24_000) / 20), 16_000)
+    Image.new("RGB", (80, 96), "brown").save(tmp_path / "b.jpg")
+    lines = (
+        "import lowshot; m = lowshot.load('pretrained:cmpc-compact'); "
+        "print(m.similarity(m.encode_voice(['a.wav']), m.encode_face(['b.jpg'])))"
+    )
+    out = run("-P", "-c", lines, cwd=tmp_path, PYTHONPATH=str(installed))
+    assert -1 <= float(out.strip().strip("[]")) <= 1
+    assert sorted(path.name for path in tmp_path.glob("*.*")) == ["a.wav", "b.jpg"]
 
 
 def test_the_wheel_trains_and_reports(installed, config, tmp_path):
