@@ -21,16 +21,16 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.stats import norm
 
-from lowshot.evaluation.matching import matching_figures
-from lowshot.evaluation.paired import paired_accuracy, paired_auc, paired_map
-from lowshot.evaluation.protocols import matching_protocol, retrieval_protocol, verification_protocol
+from lowshot.evaluation.paired import paired_difference
+from lowshot.evaluation.protocols.matching import Matching
+from lowshot.evaluation.protocols.retrieval import Retrieval
+from lowshot.evaluation.protocols.verification import Verification
 from lowshot.evaluation.results import Figure
-from lowshot.evaluation.retrieval_figures import retrieval_figures
-from lowshot.evaluation.verification import verification_figures
 from lowshot.metrics.retrieval import average_precision, recall_at_k
 
 Scores = npt.NDArray[np.float64]
 SIZES = (2, 5, 10)
+VERIFICATION, MATCHING, RETRIEVAL = Verification(), Matching().using(gallery_sizes=SIZES), Retrieval()
 
 
 class World(NamedTuple):
@@ -85,7 +85,7 @@ def _effects(world: World, identity: npt.NDArray[np.int64], rng: np.random.Gener
 
 def truth(world: World) -> dict[str, float]:
     """Figures of infinitely many people."""
-    protocol = verification_protocol()
+    protocol = VERIFICATION.definition
     gap = world.gain / np.sqrt(world.voice**2 + world.face**2 + world.pair**2)
     x, step = np.linspace(-10.0, 10.0 + gap, 40001, retstep=True)
     # Two normal distributions of one spread: the log-likelihood ratio rises along a straight line with the score.
@@ -154,7 +154,7 @@ def retrieval_table(study: Study) -> pd.DataFrame:
             "n_ranked": rows - 1,
             "n_relevant": relevant.sum(axis=1),
             "average_precision": average_precision(scores, relevant),
-            **{f"recall@{k}": recall_at_k(scores, relevant, k) for k in retrieval_protocol().recall_at},
+            **{f"recall@{k}": recall_at_k(scores, relevant, k) for k in RETRIEVAL.definition.recall_at},
             "first_rank": 1.0 + (scores > best).sum(axis=1),
             "tied": 0,
         }
@@ -163,11 +163,11 @@ def retrieval_table(study: Study) -> pd.DataFrame:
 
 def measure(study: Study, replicates: int, seed: int) -> Iterator[tuple[str, Figure]]:
     """All figures of a study, with their intervals."""
-    for figure in verification_figures(verification_table(study), verification_protocol(), replicates, seed):
+    for figure in VERIFICATION.figures(verification_table(study), replicates, seed):
         yield figure.metric, figure
-    for figure in matching_figures(matching_table(study), matching_protocol(), SIZES, replicates, seed):
+    for figure in MATCHING.figures(matching_table(study), replicates, seed):
         yield f"1:{figure.gallery_size}", figure
-    for figure in retrieval_figures(retrieval_table(study), retrieval_protocol(), replicates, seed):
+    for figure in RETRIEVAL.figures(retrieval_table(study), replicates, seed):
         yield figure.metric, figure
 
 
@@ -196,12 +196,14 @@ def false_claims(world: World, studies: int, identities: int, videos: int, repli
     found: dict[str, list[float]] = {}
     for seed in range(studies):
         pair = draw(world, identities, videos, seed, models=2)
-        a, b = ([verification_table(study)] for study in pair)
-        found.setdefault("auc", []).append(paired_auc(a, b, replicates, seed).p_value)
-        a, b = ([matching_table(study)] for study in pair)
-        found.setdefault("1:2", []).append(paired_accuracy(a, b, 2, replicates, seed).p_value)
-        a, b = ([retrieval_table(study)] for study in pair)
-        found.setdefault("map", []).append(paired_map(a, b, replicates, seed).p_value)
+        for name, protocol, table in (
+            ("auc", VERIFICATION, verification_table),
+            ("1:2", MATCHING, matching_table),
+            ("map", RETRIEVAL, retrieval_table),
+        ):
+            a, b = ([table(study)] for study in pair)
+            difference = paired_difference(protocol, protocol.compared[0], a, b, replicates, seed)
+            found.setdefault(name, []).append(difference.p_value)
     for name, values in found.items():
         print(f"difference of two equal models, {name}: p <= 0.05 in {100 * np.mean(np.array(values) <= 0.05):.1f} %")
 

@@ -33,12 +33,13 @@ from sklearn.metrics import average_precision_score
 from lowshot.data.dataset import Dataset
 from lowshot.data.features import write_blocks
 from lowshot.evaluation.evaluate import score
+from lowshot.evaluation.protocols.matching import Matching, MatchingTrials
+from lowshot.evaluation.protocols.retrieval import Retrieval, find_queries
+from lowshot.evaluation.protocols.verification import Verification, VerificationTrials
 from lowshot.evaluation.ranking import Side, rank
 from lowshot.evaluation.results import write_results, write_scores
-from lowshot.evaluation.retrieval import retrieval_queries
 from lowshot.evaluation.scorers import EmbeddingScorer
-from lowshot.evaluation.trial_set import TrialSet
-from lowshot.evaluation.trials import MatchingTrials, RetrievalTrials, VerificationTrials
+from lowshot.evaluation.trial_set import Part, TrialSet
 from lowshot.metrics.streaming_ranking import average_precision, first_rank, recall_at_k
 from lowshot.schema import FEATURES
 
@@ -173,7 +174,7 @@ def lists(scale: float) -> None:
         with timed(times, "write"):
             write_results(root / "results.csv", result.rows)
             write_scores(root / "scores", result.scores)
-    n_lists = len(trials.verification) + len(trials.matching) + len(trials.queries)
+    n_lists = sum(len(part.lists) for part in trials.parts)
     print(f"{n_lists} lists, {len(result.rows)} figures, {trials.replicates} resamples each")
     shown = result.rows[result.rows["metric"].isin(("auc", "map")) & (result.rows["group"] == "")]
     print(shown[["stratum", "direction", "metric", "value", "ci_low", "ci_high"]].to_string(index=False))
@@ -241,15 +242,14 @@ def make_lists(dataset: Dataset, scale: float) -> TrialSet:
             target, impostors = rows_of(gallery, people), rows_of(gallery, others(people, 9))
             matching.append(MatchingTrials(direction, probe, target, impostors, stratum, "unseen-unheard"))
     sides = [np.sort(rng.choice(len(identity[m]), int(20_000 * scale), replace=False)) for m in ("voice", "face")]
-    ranked = RetrievalTrials(*sides, "unseen-unheard")
-    queries = tuple(retrieval_queries(ranked, direction, dataset) for direction in DIRECTIONS)
+    queries = tuple(find_queries(*sides, "unseen-unheard", direction, dataset) for direction in DIRECTIONS)
     return TrialSet(
         dataset=dataset,
-        verification=tuple(verification),
-        matching=tuple(matching),
-        retrieval=ranked,
-        queries=queries,
-        gallery_sizes=tuple(range(2, 11)),
+        parts=(
+            Part(Verification(), tuple(verification)),
+            Part(Matching(), tuple(matching)),
+            Part(Retrieval(), queries),
+        ),
         seed=0,
         replicates=1000,
         warnings=(),

@@ -23,7 +23,8 @@ from lowshot.data.dataset import Dataset
 from lowshot.data.pairs import videos_of
 from lowshot.data.readers.media import MediaReader
 from lowshot.evaluation.evaluate import EvaluationResult
-from lowshot.evaluation.paired import paired_auc
+from lowshot.evaluation.paired import paired_difference
+from lowshot.evaluation.protocols.verification import Verification
 from lowshot.evaluation.run import labels_of, score_model
 from lowshot.evaluation.trial_set import build_trial_set
 from lowshot.experiments.parallel_pretraining import pretrain_all
@@ -134,7 +135,7 @@ def main() -> None:
         tables = {rule: [result.scores[STRATUM] for result in results[rule]] for rule in RULES}
         for rule in RULES:
             value = np.mean([auc(table["score"].to_numpy(), table["label"].to_numpy()) for table in tables[rule]])
-            gain = paired_auc(tables[rule], tables["paper"], 1000, 0)
+            gain = paired_difference(Verification(), Verification.compared[0], tables[rule], tables["paper"], 1000, 0)
             versus = f"{100 * gain.value:+.1f} [{100 * gain.low:+.1f}, {100 * gain.high:+.1f}]"
             print(f"  verification AUC % with {rule:6} {100 * value:.1f}   minus paper {versus}", flush=True)
 

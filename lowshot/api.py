@@ -181,10 +181,11 @@ def evaluate(
     Raises:
         RequestError: the request cannot be carried out as it is; nothing was written.
     """
-    from lowshot.cli.evaluating import Asked, evaluate_embeddings, evaluate_model, protocols_of
+    from lowshot.cli.evaluating import Asked, evaluate_embeddings, evaluate_model
     from lowshot.cli.options import open_dataset, resolve_config
+    from lowshot.evaluation.protocols.registry import chosen
 
-    asked = Asked(protocols_of(protocol), split)
+    asked = Asked(chosen(protocol), split)
     if embeddings is None:
         return Evaluation(*evaluate_model(_text(model), _text(data), _sets(settings), asked, _path(out)))
     if model is not None or data is not None:

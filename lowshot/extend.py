@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from lowshot.errors import RequestError
 
 if TYPE_CHECKING:
-    from lowshot.evaluation.custom import Measure
+    from lowshot.evaluation.protocols.base import Protocol
+    from lowshot.evaluation.protocols.custom import Measure
     from lowshot.importers.importer import Importer
     from lowshot.methods.base import Method, RunShape
     from lowshot.models.towers import TowerBuilder
@@ -59,21 +60,24 @@ def add_tower(name: str, build: "TowerBuilder") -> None:
     MEDIA_TOWERS[name] = build
 
 
-def add_protocol(name: str, measure: "Measure") -> None:
-    """Add a protocol: `lowshot evaluate --protocol NAME` measures by it, and `--protocol all` too.
+def add_protocol(protocol: "Protocol[Any] | str", measure: "Measure | None" = None) -> None:
+    """Add a protocol: `evaluate` measures by it, `all` and `compare` include it, and reports show it.
 
     Args:
-        name: what `--protocol` and results.csv call it.
-        measure: from the scores of all voices against all faces of a population to figures.
+        protocol: a protocol, or the name of one that is a function.
+        measure: the function: from the scores of all voices against all faces of a population to figures.
 
     Raises:
         RequestError: there is a protocol of that name.
     """
-    from lowshot.evaluation.custom import MEASURES
-    from lowshot.evaluation.protocols import PROTOCOLS
+    from lowshot.evaluation.protocols.custom import GalleryProtocol
+    from lowshot.evaluation.protocols.registry import add
 
-    _check_new("protocol", name, [*PROTOCOLS, "all", *MEASURES])
-    MEASURES[name] = measure
+    if isinstance(protocol, str):
+        if measure is None:
+            raise RequestError(f"protocol '{protocol}': give the function that measures it")
+        protocol = GalleryProtocol(protocol, measure)
+    add(protocol)
 
 
 def add_importer(importer: "Importer") -> None:

@@ -1,6 +1,5 @@
 """`lowshot evaluate`."""
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,19 +10,27 @@ from lowshot.cli.options import model_option, open_dataset, resolve_config, trus
 if TYPE_CHECKING:
     import pandas as pd
 
-PROTOCOLS = ("verification", "matching", "retrieval")
 
+class _ProtocolChoice(click.ParamType):
+    """A protocol of the registry, which modules of your own extend before one is named."""
 
-class _ProtocolChoice(click.Choice[str]):
-    """Those that come with lowshot, and those that modules of one's own have added by the time one is named."""
+    name = "protocol"
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context | None = None) -> str:
+        return f"[{'|'.join(_protocols())}]"
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        own = sys.modules.get("lowshot.evaluation.custom")
-        return value if own is not None and value in own.MEASURES else super().convert(value, param, ctx)
+        return value if value in _protocols() else click.Choice(_protocols()).convert(value, param, ctx)
+
+
+def _protocols() -> list[str]:
+    from lowshot.evaluation.protocols.registry import ALL, names
+
+    return [*names(), ALL]
 
 
 @click.command("evaluate")
-@click.option("--protocol", type=_ProtocolChoice([*PROTOCOLS, "all"]), default="all", show_default=True)
+@click.option("--protocol", type=_ProtocolChoice(), default="all", show_default=True)
 @model_option
 @click.option(
     "--embeddings", type=click.Path(path_type=Path), metavar="DIR", help="Score embeddings instead of a model's."
@@ -94,9 +101,10 @@ def command(
         config = resolve_config(None, None, sets, {"data": str(folder)})
         directory, rows = evaluate_score_files(scores, config, out)
     else:
-        from lowshot.cli.evaluating import Asked, evaluate_embeddings, evaluate_model, protocols_of
+        from lowshot.cli.evaluating import Asked, evaluate_embeddings, evaluate_model
+        from lowshot.evaluation.protocols.registry import chosen
 
-        asked = Asked(protocols_of(protocol), split, trials, meta, skip_missing)
+        asked = Asked(chosen(protocol), split, trials, meta, skip_missing)
         if embeddings:
             config = resolve_config(None, None, sets, {"data": str(embeddings)})
             if data and Path(data).resolve() != embeddings.resolve():
@@ -107,16 +115,17 @@ def command(
     if as_json:
         click.echo(rows.to_json(orient="records"))
     else:
-        _show(directory, rows, by_list=bool(trials or scores) or protocol not in (*PROTOCOLS, "all"))
+        _show(directory, rows, by_list=bool(trials or scores))
 
 
 def _show(directory: Path, rows: "pd.DataFrame", *, by_list: bool) -> None:
     """Print figures and where they lie; `by_list`: what was measured need not hold what a headline asks for."""
     from lowshot.cli.listing import listing
-    from lowshot.reporting.tables import headline, to_text
+    from lowshot.reporting.tables import headline, names_of_figures, to_text
 
     if len(rows):
-        click.echo(listing(rows) if by_list else to_text(headline(rows)))
+        first = headline(rows)
+        click.echo(listing(rows) if by_list or not names_of_figures(first) else to_text(first))
     for path in sorted(directory.glob("submissions/*/*.txt")):
         click.echo(f"submit:  {path}")
     if len(rows):

@@ -15,10 +15,8 @@ from lowshot.config import Config
 from lowshot.data.dataset import Dataset
 from lowshot.data.trained import refuse_trained
 from lowshot.errors import RequestError
-from lowshot.evaluation.custom import MEASURES
 from lowshot.evaluation.evaluate import score
 from lowshot.evaluation.gallery import write_gallery
-from lowshot.evaluation.protocols import PROTOCOLS
 from lowshot.evaluation.run import check_trial_files, embed_trials, labels_of, write_evaluation
 from lowshot.evaluation.scorers import EmbeddingScorer
 from lowshot.evaluation.trial_lists.list_set import read_trial_set
@@ -31,18 +29,6 @@ from lowshot.models.pretrained import PREFIX
 from lowshot.reporting.page import write_report
 from lowshot.runs import called_with, check_out, open_run, safe_name, start_run, write_provenance
 from lowshot.schema import TRAINED
-
-
-def protocols_of(name: str) -> tuple[str, ...]:
-    """The protocols that a person asked for by one name: `all` means those of modules of one's own too.
-
-    Raises:
-        RequestError: there is no such protocol.
-    """
-    known = (*PROTOCOLS, *MEASURES)
-    if name not in (*known, "all"):
-        raise RequestError(f"no protocol '{name}'; there are {', '.join(known)}")
-    return known if name == "all" else (name,)
 
 
 @dataclass(frozen=True)

@@ -23,9 +23,9 @@ def command() -> None:
 def list_protocols(as_json: bool) -> None:
     """Name the protocols, each with its summary, and the frozen lists of labelled subsets, with where they lie."""
     from lowshot.adapt.subset_lists import frozen_subsets
-    from lowshot.evaluation.protocols import matching_protocol, retrieval_protocol, verification_protocol
+    from lowshot.evaluation.protocols.registry import find, names
 
-    protocols = (verification_protocol(), matching_protocol(), retrieval_protocol())
+    protocols = [find(name) for name in names()]
     if as_json:
         summaries = {protocol.name: protocol.summary for protocol in protocols}
         subsets = [{"folder": str(folder), **recipe.model_dump()} for folder, recipe in frozen_subsets()]
@@ -45,9 +45,9 @@ def show(name: str, as_json: bool) -> None:
     """Print the definition of the protocol NAME."""
     import yaml
 
-    from lowshot.evaluation.protocols import protocol_text
+    from lowshot.evaluation.protocols.registry import find
 
-    text = protocol_text(name)
+    text = find(name).text()
     click.echo(json.dumps(yaml.safe_load(text)) if as_json else text, nl=as_json)
 
 
@@ -107,14 +107,14 @@ def audit(files: tuple[Path, ...], data: str | None, meta: Path | None, as_json:
     """
     from lowshot.evaluation.trial_lists.audit import Auditor
     from lowshot.evaluation.trial_lists.media import MediaIndex
-    from lowshot.evaluation.trial_lists.media_metadata import FactFinder
+    from lowshot.evaluation.trial_lists.media_metadata import MetadataFinder
     from lowshot.evaluation.trial_lists.read_list import read_list
     from lowshot.evaluation.trial_lists.vox_names import find_meta
 
     lists = [part for path in files for part in read_list(path)]
     dataset = open_dataset(data) if data else None
     known = find_meta(meta, dataset)
-    auditor = Auditor(FactFinder(dataset, known), MediaIndex(dataset, known) if dataset else None)
+    auditor = Auditor(MetadataFinder(dataset, known), MediaIndex(dataset, known) if dataset else None)
     audits = [*auditor.audit(lists), *([auditor.total(lists)] if len(lists) > 1 else [])]
     if as_json:
         click.echo(json.dumps([found.record() for found in audits], indent=2))

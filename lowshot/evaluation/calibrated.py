@@ -4,6 +4,7 @@ from lowshot.data.dataset import Dataset
 from lowshot.data.readers.media import MediaReader
 from lowshot.data.trained import refuse_trained
 from lowshot.errors import RequestError
+from lowshot.evaluation.protocols.verification import VerificationTrials
 from lowshot.evaluation.run import check_trial_files
 from lowshot.evaluation.scorers import EmbeddingScorer
 from lowshot.evaluation.trial_set import build_trial_set
@@ -37,7 +38,7 @@ def calibrate(model: LoadedModel, dataset: Dataset, settings: EvaluateConfig = U
         dataset, protocols=("verification",), split="val", strata=("U",), seed=settings.seed, replicates=100
     )
     check_trial_files(trials)
-    listed = trials.verification[0]
+    (listed,) = trials.of(VerificationTrials)
     reader = MediaReader(dataset, model.towers.voice_config, model.towers.face_config)
     towers = model.towers.to(default_device())
     with embedding_bar(len(trials.voices) + len(trials.faces)) as bar:

@@ -1,21 +1,24 @@
 """Evaluation of scores alone: tables as an evaluation writes them, or anyone's of that form, without a dataset."""
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from lowshot import __version__
+from lowshot.data.table_text import read_rows
 from lowshot.errors import RequestError
-from lowshot.evaluation.evaluate import EvaluationResult, score_key
-from lowshot.evaluation.matching import matching_chance, matching_figures
-from lowshot.evaluation.protocols import matching_protocol, retrieval_protocol, verification_protocol
-from lowshot.evaluation.results import Figure, figure_row, results_frame
-from lowshot.evaluation.retrieval_figures import retrieval_chance, retrieval_figures
-from lowshot.evaluation.score_files import read_score_file
-from lowshot.evaluation.verification import error_curve, verification_chance, verification_figures
+from lowshot.evaluation.evaluate import EvaluationResult
+from lowshot.evaluation.protocols.base import TableProtocol
+from lowshot.evaluation.protocols.registry import names, table_protocols
+from lowshot.evaluation.results import figure_row, results_frame
+from lowshot.evaluation.score_files import Place, ScoreFile
+from lowshot.evaluation.trial_lists.listed import seen_of, stratum_of
+from lowshot.schema import DIRECTIONS, MIXED, SEEN, UNSEEN, VALIDATION
 
 EXTERNAL: Mapping[str, object] = {"method": "scores", "init": "external"}
+_DIRECTED = re.compile(rf"({'|'.join(DIRECTIONS)})(?:-(.+))?")
 
 
 def evaluate_scores(
@@ -24,20 +27,19 @@ def evaluate_scores(
     """Measure one model by its scores.
 
     Args:
-        files: score tables of verification (`label, score`), matching (`direction, score, score_1 ...`) and
-            retrieval (as `rank_queries` gives them). Identities (`voice_identity, face_identity`; `identity`) are
-            needed for intervals and for `cllr`, `gender` for its groups; names of media are checked where they are
-            given. A file's name says stratum, population and direction as those do that an evaluation writes.
-        labels: which model this is: values of `results.LABEL_COLUMNS`.
+        files: score tables of protocols, recognised by their columns. Identities (`voice_identity, face_identity`;
+            `identity`) are needed for intervals and for `cllr`, `gender` for its groups. Names of media are checked if
+            they are given. The file's name says stratum, population and direction, as an evaluation writes it.
+        labels: values of `results.LABEL_COLUMNS` that say which model this is.
         replicates: number of resamples for intervals; None: what the protocols name.
         seed: seed of the resamples.
 
     Returns:
-        Rows of the model and of chance, the tables by name, the curves, and warnings on what a reader should know.
+        Rows of the model and of chance, the tables by name, the curves, and warnings.
 
     Raises:
-        RequestError: a file that cannot be read, is of no known form, has a fault, which is named by its row, or two
-            files for one place in the results.
+        RequestError: a file that cannot be read, is of no known form, or has a fault (its row is named), or two files
+            for one place in the results.
     """
     said = {"version": __version__, **labels}
     rows: list[dict[str, object]] = []
@@ -46,37 +48,62 @@ def evaluate_scores(
     curves: dict[str, pd.DataFrame] = {}
     warnings: list[str] = []
     for path in files:
-        for place, table in read_score_file(path, warnings):
-            key = score_key(place)
+        protocol, parts = _read(path, warnings)
+        for place, table in parts:
+            key = protocol.score_key(place)
             if key in scores:
                 raise RequestError(f"{path}: a second file of {key}; give the scores of one model")
-            figures, chance = _measured(place, table, replicates, seed)
-            rows += [figure_row(figure, {**place, "n_skipped": 0}, said) for figure in figures]
+            measured = protocol.measured(table, replicates, seed)
+            rows += [figure_row(figure, {**place, "n_skipped": 0}, said) for figure in measured.figures]
             nobody = {**said, "method": "chance", "init": ""}
-            by_chance += [figure_row(figure, {**place, "n_skipped": 0}, nobody) for figure in chance]
+            by_chance += [
+                figure_row(figure, {**place, "n_skipped": 0}, nobody) for figure in protocol.chance_figures(table)
+            ]
             scores[key] = table
-            if place["protocol"] == "verification":
-                curves[key] = error_curve(table)
+            if measured.curve is not None:
+                curves[key] = measured.curve
     if not rows:
         raise RequestError("no score tables; name at least one")
     return EvaluationResult(results_frame(rows + by_chance), scores, curves, tuple(warnings))
 
 
-def _measured(
-    place: Mapping[str, object], table: pd.DataFrame, replicates: int | None, seed: int
-) -> tuple[list[Figure], list[Figure]]:
-    """Figures of the model and of chance."""
-    if place["protocol"] == "verification":
-        verification = verification_protocol()
-        resamples = replicates or verification.interval.replicates
-        figures = verification_figures(table, verification, resamples, seed)
-        return figures, verification_chance(table, verification)
-    if place["protocol"] == "matching":
-        matching = matching_protocol()
-        largest = 1 + sum(column.startswith("score_") for column in table.columns)
-        sizes = sorted({*matching.gallery_sizes, largest})
-        figures = matching_figures(table, matching, sizes, replicates or matching.interval.replicates, seed)
-        return figures, matching_chance(table, matching, sizes)
-    retrieval = retrieval_protocol()
-    figures = retrieval_figures(table, retrieval, replicates or retrieval.interval.replicates, seed)
-    return figures, retrieval_chance(table, retrieval)
+def _read(path: Path, warnings: list[str]) -> tuple[TableProtocol, list[tuple[Place, pd.DataFrame]]]:
+    """Read and check a score table; its protocol, and its parts with their places."""
+    rows = read_rows(path)
+    header = [name.strip() for name in rows.fields[0]]
+
+    def likeness(protocol: TableProtocol) -> tuple[float, int]:
+        columns = protocol.score_columns
+        share = len(set(columns) & set(header)) / len(columns)
+        # Of two forms that are there as a whole, the longer one is meant.
+        return share, len(columns) if share == 1 else 0
+
+    # The form that has the largest share of its columns is meant: a message can say which one is missing.
+    protocol = max(table_protocols(), key=likeness)
+    for column in protocol.score_columns:
+        if column not in header:
+            raise RequestError(
+                f"{path}: column '{column}' is missing; scores of {protocol.name} have "
+                f"{', '.join(protocol.score_columns)}"
+            )
+    twice = [name for place, name in enumerate(header) if name in header[:place]]
+    if twice:
+        raise RequestError(f"{path}: column '{twice[0]}' stands twice")
+    if len(rows.fields) == 1:
+        raise RequestError(f"{path}: no trials")
+    seen, direction, stratum = _said(path)
+    if not seen:
+        warnings.append(f"{path}: its name does not say whose scores these are; taken as {UNSEEN}")
+    place = {"protocol": protocol.name, "direction": direction, "stratum": stratum or "U", "seen": seen or UNSEEN}
+    return protocol, protocol.read_scores(ScoreFile(rows), place, warnings)
+
+
+def _said(path: Path) -> tuple[str, str, str]:
+    """Population, direction and stratum in a file's name; empty if it does not say."""
+    form = rf"(?:{'|'.join(map(re.escape, names()))})-({UNSEEN}|{SEEN}|{VALIDATION}|{MIXED})-(.+)"
+    if own := re.fullmatch(form, path.stem):
+        seen, rest = own[1], own[2]
+        directed = _DIRECTED.fullmatch(rest)
+        return (seen, directed[1], directed[2] or "") if directed else (seen, "", rest)
+    direction = next((name for name in DIRECTIONS if name in path.stem), "")
+    return seen_of(path.name), direction, stratum_of(path.name) or ""

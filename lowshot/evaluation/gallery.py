@@ -17,12 +17,11 @@ from lowshot.data.dataset import Dataset
 from lowshot.data.face import read_face
 from lowshot.data.voice import SAMPLE_RATE, read_waveform
 from lowshot.errors import RequestError
-from lowshot.evaluation.retrieval import Queries
+from lowshot.evaluation.protocols.retrieval import Queries
 from lowshot.evaluation.sampling import IntArray
 from lowshot.evaluation.scorers import EmbeddingScorer
-from lowshot.evaluation.trial_files import write_table
 from lowshot.evaluation.trial_set import TrialSet
-from lowshot.files import atomic_path, write_text
+from lowshot.files import atomic_path, write_table, write_text
 from lowshot.schema import GALLERY, MAP, WORLD_FILES
 from lowshot.settings import EvaluateConfig, FaceConfig
 
@@ -53,7 +52,7 @@ def write_gallery(
         Why there is no gallery, a line each; nothing where it was written or not asked for.
     """
     dataset = trials.dataset
-    if trials.retrieval is None:
+    if not trials.of(Queries):
         return []
     _write_map(out / MAP, trials, scorer, model)
     embedded = (dataset.root / WORLD_FILES[0]).is_file()
@@ -62,7 +61,7 @@ def write_gallery(
         return []
     if dataset.has_features:
         return ["no gallery: the dataset holds vectors, no voices to hear or faces to see"]
-    items = [item for queries in trials.queries for item in _items(queries, scorer, dataset, count, settings.seed)]
+    items = [item for queries in trials.of(Queries) for item in _items(queries, scorer, dataset, count, settings.seed)]
     try:
         media = {name: _medium(dataset, name) for item in items for name in (item["query"], *item["ranked"])}
     except RequestError as error:
@@ -141,9 +140,9 @@ def _medium(dataset: Dataset, medium: tuple[str, int]) -> bytes:
 
 def _write_map(path: Path, trials: TrialSet, scorer: EmbeddingScorer, model: str) -> None:
     """The two directions in which unit embeddings of voices and faces vary most, as a table of points."""
-    assert trials.retrieval is not None
     dataset = trials.dataset
-    rows = {"voice": trials.retrieval.voices, "face": trials.retrieval.faces}
+    ranked = trials.of(Queries)[0]
+    rows = {"voice": ranked.voices, "face": ranked.faces}
     people = sorted({name for modality in rows for name in dataset.rows(modality)["identity"].iloc[rows[modality]]})
     chosen = np.random.default_rng([trials.seed, _PURPOSE, 2]).permutation(len(people))[:MOST_ON_MAP]
     kept = {people[place] for place in chosen}

@@ -1,4 +1,4 @@
-"""Groups: the parts of a list whose figures stand beside those of all of it, so that unfairness shows."""
+"""Groups: parts of a list, as one gender, whose figures stand beside those of the whole list."""
 
 from collections.abc import Iterator, Sequence
 
@@ -10,14 +10,14 @@ from lowshot.evaluation.sampling import IntArray
 from lowshot.evaluation.trials import BoolArray
 
 GROUPED_BY = ("gender",)
-"""Attributes that score tables carry: of the voice in verification, the probe in matching, the query in retrieval."""
+"""Attributes that score tables have as columns: those of the voice, the probe or the query of a trial."""
 
 
 def group_columns(dataset: Dataset, modality: str, rows: IntArray) -> pd.DataFrame:
-    """The columns that a score table is parted by: attributes of the voice, the probe or the query of each trial.
+    """Columns that split a score table into groups: attributes of the voice, the probe or the query.
 
     Args:
-        dataset: whose rows are named.
+        dataset: with the manifest.
         modality: of those rows.
         rows: [T] row numbers.
 
@@ -29,15 +29,15 @@ def group_columns(dataset: Dataset, modality: str, rows: IntArray) -> pd.DataFra
 
 
 def groups(table: pd.DataFrame, attributes: Sequence[str]) -> Iterator[tuple[str, BoolArray]]:
-    """Part a score table.
+    """Split a score table.
 
     Args:
         table: with a column for each attribute that is known.
         attributes: some of `GROUPED_BY`.
 
     Yields:
-        The name of a group and which rows are its own: "" and all of them first, then `<attribute>=<value>` for each
-        value. Rows whose value is empty are in no group.
+        Name and rows of a group: first "" with all rows, then `<attribute>=<value>` for each value. Rows without a
+        value are in no group.
     """
     yield "", np.ones(len(table), dtype=bool)
     for attribute in attributes:

@@ -1,5 +1,6 @@
 """The results table: one row per figure, in columns that other people's scripts rely on."""
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,14 +10,14 @@ import pandas as pd
 
 from lowshot.errors import RequestError
 from lowshot.evaluation.groups import GROUPED_BY
-from lowshot.evaluation.trial_files import write_table
+from lowshot.files import write_table
 from lowshot.metrics.bootstrap import Interval
 from lowshot.schema import LABEL_COLUMNS, RESULT_COLUMNS
 
 _LATER = ("n_skipped", "group")
 _REAL = ("value", "ci_low", "ci_high", "fraction")
 _WHOLE = ("gallery_size", "subset_seed", "train_seed", "n_trials", "n_identities", "n_ties", "n_skipped")
-# Text columns of the score tables, beside candidate_1, candidate_2, ...
+# Text columns of score tables; others hold numbers.
 _NAMES = (
     "voice",
     "face",
@@ -27,6 +28,7 @@ _NAMES = (
     "identity",
     "target",
     "query",
+    "candidate",
     *GROUPED_BY,
 )
 
@@ -36,14 +38,16 @@ class Figure:
     """One measured or closed-form figure on one list of trials.
 
     Args:
-        metric: auc, eer, tpr@fpr=0.01, min_dcf, cllr, min_cllr, accuracy, map, recall@1, median_rank, ...
-        value: a share in [0, 1]; `cllr` in bits, 0 or more; `median_rank` from 1. NaN where it cannot be had.
-        n_trials: trials of verification and matching, queries of retrieval.
-        n_identities: identities that take part in them; None where scores came without.
-        interval: None where the figure has none.
+        metric: auc, eer, tpr@fpr=0.01, min_dcf, cllr, min_cllr, accuracy, map, recall@1, median_rank, ... Parameters of
+            a metric stand behind `@`.
+        value: a share in [0, 1]; `cllr` in bits, 0 or more; `median_rank` from 1. NaN if it cannot be computed.
+        n_trials: number of trials or queries.
+        n_identities: number of identities in them; None if scores came without identities.
+        interval: None if the figure has none.
         n_ties: trials that a tie decides; None for a closed form.
         gallery_size: N of 1:N matching.
-        group: the part of the list that it is of, such as `gender=f`; empty for all of it.
+        group: part of the list, such as `gender=f`; empty for all of it.
+        n_skipped: trials of the list that this figure skips.
     """
 
     metric: str
@@ -54,6 +58,7 @@ class Figure:
     n_ties: int | None = None
     gallery_size: int | None = None
     group: str = ""
+    n_skipped: int = 0
 
 
 def figure_row(figure: Figure, place: Mapping[str, object], labels: Mapping[str, object]) -> dict[str, object]:
@@ -61,8 +66,8 @@ def figure_row(figure: Figure, place: Mapping[str, object], labels: Mapping[str,
 
     Args:
         figure: what was measured.
-        place: protocol, direction, stratum and seen, and `n_skipped`: trials of a list that were left out.
-        labels: values of `LABEL_COLUMNS`; those left out stay empty.
+        place: protocol, direction, stratum, seen and `n_skipped`.
+        labels: values of `LABEL_COLUMNS`; others stay empty.
 
     Raises:
         ValueError: a label that is none of `LABEL_COLUMNS`.
@@ -84,6 +89,7 @@ def figure_row(figure: Figure, place: Mapping[str, object], labels: Mapping[str,
         "n_ties": figure.n_ties,
         "gallery_size": figure.gallery_size,
         "group": figure.group,
+        "n_skipped": int(str(place.get("n_skipped", 0))) + figure.n_skipped,
     }
 
 
@@ -146,7 +152,8 @@ def read_scores(path: Path) -> pd.DataFrame:
         raise RequestError(f"{path}: no such score table; `lowshot evaluate` writes one per list of trials")
     table = _read_text(path)
     for column in table.columns:
-        if column in _NAMES or column.startswith("candidate_"):
+        # Names may be numbered, as in candidate_3.
+        if re.sub(r"_\d+$", "", column) in _NAMES:
             continue
         try:
             table[column] = table[column].replace("", "nan").astype("float64")

@@ -1,4 +1,4 @@
-"""Strata: which rows share gender, nationality, age group."""
+"""Strata: rows that share gender, nationality or age group, and what their lists lack."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ from lowshot.schema import MODALITIES
 
 
 def missing_attributes(dataset: Dataset, attributes: Sequence[str]) -> list[str]:
-    """Those of the attributes that the manifest has no column for."""
+    """Attributes that the manifest has no column for."""
     return [attribute for attribute in attributes if attribute not in dataset.manifest.columns]
 
 
@@ -54,3 +54,42 @@ def attribute_groups(dataset: Dataset, attributes: Sequence[str], age_bounds: Se
     codes[(together == "").any(axis=1).to_numpy()] = -1
     split = len(columns["voice"])
     return {"voice": codes[:split], "face": codes[split:]}
+
+
+def lacks_column(dataset: Dataset, attributes: Sequence[str], name: str, warnings: list[str]) -> bool:
+    """Whether the manifest lacks a column that a stratum needs; warns if it does.
+
+    Args:
+        dataset: with the manifest.
+        attributes: columns that are needed.
+        name: of the list, as in `verification G unseen-unheard`.
+        warnings: takes the warning.
+    """
+    missing = missing_attributes(dataset, attributes)
+    if missing:
+        warnings.append(f"skipped {name}: the manifest has no column '{missing[0]}'")
+    return bool(missing)
+
+
+def has_trials(
+    kept: int, unmatched: int, same_video: int, name: str, noun: str, needs: str, warnings: list[str]
+) -> bool:
+    """Whether a list has any trials; warns of what it lacks.
+
+    Args:
+        kept: number of probes with a trial.
+        unmatched: number of probes without one.
+        same_video: number of positives of the probe's own video.
+        name: of the list, as in `verification G unseen-unheard`.
+        noun: what a probe is, in the plural: `voice clips`.
+        needs: what those without a trial lack, as in `no matching face or no impostor`.
+        warnings: takes the warnings.
+    """
+    if not kept:
+        warnings.append(f"skipped {name}: all {noun} have {needs}")
+        return False
+    if unmatched:
+        warnings.append(f"skipped {unmatched:,} of {kept + unmatched:,} {noun} in {name}: they have {needs}")
+    if same_video:
+        warnings.append(f"{name}: {same_video:,} of {kept:,} positives are of one video; their person has no other")
+    return True

@@ -1,4 +1,4 @@
-"""Trials: which voices are held against which faces. Built from the manifest alone; no model takes part."""
+"""Who takes part in trials, and how positives and impostors are drawn for a probe. No model takes part."""
 
 import functools
 from collections.abc import Sequence
@@ -10,7 +10,6 @@ import pandas as pd
 
 from lowshot.data.dataset import Dataset
 from lowshot.errors import RequestError
-from lowshot.evaluation.protocols import DIRECTIONS
 from lowshot.evaluation.sampling import (
     IntArray,
     KeyArray,
@@ -25,134 +24,18 @@ from lowshot.evaluation.strata import attribute_groups
 from lowshot.schema import MODALITIES, SEEN, UNSEEN, VALIDATION
 
 SEEN_BY_SPLIT = {"test": UNSEEN, "val": VALIDATION}
-"""What figures of a split are called: adapted models are selected on `val`, so that its people are not unseen."""
+"""Names of the people of a split. Adapted models are selected on `val`, so its people are not unseen."""
 BoolArray = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)
-class VerificationTrials:
-    """Is this voice's speaker the person of this face?
-
-    Args:
-        voice, face: [T] row numbers in `Dataset.voices` and `Dataset.faces`.
-        label: [T] true when both are of one identity.
-        stratum: what impostors share with the speaker: U, G, N, A, GN, GNA, or a foreign list's own word.
-        seen: `unseen-unheard`, `seen-heard` or `validation`.
-        same_video: number of positives whose voice and face are of one video.
-        unmatched: number of voices without a trial, for want of a face of theirs or of an eligible impostor.
-        skipped: number of trials of a list that name media the dataset lacks.
-    """
-
-    voice: IntArray
-    face: IntArray
-    label: BoolArray
-    stratum: str
-    seen: str
-    same_video: int = 0
-    unmatched: int = 0
-    skipped: int = 0
-
-    def __len__(self) -> int:
-        return len(self.label)
-
-
-@dataclass(frozen=True, eq=False)
-class MatchingTrials:
-    """Which of N candidates belongs to the probe?
-
-    Args:
-        direction: `voice_to_face` (voice probes, face candidates) or `face_to_voice`.
-        probe: [T] row numbers of the probes.
-        target: [T] row numbers of the right candidates.
-        impostors: [T, N-1] row numbers of the wrong ones, in the order in which galleries grow; -1 from where a
-            probe ran out of eligible identities.
-        stratum, seen: as in `VerificationTrials`.
-        same_video: number of targets of the probe's own video.
-        unmatched: number of probes without a trial.
-        skipped: as in `VerificationTrials`.
-    """
-
-    direction: str
-    probe: IntArray
-    target: IntArray
-    impostors: IntArray
-    stratum: str
-    seen: str
-    same_video: int = 0
-    unmatched: int = 0
-    skipped: int = 0
-
-    def __len__(self) -> int:
-        return len(self.probe)
-
-    @property
-    def largest(self) -> int:
-        """The largest N that any trial reaches."""
-        return 1 + int((self.impostors >= 0).any(axis=0).sum()) if len(self) else 0
-
-    def having(self, size: int) -> BoolArray:
-        """[T] which trials have a gallery of `size` candidates."""
-        return self.impostors[:, size - 2] >= 0
-
-    def gallery(self, size: int) -> tuple[IntArray, IntArray]:
-        """Lay out the candidates of 1:`size`; galleries are nested, N + 1 adds one candidate to N.
-
-        Args:
-            size: N, from 2 to `largest`.
-
-        Returns:
-            candidates [T', N] of the trials that have N, and the target's column [T'], which is scattered by a hash of
-            probe and candidate that does not know which candidate is right.
-        """
-        kept = self.having(size)
-        rows = np.concatenate([self.target[kept, None], self.impostors[kept, : size - 1]], axis=1)
-        probe_key = mix(self.probe[kept].astype(np.uint64) + text_key("layout", self.direction))
-        order = mix(probe_key[:, None] + mix(rows.astype(np.uint64))).argsort(axis=1, kind="stable")
-        return np.take_along_axis(rows, order, axis=1), (order == 0).argmax(axis=1)
-
-
-@dataclass(frozen=True, eq=False)
-class RetrievalTrials:
-    """Every one of these voices against every one of these faces.
-
-    Args:
-        voices, faces: row numbers, all with an identity.
-        seen: as in `VerificationTrials`.
-        skipped: number of items of lists that the dataset lacks.
-    """
-
-    voices: IntArray
-    faces: IntArray
-    seen: str
-    skipped: int = 0
-
-
-@dataclass(frozen=True, eq=False)
-class HiddenTrials:
-    """Pairs whose labels a challenge keeps: they are scored, and nothing is measured.
-
-    Args:
-        name: of the list; its scores go by it.
-        key: [T] what the challenge calls each trial.
-        voice, face: [T] row numbers.
-        skipped: as in `VerificationTrials`.
-    """
-
-    name: str
-    key: npt.NDArray[np.object_]
-    voice: IntArray
-    face: IntArray
-    skipped: int = 0
-
-
-@dataclass(frozen=True, eq=False)
 class Population:
-    """The rows that trials are drawn from: they have an identity and one `seen` value.
+    """Rows that trials are drawn from. All have an identity.
 
     Args:
-        voices, faces: row numbers in `Dataset.voices` and `Dataset.faces`, rising.
+        voices, faces: rising row numbers in `Dataset.voices` and `Dataset.faces`.
         seen: `unseen-unheard`, `seen-heard` or `validation`.
-        unlabelled: number of rows of the split left out because their identity is empty.
+        unlabelled: number of rows of the split that were skipped because they have no identity.
     """
 
     voices: IntArray
@@ -162,11 +45,11 @@ class Population:
 
     def rows(self, modality: str) -> IntArray:
         """Row numbers of one modality."""
-        return self.voices if modality == "voice" else self.faces
+        return {"voice": self.voices, "face": self.faces}[modality]
 
 
 def split_population(dataset: Dataset, split: str = "test") -> Population:
-    """The labelled rows of a split whose identities nothing trains on.
+    """Find the rows of a split that have an identity.
 
     Args:
         dataset: voices and faces with identities.
@@ -177,13 +60,13 @@ def split_population(dataset: Dataset, split: str = "test") -> Population:
             missing, fewer than two identities with both modalities.
     """
     if split not in SEEN_BY_SPLIT:
-        raise RequestError(f"--split {split}: evaluation takes test or val; models are trained on the other rows")
+        raise RequestError(f"`split={split}`: evaluation takes test or val; models are trained on the other rows")
     where = f"{dataset.name}, split {split}"
     members = {modality: dataset.rows(modality)["split"] == split for modality in MODALITIES}
     if not any(mask.any() for mask in members.values()):
         raise RequestError(
-            f"{where}: no rows; mark rows to evaluate with '{split}' in the manifest's column 'split', before a model "
-            "learns from them"
+            f"{where}: no rows; write '{split}' in the manifest's column 'split' for the rows to evaluate, before a "
+            "model is trained on them"
         )
     for modality in MODALITIES:
         if not members[modality].any():
@@ -207,10 +90,10 @@ def split_population(dataset: Dataset, split: str = "test") -> Population:
 
 
 def seen_heard_population(dataset: Dataset) -> Population | None:
-    """The held-out rows of training identities: an empty split, and an identity that has train rows.
+    """Find held-out rows of training identities: an empty split, and an identity that has train rows.
 
     Returns:
-        None when fewer than two identities have such rows in both modalities.
+        None if fewer than two identities have such rows in both modalities.
     """
     table = dataset.manifest
     trained = set(table.loc[table["split"] == "train", "identity"]) - {""}
@@ -226,12 +109,23 @@ def seen_heard_population(dataset: Dataset) -> Population | None:
 
 
 def row_names(dataset: Dataset, modality: str) -> list[str]:
-    """What trial and score files call each row: its path, or `#number` where features need none."""
+    """Names of rows in trial lists and score tables: the path, or `#number` if it is empty."""
     return [path or f"#{number}" for number, path in enumerate(dataset.rows(modality)["path"])]
 
 
-class _Rows:
-    """Names of a dataset's rows as numbers: hashes to draw by, codes to compare."""
+def row_names_array(dataset: Dataset, modality: str) -> npt.NDArray[np.object_]:
+    """`row_names` as an array, to be indexed by row numbers."""
+    return np.array(row_names(dataset, modality), dtype=object)
+
+
+class RowCodes:
+    """Names of a dataset's rows as numbers: hashes to draw by, codes to compare.
+
+    Attributes:
+        identity, video: codes of each row, by modality; comparable between modalities.
+        key: hash of the name of each row, by modality.
+        identity_key: hash of the name of each identity, by code.
+    """
 
     def __init__(self, dataset: Dataset) -> None:
         together = pd.concat([dataset.rows(m)[["identity", "video"]] for m in MODALITIES], ignore_index=True)
@@ -247,6 +141,7 @@ class _Rows:
         self.key: dict[str, KeyArray] = {m: text_keys(row_names(dataset, m)) for m in MODALITIES}
 
     def pool(self, modality: str, rows: IntArray) -> Pool:
+        """Rows of one modality to draw from."""
         return Pool(
             rows,
             self.key[modality][rows],
@@ -257,12 +152,34 @@ class _Rows:
 
 
 @functools.lru_cache(maxsize=1)
-def _rows_of(dataset: Dataset) -> _Rows:
-    """Names hashed once for all lists of a dataset: of a million rows, that takes seconds."""
-    return _Rows(dataset)
+def row_codes(dataset: Dataset) -> RowCodes:
+    """Hash names once for all lists of a dataset: a million rows take seconds."""
+    return RowCodes(dataset)
 
 
-def _draw(
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """A positive and impostors for each probe.
+
+    Args:
+        probe: [P] row numbers.
+        positive: [P] row numbers of the other modality, -1 if the probe's identity has none.
+        same_video: [P] whether probe and positive are of one video.
+        impostors: [P, count] row numbers of the other modality, -1 from where there are no more.
+    """
+
+    probe: IntArray
+    positive: IntArray
+    same_video: BoolArray
+    impostors: IntArray
+
+    def kept(self, exclude_same_video: bool) -> BoolArray:
+        """[P] whether a probe has an impostor and a positive that may be used."""
+        kept: BoolArray = (self.positive >= 0) & (self.impostors[:, 0] >= 0) & ~(self.same_video & exclude_same_video)
+        return kept
+
+
+def draw_trials(
     dataset: Dataset,
     population: Population,
     probe_modality: str,
@@ -271,15 +188,26 @@ def _draw(
     purpose: tuple[object, ...],
     stratum: str,
     count: int,
-) -> tuple[IntArray, IntArray, BoolArray, IntArray]:
-    """Draw a positive and impostors for every probe: probes, positives, same video or not, impostors [P, count]."""
+) -> Drawn:
+    """Draw a positive and impostors for every probe.
+
+    Args:
+        dataset: voices and faces with identities.
+        population: the rows to draw from.
+        probe_modality: `voice` or `face`; candidates are of the other modality.
+        attributes: manifest columns whose values an impostor shares with the probe; all must exist.
+        age_bounds: as in `strata.age_group`.
+        purpose: what the draws are for: the seed first.
+        stratum: name of the stratum. Impostors depend on it, positives do not.
+        count: impostors per probe, at least 1.
+    """
     other = "face" if probe_modality == "voice" else "voice"
-    rows = _rows_of(dataset)
+    rows = row_codes(dataset)
     groups = attribute_groups(dataset, attributes, age_bounds)
     probes = population.rows(probe_modality)
     pool = rows.pool(other, population.rows(other))
     probe_key, identity = rows.key[probe_modality][probes], rows.identity[probe_modality][probes]
-    # Positives do not depend on the stratum: two strata differ by their impostors and by nothing else.
+    # Two strata differ by their impostors only.
     positives, same_video = draw_rows(
         mix(probe_key ^ text_key(*purpose, "positive")), identity, pool, rows.video[probe_modality][probes]
     )
@@ -291,110 +219,4 @@ def _draw(
         groups[other][pool.row],
         count,
     )
-    return probes, positives, same_video, impostors
-
-
-def build_verification(
-    dataset: Dataset,
-    population: Population,
-    stratum: str,
-    attributes: Sequence[str],
-    age_bounds: Sequence[float],
-    seed: int,
-    exclude_same_video: bool = False,
-) -> VerificationTrials:
-    """One positive and one negative trial for each voice that has both.
-
-    Args:
-        dataset: voices and faces with identities.
-        population: the rows to take.
-        stratum: name of the stratum.
-        attributes: manifest columns in which the impostor's face equals the voice; none of them may be missing.
-        age_bounds: as in `strata.age_group`.
-        seed: seed of all draws.
-        exclude_same_video: leave out the voices whose identity has a face in no other video.
-
-    Returns:
-        Positive, negative, positive, negative, ...; no trials at all when no voice has both.
-
-    Source:
-        The list format of Nagrani, Albanie, Zisserman, Learnable PINs, ECCV 2018, section 5.1.
-
-    Deviation:
-        The published G and GNA lists hold about 2 % impostors of another gender; here every impostor shares the
-        stratum's attributes. Positives of one video are used only where an identity has no other video.
-    """
-    voices, positives, same_video, impostors = _draw(
-        dataset, population, "voice", attributes, age_bounds, (seed, "verification"), stratum, 1
-    )
-    kept = _kept(positives, impostors, same_video, exclude_same_video)
-    return VerificationTrials(
-        voice=np.repeat(voices[kept], 2),
-        face=np.stack([positives[kept], impostors[kept, 0]], axis=1).ravel(),
-        label=np.tile([True, False], int(kept.sum())),
-        stratum=stratum,
-        seen=population.seen,
-        same_video=int(same_video[kept].sum()),
-        unmatched=int((~kept).sum()),
-    )
-
-
-def build_matching(
-    dataset: Dataset,
-    population: Population,
-    direction: str,
-    largest: int,
-    stratum: str,
-    attributes: Sequence[str],
-    age_bounds: Sequence[float],
-    seed: int,
-    exclude_same_video: bool = False,
-) -> MatchingTrials:
-    """One 1:N trial for each probe, with impostors of as many identities as there are candidates.
-
-    Args:
-        dataset, population, stratum, attributes, age_bounds, seed, exclude_same_video: as in `build_verification`.
-        direction: one of `DIRECTIONS`.
-        largest: N of the largest gallery, at least 2; smaller galleries are prefixes of it.
-
-    Returns:
-        Trials of every probe with a target and at least one eligible impostor.
-
-    Deviation:
-        The published lists name the target first, and their scorer breaks ties by position; here no position tells.
-    """
-    if direction not in DIRECTIONS:
-        raise RequestError(f"no direction '{direction}'; there are {', '.join(DIRECTIONS)}")
-    probe_modality = direction.split("_", maxsplit=1)[0]
-    probes, targets, same_video, impostors = _draw(
-        dataset,
-        population,
-        probe_modality,
-        attributes,
-        age_bounds,
-        (seed, "matching", direction),
-        stratum,
-        largest - 1,
-    )
-    kept = _kept(targets, impostors, same_video, exclude_same_video)
-    return MatchingTrials(
-        direction=direction,
-        probe=probes[kept],
-        target=targets[kept],
-        impostors=impostors[kept],
-        stratum=stratum,
-        seen=population.seen,
-        same_video=int(same_video[kept].sum()),
-        unmatched=int((~kept).sum()),
-    )
-
-
-def _kept(positives: IntArray, impostors: IntArray, same_video: BoolArray, exclude_same_video: bool) -> BoolArray:
-    """[P] which probes have a positive that may be used and an impostor."""
-    kept: BoolArray = (positives >= 0) & (impostors[:, 0] >= 0) & ~(same_video & exclude_same_video)
-    return kept
-
-
-def build_retrieval(population: Population) -> RetrievalTrials:
-    """All voices against all faces of a population."""
-    return RetrievalTrials(voices=population.voices, faces=population.faces, seen=population.seen)
+    return Drawn(probes, positives, same_video, impostors)

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from pydantic import BaseModel
 
 from lowshot import __version__
 from lowshot.data.dataset import Dataset
-from lowshot.evaluation.evaluate import EvaluationResult, score_key
+from lowshot.evaluation.evaluate import EvaluationResult
+from lowshot.evaluation.protocols.base import Protocol
+from lowshot.evaluation.protocols.registry import compared_figures, score_key
 from lowshot.evaluation.results import read_results, read_scores, write_results, write_scores
 from lowshot.evaluation.trial_set import TrialSet
-from lowshot.experiments.differences import FIGURES
 from lowshot.files import write_text
 from lowshot.schema import CELLS, SCORES
 
@@ -32,8 +32,8 @@ def _feed(digest: "hashlib._Hash", value: object) -> None:
     elif isinstance(value, np.ndarray):
         digest.update(f"{value.dtype} {value.shape}".encode())
         digest.update(repr(value.tolist()).encode() if value.dtype == object else np.ascontiguousarray(value).tobytes())
-    elif isinstance(value, BaseModel):
-        digest.update(value.model_dump_json().encode())
+    elif isinstance(value, Protocol):
+        digest.update(json.dumps(value.record()).encode())
     elif dataclasses.is_dataclass(value):
         for field in dataclasses.fields(value):
             digest.update(field.name.encode())
@@ -93,7 +93,7 @@ class Measured:
 
     def compared(self, key: str) -> EvaluationResult:
         """The figures of a cell, and the scores of those that methods are compared by."""
-        wanted = {score_key(figure) for figure in FIGURES}
+        wanted = {score_key(figure) for figure in compared_figures()}
         written = json.loads(self._record(key).read_text(encoding="utf-8"))["scores"]
         scores = {name: read_scores(self._scores(key) / f"{name}.csv") for name in written if name in wanted}
         return EvaluationResult(self.rows(key), scores, {}, ())

@@ -15,15 +15,16 @@ from lowshot.data.dataset import Dataset
 from lowshot.data.readers.choice import check_towers, open_reader
 from lowshot.errors import RequestError
 from lowshot.evaluation.evaluate import EvaluationResult
+from lowshot.evaluation.protocols.registry import compared_figures
 from lowshot.evaluation.results import read_results
 from lowshot.evaluation.run import check_trial_files, write_evaluation
-from lowshot.evaluation.trial_files import write_table
 from lowshot.evaluation.trial_set import TrialSet, build_trial_set
 from lowshot.experiments.cells import Cell, Plan
 from lowshot.experiments.curves import pretraining_curves
-from lowshot.experiments.differences import FIGURES, difference_rows, differences_table, enough_replicates
+from lowshot.experiments.differences import difference_rows, differences_table, enough_replicates
 from lowshot.experiments.efficiency import Budget, Point, efficiency_rows, efficiency_table, points
 from lowshot.experiments.runner import Making
+from lowshot.files import write_table
 from lowshot.reporting import style
 from lowshot.reporting.page import write_report
 from lowshot.runs import (
@@ -205,7 +206,7 @@ def _write_tables(plan: Plan, config: Config, trials: TrialSet, making: Making, 
     differences: list[dict[str, object]] = []
     measured: dict[str, dict[Budget, dict[int, Point]]] = {arm.label: {} for arm in plan.arms}
     budgets = dict.fromkeys((cell.adaptation, cell.fraction) for cell in cells)
-    enough = enough_replicates(replicates, len(plan.pairs) * len(budgets) * len(FIGURES))
+    enough = enough_replicates(replicates, len(plan.pairs) * len(budgets) * len(compared_figures()))
     for budget in budgets:
         results = {
             label: [making.measured.compared(cell.key) for cell in chosen]

@@ -4,22 +4,12 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from lowshot.evaluation.evaluate import EvaluationResult, score_key
-from lowshot.evaluation.paired import paired_accuracy, paired_auc, paired_map
-from lowshot.metrics.bootstrap import Difference
+from lowshot.evaluation.evaluate import EvaluationResult
+from lowshot.evaluation.paired import paired_difference
+from lowshot.evaluation.protocols.registry import compared_figures, find_table, score_key
 from lowshot.metrics.multiple_testing import holm
-from lowshot.schema import DIFFERENCE_COLUMNS, UNSEEN
+from lowshot.schema import DIFFERENCE_COLUMNS
 
-# What methods are compared by. In stratum U gender alone tells many impostors from the speaker; in G and GNA it tells
-# none, so these say whether anything beyond it was learned.
-GALLERY = 2
-_VERIFICATION: dict[str, object] = {"metric": "auc", "protocol": "verification", "direction": "", "gallery_size": None}
-_SEARCH: dict[str, object] = {"direction": "voice_to_face", "stratum": "U"}
-FIGURES: tuple[dict[str, object], ...] = (
-    *({**_VERIFICATION, "stratum": stratum, "seen": UNSEEN} for stratum in ("U", "G", "GNA")),
-    {"metric": "accuracy", "protocol": "matching", **_SEARCH, "seen": UNSEEN, "gallery_size": GALLERY},
-    {"metric": "map", "protocol": "retrieval", **_SEARCH, "seen": UNSEEN, "gallery_size": None},
-)
 # A p-value of resamples is 2 / (R + 1) or more, and a table of m differences multiplies it by up to m.
 LEAST_REPLICATES = 10_000
 # With fewer than 40 for each row, no difference of the table could have a corrected p-value of 0.05.
@@ -45,7 +35,7 @@ def difference_rows(
     replicates: int,
     seed: int,
 ) -> list[dict[str, object]]:
-    """The first method minus the second, on unseen identities, by each of `FIGURES` that has trials.
+    """The first method minus the second, on unseen identities, by each of `compared_figures` that has trials.
 
     Args:
         methods: their names.
@@ -59,12 +49,13 @@ def difference_rows(
     """
     rows: list[dict[str, object]] = []
     replicates = max(replicates, LEAST_REPLICATES)
-    for figure in FIGURES:
+    for figure in compared_figures():
         key = score_key(figure)
         if key not in a[0].scores:
             continue
         scores_a, scores_b = ([result.scores[key] for result in results] for results in (a, b))
-        found = _difference(figure, scores_a, scores_b, replicates, seed)
+        protocol = find_table(str(figure["protocol"]))
+        found = paired_difference(protocol, figure, scores_a, scores_b, replicates, seed)
         value_a, value_b = (sum(_value(result, figure) for result in results) / len(results) for results in (a, b))
         rows.append(
             {
@@ -83,16 +74,6 @@ def difference_rows(
             }
         )
     return rows
-
-
-def _difference(
-    figure: Mapping[str, object], a: Sequence[pd.DataFrame], b: Sequence[pd.DataFrame], replicates: int, seed: int
-) -> Difference:
-    if figure["metric"] == "auc":
-        return paired_auc(a, b, replicates, seed)
-    if figure["metric"] == "map":
-        return paired_map(a, b, replicates, seed)
-    return paired_accuracy(a, b, GALLERY, replicates, seed)
 
 
 def _value(result: EvaluationResult, figure: Mapping[str, object]) -> float:

@@ -7,15 +7,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from lowshot.evaluation.evaluate import EvaluationResult, score_key
-from lowshot.evaluation.protocols import matching_protocol, retrieval_protocol, verification_protocol
-from lowshot.evaluation.verification import identity_codes
-from lowshot.experiments.differences import FIGURES, GALLERY
-from lowshot.metrics.bootstrap import identity_counts, mean_replicates
-from lowshot.metrics.curve_replicates import PAIR_REPLICATES, auc_of, curve_replicates, pair_replicates
-from lowshot.metrics.matching import trial_credit
+from lowshot.evaluation.evaluate import EvaluationResult
+from lowshot.evaluation.protocols.registry import compared_figures, find_table, score_key
 from lowshot.metrics.variance_correction import corrected
-from lowshot.metrics.verification import auc
 from lowshot.schema import EFFICIENCY_COLUMNS
 
 FloatArray = npt.NDArray[np.float64]
@@ -46,54 +40,25 @@ def points(results: Sequence[EvaluationResult], replicates: int, seed: int) -> d
         replicates, seed: of the identity bootstrap; with the same, all methods and budgets are resampled alike.
 
     Returns:
-        By number in `FIGURES`; those without trials, or of one identity only, are left out. The resamples are spread as
-        `corrected` says.
+        By number in `compared_figures`; a figure without trials, or of a single identity, is missing. The resamples are
+        spread as `corrected` says.
     """
     found = {}
-    for number, figure in enumerate(FIGURES):
+    for number, figure in enumerate(compared_figures()):
         key = score_key(figure)
-        if key in results[0].scores:
-            tables = [result.scores[key] for result in results]
-            resample = _auc_point if figure["metric"] == "auc" else _mean_point
-            point = resample(tables, str(figure["metric"]), replicates, seed, _level(figure))
-            if point is not None:
-                found[number] = point
+        if key not in results[0].scores:
+            continue
+        protocol = find_table(str(figure["protocol"]))
+        tables = [protocol.usable(result.scores[key], figure) for result in results]
+        runs = protocol.resample(tables, figure, replicates, seed)
+        if runs.by_identity is None or runs.counts is None:
+            continue
+        value = float(np.mean(runs.values))
+        single = None if runs.by_pair is None else np.mean(runs.by_pair, axis=0)
+        means = np.mean(runs.by_identity, axis=0)
+        spread = corrected(value, means, runs.counts, by_pair=single, level=_level(figure))
+        found[number] = Point(value, spread, len(tables))
     return found
-
-
-def _auc_point(tables: Sequence[pd.DataFrame], metric: str, replicates: int, seed: int, level: float) -> Point:
-    names = (tables[0][column].to_numpy(dtype=object) for column in ("voice_identity", "face_identity"))
-    (voice, face), count = identity_codes(*names)
-    counts = identity_counts(count, replicates, seed)
-    figure, few = {metric: auc_of}, min(replicates, PAIR_REPLICATES)
-    trials = [(table["score"].to_numpy(), table["label"].to_numpy(), voice, face) for table in tables]
-    by_identity = [curve_replicates(*run, counts, figure)[metric] for run in trials]
-    by_pair = [pair_replicates(*run, few, seed, figure)[metric] for run in trials]
-    value = float(np.mean([auc(scores, labels) for scores, labels, *_ in trials]))
-    single = np.mean(by_pair, axis=0)
-    return Point(
-        value, corrected(value, np.mean(by_identity, axis=0), counts, by_pair=single, level=level), len(tables)
-    )
-
-
-def _mean_point(tables: Sequence[pd.DataFrame], metric: str, replicates: int, seed: int, level: float) -> Point | None:
-    """A figure that is the mean over trials; None where one identity has all of them."""
-    if metric == "map":
-        values = [table["average_precision"].to_numpy() for table in tables]
-        identities = tables[0]["identity"]
-    else:
-        columns = ["score", *(f"score_{place}" for place in range(1, GALLERY))]
-        # A gallery that ends before N has no score there.
-        whole = [table.dropna(subset=columns) for table in tables]
-        values = [trial_credit(table[columns].to_numpy(), np.zeros(len(table), dtype=np.int64)) for table in whole]
-        identities = whole[0]["identity"]
-    (codes,), count = identity_codes(identities.to_numpy(dtype=object))
-    if count < 2:
-        return None
-    counts = identity_counts(count, replicates, seed)
-    resampled = np.mean([mean_replicates(run, (codes,), counts) for run in values], axis=0)
-    value = float(np.mean([run.mean() for run in values]))
-    return Point(value, corrected(value, resampled, counts, level=level), len(tables))
 
 
 def efficiency_rows(
@@ -121,7 +86,7 @@ def efficiency_rows(
         if method == reference:
             continue
         for adaptation in adaptations:
-            for number, figure in enumerate(FIGURES):
+            for number, figure in enumerate(compared_figures()):
                 curve = _by_fraction(measured[reference], adaptation, number)
                 for fraction, point in _by_fraction(budgets, adaptation, number).items():
                     if len(curve) < 2:
@@ -159,12 +124,7 @@ def _by_fraction(budgets: Mapping[Budget, Mapping[int, Point]], adaptation: str,
 
 
 def _level(figure: Mapping[str, object]) -> float:
-    levels = {
-        "verification": verification_protocol().interval.level,
-        "matching": matching_protocol().interval.level,
-        "retrieval": retrieval_protocol().interval.level,
-    }
-    return levels[str(figure["protocol"])]
+    return float(find_table(str(figure["protocol"])).definition.interval.level)
 
 
 def _equal(point: Point, curve: Mapping[float, Point], level: float) -> dict[str, float]:

@@ -38,6 +38,12 @@ class Difference(NamedTuple):
     p_value: float
 
 
+def identity_codes(*identities: npt.NDArray[np.object_]) -> tuple[list[IntArray], int]:
+    """Number the identities of some arrays from 0: the codes of each array, and how many identities there are."""
+    names, codes = np.unique(np.concatenate(identities).astype(str), return_inverse=True)
+    return np.split(codes.astype(np.int64), np.cumsum([len(array) for array in identities])[:-1]), len(names)
+
+
 def identity_counts(n_identities: int, replicates: int, seed: int) -> npt.NDArray[np.int32]:
     """Draw identities with replacement, as many as there are, once per replicate.
 

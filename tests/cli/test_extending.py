@@ -15,7 +15,8 @@ from lowshot.cli import evaluating
 from lowshot.cli.wording import in_flags
 from lowshot.data.dataset import Dataset
 from lowshot.errors import RequestError
-from lowshot.evaluation import custom
+from lowshot.evaluation.protocols import custom
+from lowshot.evaluation.protocols import registry as protocols
 from lowshot.evaluation.results import read_results
 from lowshot.extend import add_importer, add_method, add_protocol, add_tower, import_module
 from lowshot.importers.registry import IMPORTERS
@@ -31,7 +32,7 @@ TABLES = (
     settings.TOWERS,
     registry.BUILDERS,
     towers.MEDIA_TOWERS,
-    custom.MEASURES,
+    protocols._ADDED,
     IMPORTERS,
 )
 
@@ -113,7 +114,7 @@ def test_the_protocol_of_the_page_names_people(lowshot):
     faces = pd.DataFrame({"identity": ["a", "a", "b"], "video": ["1", "2", "3"]})
     voices = pd.DataFrame({"identity": ["a", "b", "b"], "video": ["1", "3", "4"]})
     scores = np.array([[0.9, 0.0, 0.4], [0.9, 0.1, 0.6], [0.5, 0.5, 0.5]])
-    (figure,) = custom.MEASURES["naming"](custom.Gallery(scores, voices, faces, 100, 0))
+    (figure,) = protocols.find("naming")._function(custom.Gallery(scores, voices, faces, 100, 0))
     # Means 0.45 against 0.4: right; 0.5 against 0.6: right; a tie of two.
     assert figure.value == pytest.approx(2.5 / 3)
 

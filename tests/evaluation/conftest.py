@@ -1,6 +1,6 @@
 """Small datasets of vectors: everything an evaluation needs, without media."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +9,8 @@ import pytest
 from safetensors.numpy import save_file
 
 from lowshot.data.dataset import Dataset
+from lowshot.evaluation.protocols.base import Trials
+from lowshot.evaluation.protocols.registry import find_table
 
 
 def manifest_rows(
@@ -65,3 +67,9 @@ def make_dataset(tmp_path: Path) -> Callable[[list[dict[str, str]] | pd.DataFram
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     """`standard_rows` as a dataset, shared by all tests: none may change its folder."""
     return write_dataset(standard_rows(), tmp_path_factory.mktemp("dataset"))
+
+
+def write_list(path: Path, protocol: str, lists: Sequence[Trials], dataset: Dataset) -> None:
+    """Write lists that belong in one file, under a name of the test's own."""
+    ((table, _),) = find_table(protocol).list_files(lists, dataset).values()
+    table.to_csv(path, index=False)

@@ -9,6 +9,7 @@ import pytest
 from lowshot.data.dataset import Dataset
 from lowshot.errors import RequestError
 from lowshot.evaluation.calibrated import calibrate
+from lowshot.evaluation.protocols.verification import VerificationTrials
 from lowshot.evaluation.trial_set import build_trial_set
 from lowshot.metrics.calibration import fit_calibration
 from lowshot.models.calibration import keep_calibration
@@ -29,7 +30,7 @@ def test_it_is_the_logistic_regression_of_the_validation_trials(run, reader, wor
     dataset = Dataset.open(world)
     model = load_model(run)
     found = calibrate(model, dataset)
-    (trials,) = build_trial_set(dataset, protocols=("verification",), split="val", strata=("U",)).verification
+    (trials,) = build_trial_set(dataset, protocols=("verification",), split="val", strata=("U",)).of(VerificationTrials)
     assert set(dataset.voices["split"].iloc[trials.voice]) == {"val"}
     vectors = embed(model.towers, reader, trials.voice, trials.face)
     cosines = (vectors.voice[trials.voice].astype(np.float64) * vectors.face[trials.face]).sum(axis=1)

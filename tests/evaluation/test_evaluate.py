@@ -11,6 +11,9 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from lowshot.data.dataset import Dataset
 from lowshot.errors import RequestError, RunError
 from lowshot.evaluation.evaluate import EvaluationResult, build_trial_set, chance, evaluate, score
+from lowshot.evaluation.protocols.matching import Matching, MatchingTrials
+from lowshot.evaluation.protocols.retrieval import Queries
+from lowshot.evaluation.protocols.verification import VerificationTrials
 from lowshot.evaluation.results import read_scores, write_scores
 from lowshot.evaluation.scorers import EmbeddingScorer
 from lowshot.evaluation.trial_set import TrialSet
@@ -227,17 +230,17 @@ def test_a_truth_of_other_identities_gives_no_ceiling_but_a_note(
     give_truth(monkeypatch, ["someone", "else"])
     whole = evaluate(dataset, noisy(dataset, 1.5), {"method": "cmpc"}, replicates=QUICK)
     assert set(whole.rows["method"]) == {"cmpc", "chance"}
-    assert [warning for warning in whole.warnings if warning.startswith("no ceiling")]
+    assert [warning for warning in whole.warnings if warning.startswith("no upper bound")]
 
 
 def test_one_protocol_alone_and_the_same_trials_for_every_seed_of_a_model(dataset: Dataset) -> None:
-    trials = build_trial_set(dataset, protocols=["matching"], gallery_sizes=[4, 2], replicates=QUICK)
+    trials = build_trial_set(dataset, protocols=[Matching().using(gallery_sizes=[4, 2])], replicates=QUICK)
     rows = score(trials, noisy(dataset, 1.5), {}).rows
     assert list(rows.loc[rows["group"] == "", "gallery_size"]) == [2, 4, 2, 4]
-    other = build_trial_set(dataset, protocols=["matching"], gallery_sizes=[4, 2], seed=1, replicates=QUICK)
-    assert (trials.matching[0].impostors != other.matching[0].impostors).any()
-    again = build_trial_set(dataset, protocols=["matching"], gallery_sizes=[4, 2], replicates=QUICK)
-    assert (trials.matching[0].impostors == again.matching[0].impostors).all()
+    other = build_trial_set(dataset, protocols=[Matching().using(gallery_sizes=[4, 2])], seed=1, replicates=QUICK)
+    assert (trials.of(MatchingTrials)[0].impostors != other.of(MatchingTrials)[0].impostors).any()
+    again = build_trial_set(dataset, protocols=[Matching().using(gallery_sizes=[4, 2])], replicates=QUICK)
+    assert (trials.of(MatchingTrials)[0].impostors == again.of(MatchingTrials)[0].impostors).all()
 
 
 def test_a_trial_set_knows_which_rows_must_be_embedded(dataset: Dataset) -> None:
@@ -257,23 +260,23 @@ def test_skipped_strata_and_short_galleries_are_noted(make_dataset: Make) -> Non
     rows["gender"] = [f"g{name}" for name in rows["identity"]]
     dataset = make_dataset(rows.drop(columns="age"))
     trials = build_trial_set(dataset, replicates=QUICK)
-    assert [part.stratum for part in trials.verification] == ["U", "N"]
+    assert [part.stratum for part in trials.of(VerificationTrials)] == ["U", "N"]
     warnings = "\n".join(trials.warnings)
-    assert "verification A unseen-unheard: skipped, the manifest has no column 'age'" in warnings
-    assert "verification G unseen-unheard: skipped, no voice has" in warnings
-    assert "matching U voice_to_face: galleries go up to 5" in warnings
+    assert "skipped verification A unseen-unheard: the manifest has no column 'age'" in warnings
+    assert "skipped verification G unseen-unheard: all voice clips have no matching face or no impostor" in warnings
+    assert "matching U voice_to_face: galleries end at 5" in warnings
     assert list(figures(score(trials, noisy(dataset, 1.0), {}).rows).xs("matching").index.get_level_values(3)) == [
         2, 3, 4, 5, 2, 3, 4, 5
     ]  # fmt: skip
-    with pytest.raises(RequestError, match="nothing to measure; verification G"):
+    with pytest.raises(RequestError, match="nothing to measure; skipped verification G"):
         build_trial_set(dataset, protocols=["verification"], strata=["G"])
 
 
 def test_single_video_identities_leave_retrieval_without_queries(make_dataset: Make) -> None:
     dataset = make_dataset(manifest_rows(6, 1))
     trials = build_trial_set(dataset, replicates=QUICK)
-    assert trials.queries == ()
-    assert any(warning.startswith("retrieval voice_to_face: skipped") for warning in trials.warnings)
+    assert trials.of(Queries) == ()
+    assert any(warning.startswith("skipped retrieval voice_to_face") for warning in trials.warnings)
 
 
 @pytest.mark.parametrize(
@@ -282,7 +285,6 @@ def test_single_video_identities_leave_retrieval_without_queries(make_dataset: M
         ({"protocols": ["ranking"]}, "no protocol 'ranking'"),
         ({"protocols": []}, "name a protocol"),
         ({"strata": ["X"]}, "no stratum 'X'"),
-        ({"gallery_sizes": [1, 2]}, "gallery size 1"),
         ({"split": "val"}, "split val: no rows"),
     ],
 )

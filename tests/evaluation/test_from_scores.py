@@ -168,7 +168,7 @@ def cell(row: int, column: str, value: str) -> Change:
         (MATCHING, cell(6, "score", ""), "row 6: score '' is not a finite number"),
         (MATCHING, cell(6, "direction", "up"), "row 6: direction 'up' is none of"),
         (MATCHING, cell(6, "identity", ""), "row 6: identity is empty"),
-        (MATCHING, lambda t: t.assign(candidate_4=t["target"]), "row 2: the target stands among the candidates too"),
+        (MATCHING, lambda t: t.assign(candidate_4=t["target"]), "row 2: the target is among the candidates too"),
         (
             MATCHING,
             lambda t: t.rename(columns={"score_3": "score_33"}),

@@ -9,13 +9,15 @@ from sklearn.metrics import roc_auc_score
 
 from lowshot.data.dataset import Dataset
 from lowshot.errors import RequestError
-from lowshot.evaluation import paired as room
+from lowshot.evaluation import pair_figures as room
 from lowshot.evaluation.evaluate import EvaluationResult, score
-from lowshot.evaluation.paired import paired_accuracy, paired_auc, paired_map
+from lowshot.evaluation.paired import paired_difference
+from lowshot.evaluation.protocols.matching import Matching
+from lowshot.evaluation.protocols.retrieval import Retrieval
+from lowshot.evaluation.protocols.verification import Verification
 from lowshot.evaluation.results import read_scores, write_scores
 from lowshot.evaluation.trial_set import TrialSet, build_trial_set
-from lowshot.evaluation.verification import identity_codes
-from lowshot.metrics.bootstrap import identity_counts, percentile_interval
+from lowshot.metrics.bootstrap import identity_codes, identity_counts, percentile_interval
 from lowshot.metrics.curve_replicates import auc_replicates, curve_replicates
 
 from .test_evaluate import QUICK, noisy
@@ -25,8 +27,20 @@ MATCHING = "matching-unseen-unheard-voice_to_face"
 RETRIEVAL = "retrieval-unseen-unheard-voice_to_face"
 
 
+def paired_auc(a: list[pd.DataFrame], b: list[pd.DataFrame], replicates: int, seed: int):
+    return paired_difference(Verification(), Verification.compared[0], a, b, replicates, seed)
+
+
+def paired_accuracy(a: list[pd.DataFrame], b: list[pd.DataFrame], size: int, replicates: int, seed: int):
+    return paired_difference(Matching(), {**Matching.compared[0], "gallery_size": size}, a, b, replicates, seed)
+
+
 def accuracy(a: list[pd.DataFrame], b: list[pd.DataFrame], replicates: int, seed: int):
     return paired_accuracy(a, b, 2, replicates, seed)
+
+
+def paired_map(a: list[pd.DataFrame], b: list[pd.DataFrame], replicates: int, seed: int):
+    return paired_difference(Retrieval(), Retrieval.compared[0], a, b, replicates, seed)
 
 
 PAIRED = ((VERIFICATION, paired_auc), (MATCHING, accuracy), (RETRIEVAL, paired_map))

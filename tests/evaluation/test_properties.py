@@ -11,13 +11,12 @@ from threadpoolctl import threadpool_limits
 from lowshot.data.dataset import Dataset
 from lowshot.evaluation import scorers
 from lowshot.evaluation.evaluate import EvaluationResult, score
-from lowshot.evaluation.matching import matching_figures
-from lowshot.evaluation.protocols import matching_protocol, retrieval_protocol, verification_protocol
+from lowshot.evaluation.protocols.matching import Matching
+from lowshot.evaluation.protocols.retrieval import Retrieval
+from lowshot.evaluation.protocols.verification import Verification
 from lowshot.evaluation.results import Figure
-from lowshot.evaluation.retrieval_figures import retrieval_figures
 from lowshot.evaluation.scorers import EmbeddingScorer
 from lowshot.evaluation.trial_set import TrialSet, build_trial_set
-from lowshot.evaluation.verification import verification_figures
 from lowshot.metrics import bootstrap, variance_correction
 
 from .conftest import manifest_rows
@@ -40,15 +39,15 @@ def result(dataset: Dataset, trials: TrialSet) -> EvaluationResult:
 
 
 def verified(table: pd.DataFrame) -> list[Figure]:
-    return verification_figures(table, verification_protocol(), QUICK, 0)
+    return Verification().figures(table, QUICK, 0)
 
 
 def matched(table: pd.DataFrame) -> list[Figure]:
-    return matching_figures(table, matching_protocol(), (2, 5, 10), QUICK, 0)
+    return Matching().using(gallery_sizes=(2, 5, 10)).figures(table, QUICK, 0)
 
 
 def retrieved(table: pd.DataFrame) -> list[Figure]:
-    return retrieval_figures(table, retrieval_protocol(), QUICK, 0)
+    return Retrieval().figures(table, QUICK, 0)
 
 
 PROTOCOLS = ((VERIFICATION, verified), (MATCHING, matched), (RETRIEVAL, retrieved))

@@ -7,14 +7,10 @@ import yaml
 
 import lowshot
 from lowshot.errors import RequestError
-from lowshot.evaluation import protocols
-from lowshot.evaluation.protocols import (
-    PROTOCOLS,
-    matching_protocol,
-    protocol_text,
-    retrieval_protocol,
-    verification_protocol,
-)
+from lowshot.evaluation.protocols.matching import Matching
+from lowshot.evaluation.protocols.registry import add, chosen, find, find_table, in_all, names, table_protocols
+from lowshot.evaluation.protocols.retrieval import Retrieval
+from lowshot.evaluation.protocols.verification import Verification
 from lowshot.files import bundled_folder
 
 
@@ -24,8 +20,8 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     package = tmp_path / "site-packages" / "lowshot"
     folder = package / "_protocols"
     folder.mkdir(parents=True)
-    for name in PROTOCOLS:
-        (folder / f"{name}.yaml").write_text(protocol_text(name))
+    for name in names():
+        (folder / f"{name}.yaml").write_text(find(name).text())
     monkeypatch.setattr(lowshot, "__file__", str(package / "__init__.py"))
     return folder
 
@@ -36,7 +32,7 @@ def change(folder: Path, name: str, **settings: object) -> None:
 
 
 def test_the_definitions_are_those_of_the_field() -> None:
-    verification, matching, retrieval = verification_protocol(), matching_protocol(), retrieval_protocol()
+    verification, matching, retrieval = (kind().definition for kind in (Verification, Matching, Retrieval))
     assert verification.strata == {
         "U": (),
         "G": ("gender",),
@@ -55,7 +51,7 @@ def test_the_definitions_are_those_of_the_field() -> None:
 def test_an_installed_package_reads_its_own_copy(installed: Path) -> None:
     change(installed, "retrieval", recall_at=[3])
     assert bundled_folder("protocols") == installed
-    assert retrieval_protocol().recall_at == (3,)
+    assert Retrieval().definition.recall_at == (3,)
 
 
 @pytest.mark.parametrize(
@@ -75,20 +71,38 @@ def test_a_definition_that_no_code_obeys_is_refused(
 ) -> None:
     change(installed, name, **settings)
     with pytest.raises(RequestError, match=message):
-        getattr(protocols, f"{name}_protocol")()
+        _ = find_table(name).definition
 
 
 def test_unknown_missing_and_broken_definitions_are_refused(installed: Path) -> None:
     with pytest.raises(RequestError, match="no protocol 'ranking'"):
-        protocol_text("ranking")
+        find("ranking")
     (installed / "matching.yaml").write_text("strata: [U\n")
     with pytest.raises(RequestError, match=r"matching.yaml: not YAML"):
-        matching_protocol()
+        _ = Matching().definition
     (installed / "matching.yaml").unlink()
-    with pytest.raises(RequestError, match=r"matching.yaml: the protocol's definition is missing"):
-        matching_protocol()
+    with pytest.raises(RequestError, match=r"matching.yaml: the definition of this protocol is missing"):
+        _ = Matching().definition
 
 
 def test_an_unknown_stratum_names_the_known_ones() -> None:
     with pytest.raises(RequestError, match="no stratum 'Q'; the protocol has U, G, N, A, GN, GNA"):
-        verification_protocol().attributes("Q")
+        Verification().definition.attributes("Q")
+
+
+def test_changed_keys_are_checked_as_those_of_a_file() -> None:
+    protocol = Matching().using(gallery_sizes=[2, 5])
+    assert protocol.definition.gallery_sizes == (2, 5)
+    assert Matching().definition.gallery_sizes == tuple(range(2, 11))
+    with pytest.raises(RequestError, match=r"matching, gallery_sizes.0: .* greater than or equal to 2"):
+        protocol.using(gallery_sizes=[1])
+
+
+def test_the_registry_knows_every_protocol_and_all_means_the_published_ones() -> None:
+    assert chosen("all") == in_all() == ("verification", "matching", "retrieval")
+    assert chosen("matching") == ("matching",)
+    for protocol in table_protocols():
+        assert protocol.definition.name == protocol.name
+        assert protocol.text().startswith("#")
+    with pytest.raises(RequestError, match="there is one of that name already"):
+        add(Matching())

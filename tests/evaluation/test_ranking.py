@@ -8,9 +8,8 @@ from sklearn.metrics import average_precision_score
 from lowshot.data.dataset import Dataset
 from lowshot.errors import RunError
 from lowshot.evaluation import ranking
-from lowshot.evaluation.retrieval import Queries, rank_queries, retrieval_queries
+from lowshot.evaluation.protocols.retrieval import Queries, find_queries, rank_queries
 from lowshot.evaluation.scorers import EmbeddingScorer
-from lowshot.evaluation.trials import RetrievalTrials
 
 DIRECTIONS = ("voice_to_face", "face_to_voice")
 AT = (1, 2, 5, 200)
@@ -37,8 +36,8 @@ def queries(dataset: Dataset) -> list[Queries]:
     # In no order, not all of them, and one voice twice.
     voices = np.append(rng.permutation(len(dataset.voices))[:90], 5)
     voices[0] = 5
-    trials = RetrievalTrials(voices, rng.permutation(len(dataset.faces))[:140], "unseen-unheard")
-    return [retrieval_queries(trials, direction, dataset) for direction in DIRECTIONS]
+    faces = rng.permutation(len(dataset.faces))[:140]
+    return [find_queries(voices, faces, "unseen-unheard", direction, dataset) for direction in DIRECTIONS]
 
 
 def scores_of(dataset: Dataset, decimals: int | None, dtype: type) -> np.ndarray:
@@ -129,8 +128,9 @@ def test_both_directions_need_every_score_once(dataset, queries, monkeypatch) ->
 
 def test_queries_of_another_retrieval_are_ranked_in_it(dataset, queries) -> None:
     scorer = Matrix(scores_of(dataset, 1, np.float32))
-    trials = RetrievalTrials(np.arange(60), np.arange(100), "unseen-unheard")
-    other = [retrieval_queries(trials, direction, dataset) for direction in DIRECTIONS]
+    other = [
+        find_queries(np.arange(60), np.arange(100), "unseen-unheard", direction, dataset) for direction in DIRECTIONS
+    ]
     mixed = rank_queries([queries[0], other[1], other[0], queries[1]], scorer, dataset, AT)
     for table, asked in zip(mixed, (queries[0], other[1], other[0], queries[1]), strict=True):
         pd.testing.assert_frame_equal(table, rank_queries([asked], scorer, dataset, AT)[0])

@@ -8,18 +8,14 @@ import pytest
 
 from lowshot.data.dataset import Dataset
 from lowshot.errors import RequestError
-from lowshot.evaluation.trial_files import write_matching, write_retrieval, write_verification
+from lowshot.evaluation.protocols.matching import MatchingTrials, build_matching
+from lowshot.evaluation.protocols.retrieval import Queries, find_queries
+from lowshot.evaluation.protocols.verification import VerificationTrials, build_verification
 from lowshot.evaluation.trial_lists.list_set import read_trial_set
 from lowshot.evaluation.trial_set import TrialSet
-from lowshot.evaluation.trials import (
-    MatchingTrials,
-    build_matching,
-    build_retrieval,
-    build_verification,
-    split_population,
-)
+from lowshot.evaluation.trials import Population, split_population
 
-from .conftest import manifest_rows
+from .conftest import manifest_rows, write_list
 
 BOUNDS = (30.0, 45.0, 60.0)
 
@@ -29,10 +25,14 @@ def lists(dataset: Dataset, tmp_path: Path) -> Path:
     """A folder with one list of each protocol."""
     people = split_population(dataset)
     verified = [build_verification(dataset, people, s, a, BOUNDS, 0) for s, a in [("U", ()), ("G", ("gender",))]]
-    write_verification(tmp_path / "verification.csv", verified, dataset)
-    write_matching(tmp_path / "matching.csv", built_matching(dataset), dataset)
-    write_retrieval(tmp_path / "retrieval.csv", build_retrieval(people), dataset)
+    write_list(tmp_path / "verification.csv", "verification", verified, dataset)
+    write_list(tmp_path / "matching.csv", "matching", [built_matching(dataset)], dataset)
+    write_list(tmp_path / "retrieval.csv", "retrieval", [queries(dataset, people)], dataset)
     return tmp_path
+
+
+def queries(dataset: Dataset, people: Population) -> Queries:
+    return find_queries(people.voices, people.faces, people.seen, "voice_to_face", dataset)
 
 
 def built_matching(dataset: Dataset, stratum: str = "U", attributes: tuple[str, ...] = ()) -> MatchingTrials:
@@ -48,7 +48,7 @@ def test_verification_is_read_as_written(dataset: Dataset, lists: Path) -> None:
     table = pd.read_csv(lists / "verification.csv")
     assert list(table.columns) == ["voice", "face", "label", "stratum"]
     people = split_population(dataset)
-    parts = read(dataset, lists / "verification.csv").verification
+    parts = read(dataset, lists / "verification.csv").of(VerificationTrials)
     assert [part.stratum for part in parts] == ["U", "G"]
     for part, attributes in zip(parts, [(), ("gender",)], strict=True):
         built = build_verification(dataset, people, part.stratum, attributes, BOUNDS, 0)
@@ -64,10 +64,10 @@ def test_matching_is_read_as_written(
 ) -> None:
     built = built_matching(dataset, stratum, attributes)
     path = tmp_path / f"matching-unseen-unheard-face_to_voice-{stratum}.csv"
-    write_matching(path, built, dataset)
+    write_list(path, "matching", [built], dataset)
     header = ["direction", "probe", "target", "candidate_1", "candidate_2", "candidate_3", "candidate_4"]
     assert list(pd.read_csv(path).columns) == header
-    (part,) = read(dataset, path).matching
+    (part,) = read(dataset, path).of(MatchingTrials)
     assert (part.probe == built.probe).all()
     assert (part.target == built.target).all()
     assert (part.impostors == built.impostors).all()
@@ -76,16 +76,19 @@ def test_matching_is_read_as_written(
 
 
 def test_retrieval_is_read_as_written(dataset: Dataset, lists: Path) -> None:
-    built = build_retrieval(split_population(dataset))
-    trials = read(dataset, lists / "retrieval.csv").retrieval
-    assert trials is not None
+    built = split_population(dataset)
+    trials = read(dataset, lists / "retrieval.csv").of(Queries)[0]
     assert (trials.voices == built.voices).all()
     assert (trials.faces == built.faces).all()
 
 
 def test_all_lists_together_are_one_trial_set(dataset: Dataset, lists: Path) -> None:
     trials = read(dataset, *(lists / f"{name}.csv" for name in ("verification", "matching", "retrieval")))
-    assert [len(part) for part in (trials.verification, trials.matching, trials.queries)] == [2, 1, 2]
+    assert [len(part) for part in (trials.of(VerificationTrials), trials.of(MatchingTrials), trials.of(Queries))] == [
+        2,
+        1,
+        2,
+    ]
     people = split_population(dataset)
     assert (trials.voices == people.voices).all()
     assert (trials.faces == people.faces).all()
@@ -100,7 +103,7 @@ def test_a_matching_list_may_have_a_column_of_strata_and_both_directions(dataset
     both = pd.concat([table.assign(stratum="U"), other.assign(stratum="G")]).fillna("")
     both.iloc[-1, both.columns.get_loc("stratum")] = "mine"
     both.to_csv(lists / "both.csv", index=False)
-    parts = read(dataset, lists / "both.csv").matching
+    parts = read(dataset, lists / "both.csv").of(MatchingTrials)
     assert [(part.direction, part.stratum, len(part)) for part in parts] == [
         ("face_to_voice", "U", len(table)),
         ("voice_to_face", "G", len(other) - 1),
@@ -113,9 +116,9 @@ def test_rows_without_paths_are_named_by_number(
 ) -> None:
     dataset = make_dataset([{**row, "path": ""} for row in manifest_rows(6, 2)])
     built = build_verification(dataset, split_population(dataset), "U", (), BOUNDS, 0)
-    write_verification(tmp_path / "v.csv", [built], dataset)
+    write_list(tmp_path / "v.csv", "verification", [built], dataset)
     assert pd.read_csv(tmp_path / "v.csv")["voice"].iloc[0] == "#0"
-    (part,) = read(dataset, tmp_path / "v.csv").verification
+    (part,) = read(dataset, tmp_path / "v.csv").of(VerificationTrials)
     assert (part.face == built.face).all()
 
 
@@ -127,8 +130,8 @@ def test_names_that_csv_must_quote_are_read_as_written(
         row["path"] = f'{"ab"[number % 2]} "{number}",\u00e9\n{number}.wav'
     dataset = make_dataset(rows)
     built = build_verification(dataset, split_population(dataset), "U", (), BOUNDS, 0)
-    write_verification(tmp_path / "v.csv", [built], dataset)
-    (part,) = read(dataset, tmp_path / "v.csv").verification
+    write_list(tmp_path / "v.csv", "verification", [built], dataset)
+    (part,) = read(dataset, tmp_path / "v.csv").of(VerificationTrials)
     assert (part.voice == built.voice).all()
     assert (part.face == built.face).all()
 
@@ -138,7 +141,7 @@ def test_a_list_without_a_stratum_is_u(dataset: Dataset, lists: Path) -> None:
     table = table[table["stratum"] == "G"].drop(columns="stratum")
     # A word of a name is a stratum only in the names of built matching lists.
     table.to_csv(lists / "plain-A.csv", index=False)
-    (part,) = read(dataset, lists / "plain-A.csv").verification
+    (part,) = read(dataset, lists / "plain-A.csv").of(VerificationTrials)
     assert part.stratum == "U"
     assert len(part) == len(table)
 

@@ -10,23 +10,16 @@ import pytest
 
 from lowshot.data.dataset import Dataset
 from lowshot.errors import RequestError
-from lowshot.evaluation.protocols import matching_protocol, verification_protocol
+from lowshot.evaluation.protocols.matching import MatchingTrials, build_matching
+from lowshot.evaluation.protocols.registry import find_table
+from lowshot.evaluation.protocols.verification import VerificationTrials, build_verification
 from lowshot.evaluation.strata import age_group
-from lowshot.evaluation.trials import (
-    MatchingTrials,
-    Population,
-    VerificationTrials,
-    build_matching,
-    build_verification,
-    row_names,
-    seen_heard_population,
-    split_population,
-)
+from lowshot.evaluation.trials import Population, row_names, seen_heard_population, split_population
 
 from .conftest import manifest_rows
 
 BOUNDS = (30.0, 45.0, 60.0)
-STRATA = verification_protocol().strata
+STRATA = find_table("verification").definition.strata
 Make = Callable[[list[dict[str, str]] | pd.DataFrame], Dataset]
 
 
@@ -219,7 +212,7 @@ def test_matching_candidates_are_of_distinct_identities(dataset: Dataset, direct
 
 def test_galleries_are_nested(dataset: Dataset) -> None:
     trials = matching(dataset)
-    sizes = matching_protocol().gallery_sizes
+    sizes = find_table("matching").definition.gallery_sizes
     assert sizes == tuple(range(2, 11))
     galleries = [trials.gallery(size) for size in sizes]
     for (smaller, _), (larger, _) in pairwise(galleries):
@@ -303,7 +296,7 @@ def without(rows: list[dict[str, str]], modality: str) -> list[dict[str, str]]:
     [
         (manifest_rows(4, 2, split="train"), "test", "no rows"),
         (manifest_rows(4, 2), "val", "no rows"),
-        (manifest_rows(4, 2), "train", "--split train"),
+        (manifest_rows(4, 2), "train", "`split=train`"),
         ([{**row, "identity": ""} for row in manifest_rows(4, 2)], "test", "identity"),
         (manifest_rows(1, 4), "test", "at least two identities"),
         (without(TRAINED_TOO, "face"), "test", "no face rows"),

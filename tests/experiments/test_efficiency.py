@@ -7,7 +7,6 @@ import pandas as pd
 import pytest
 
 from lowshot.evaluation.evaluate import EvaluationResult
-from lowshot.evaluation.verification import identity_codes
 from lowshot.experiments.efficiency import (
     Point,
     efficiency_lines,
@@ -16,7 +15,7 @@ from lowshot.experiments.efficiency import (
     points,
     reach,
 )
-from lowshot.metrics.bootstrap import identity_counts
+from lowshot.metrics.bootstrap import identity_codes, identity_counts
 from lowshot.metrics.curve_replicates import auc_of, curve_replicates, pair_replicates
 from lowshot.metrics.variance_correction import corrected
 from lowshot.metrics.verification import auc

@@ -7,6 +7,8 @@ import torch
 from lowshot.data.media_inputs import MediaInputs, even_crops
 from lowshot.data.voice import pad_to
 from lowshot.errors import RunError
+from lowshot.evaluation.protocols.matching import MatchingTrials
+from lowshot.evaluation.protocols.verification import VerificationTrials
 from lowshot.evaluation.run import score_model
 from lowshot.evaluation.trial_set import TrialSet, build_trial_set
 from lowshot.models import embedding as room
@@ -44,10 +46,10 @@ def trials(reader) -> TrialSet:
 def named(trials: TrialSet) -> dict[str, int]:
     """How often trials name a voice or a face, retrieval left out."""
     count = {"voice": 0, "face": 0}
-    for part in trials.verification:
+    for part in trials.of(VerificationTrials):
         count["voice"] += len(part)
         count["face"] += len(part)
-    for part in trials.matching:
+    for part in trials.of(MatchingTrials):
         probe, candidate = part.direction.split("_to_")
         count[probe] += len(part)
         count[candidate] += len(part) + int((part.impostors >= 0).sum())

@@ -10,8 +10,7 @@ from lowshot import __version__
 from lowshot.evaluation.linear_probe.probe import FittedProbe, Names
 from lowshot.evaluation.linear_probe.tasks import IDENTITY, Task
 from lowshot.evaluation.results import Figure, figure_row
-from lowshot.evaluation.verification import identity_codes
-from lowshot.metrics.bootstrap import Interval, identity_counts, mean_replicates, percentile_interval
+from lowshot.metrics.bootstrap import Interval, identity_codes, identity_counts, mean_replicates, percentile_interval
 from lowshot.metrics.classification import balanced_mean, balanced_replicates, tied_items, top_k_credit
 from lowshot.metrics.variance_correction import ONE_SIDED_METHOD, corrected
 from lowshot.metrics.verification import FloatArray

@@ -15,7 +15,7 @@ from lowshot.errors import RequestError
 from lowshot.evaluation.linear_probe.figures import chance_figures, probe_figures, rows_of_figures
 from lowshot.evaluation.linear_probe.probe import UNTRIED, FittedProbe, fit_probe, fits_of
 from lowshot.evaluation.linear_probe.tasks import TARGETS, Clips, Task, clips_of, task_of
-from lowshot.evaluation.protocols import verification_protocol
+from lowshot.evaluation.protocols.registry import find_table
 from lowshot.evaluation.results import results_frame, write_results, write_scores
 from lowshot.evaluation.run import labels_of
 from lowshot.metrics.verification import FloatArray
@@ -60,7 +60,7 @@ def probe_within(
     check_start(start)
     dataset = reader.dataset
     labelled = videos_of_subset(dataset, subset)
-    bounds = verification_protocol().age_bounds
+    bounds = find_table("verification").definition.age_bounds
     clips = {modality: clips_of(dataset, modality, labelled, bounds) for modality in modalities}
     seed = subset.seed or 0
     tasks, warnings = _tasks(clips, targets, seed)

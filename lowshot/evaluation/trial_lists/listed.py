@@ -1,36 +1,46 @@
 """Trial lists as they are written: names of media, not yet rows of a dataset."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from pathlib import Path
-from typing import Any, Self
+from pathlib import Path, PurePosixPath
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
+from lowshot.data.table_text import Rows
 from lowshot.errors import RequestError
 from lowshot.evaluation.sampling import IntArray
 from lowshot.evaluation.trials import BoolArray
+from lowshot.schema import DIRECTIONS, MODALITIES, SEEN, UNSEEN, VALIDATION
 
 Names = npt.NDArray[np.object_]
+OWN_FORM = "lowshot"
+_STRATA = {"random": "U", "U": "U", "G": "G", "N": "N", "A": "A", "GN": "GN", "GNA": "GNA"}
+_SEEN = ((r"unseen[-_]?unheard", UNSEEN), (r"seen[-_]?heard", SEEN), (r"validation", VALIDATION))
 
 
 def names_of(texts: Sequence[str]) -> Names:
-    """Texts as an array of objects, which never cuts them."""
+    """Texts as an array of objects, which cuts none of them."""
     return np.array(texts, dtype=object)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class TrialList:
-    """What all lists have.
+    """Base of all lists.
 
     Args:
         path: the file.
         form: who writes such lists: `lowshot`, `voxceleb1` or `mavceleb`.
         line: [T] the line of each trial in the file, from 1.
-        stratum: what impostors share with the probe, as the file or its name says; U where neither does.
-        seen: `unseen-unheard`, `seen-heard` or `validation` where the file's name says so, else empty.
+        stratum: what impostors share with the probe, as the file or its name says, else U.
+        seen: `unseen-unheard`, `seen-heard` or `validation` if the file's name says so, else empty.
     """
+
+    columns: ClassVar[tuple[str, ...]] = ()
+    """Columns that lists of lowshot's own form have; empty: there is no such form."""
 
     path: Path
     form: str
@@ -38,12 +48,37 @@ class TrialList:
     stratum: str = "U"
     seen: str = ""
 
+    @classmethod
+    def parse(cls, rows: Rows, table: Mapping[str, Names]) -> "list[TrialList]":
+        """Read a list of lowshot's own form.
+
+        Args:
+            rows: the file.
+            table: its columns by name.
+
+        Returns:
+            One list per stratum, direction or modality, in the order in which they appear.
+
+        Raises:
+            RequestError: names file and row of a fault.
+        """
+        raise NotImplementedError
+
     def __len__(self) -> int:
         return len(self.line)
 
     def media(self) -> list[tuple[str, Names]]:
         """The media that trials name, column by column: modality and [T] names, empty where a trial has none."""
         raise NotImplementedError
+
+    @property
+    def hides_labels(self) -> bool:
+        """Whether nobody but the makers of a challenge can measure figures on it."""
+        return False
+
+    def stated_identity(self) -> Names | None:
+        """[T] identities of the media, if the list itself states them."""
+        return None
 
     def take(self, kept: BoolArray) -> Self:
         """The list of the trials marked in [T]."""
@@ -63,9 +98,26 @@ class TrialList:
 class VerificationList(TrialList):
     """Pairs with their labels: [T] names of voices and faces, and whether both are of one identity."""
 
+    columns: ClassVar[tuple[str, ...]] = ("voice", "face", "label")
+
     voice: Names
     face: Names
     label: BoolArray
+
+    @classmethod
+    def parse(cls, rows: Rows, table: Mapping[str, Names]) -> list[TrialList]:
+        whole = cls(
+            path=rows.path,
+            form=OWN_FORM,
+            line=rows.line[1:],
+            seen=seen_of(rows.path.name),
+            voice=table["voice"],
+            face=table["face"],
+            label=np.asarray(table["label"] == "1", dtype=bool),
+        )
+        check_labels(whole, table["label"].tolist())
+        check_given(whole)
+        return by_stratum(whole, table)
 
     def media(self) -> list[tuple[str, Names]]:
         return [("voice", self.voice), ("face", self.face)]
@@ -79,6 +131,14 @@ class HiddenList(TrialList):
     voice: Names
     face: Names
 
+    @property
+    def hides_labels(self) -> bool:
+        return True
+
+    def stated_identity(self) -> Names:
+        # Such a list says nothing of people, whatever its paths look like.
+        return names_of([""] * len(self))
+
     def media(self) -> list[tuple[str, Names]]:
         return [("voice", self.voice), ("face", self.face)]
 
@@ -87,10 +147,50 @@ class HiddenList(TrialList):
 class MatchingList(TrialList):
     """1:N trials: [T] probes, [T] targets, and [T, N-1] impostors, empty from where a probe has no more."""
 
+    columns: ClassVar[tuple[str, ...]] = ("direction", "probe", "target", "candidate_1")
+
     direction: str
     probe: Names
     target: Names
     impostors: Names
+
+    @classmethod
+    def parse(cls, rows: Rows, table: Mapping[str, Names]) -> list[TrialList]:
+        names = [column for column in table if column.startswith("candidate_")]
+        if names != [f"candidate_{place + 1}" for place in range(len(names))]:
+            raise RequestError(
+                f"{rows.path}: candidates must be in columns candidate_1 ... candidate_{len(names)}, in order"
+            )
+        impostors = np.stack([table[name] for name in names], axis=1)
+        given = impostors != ""
+        direction = table["direction"]
+        for trial, line in enumerate(rows.line[1:].tolist()):
+            if direction[trial] not in DIRECTIONS:
+                raise RequestError(
+                    f"{rows.path}, row {line}: direction '{direction[trial]}' is none of {', '.join(DIRECTIONS)}"
+                )
+        gap = ~given[:, 0] | (given[:, 1:] & ~given[:, :-1]).any(axis=1)
+        if gap.any():
+            line = rows.line[1:][gap][0]
+            raise RequestError(f"{rows.path}, row {line}: a candidate is missing before the last one")
+        # Only in names that `protocols build` gives is a word such as A known to be a stratum.
+        named = stratum_of(rows.path.name) if rows.path.name.startswith("matching-") else None
+        parts: list[TrialList] = []
+        for way in dict.fromkeys(direction.tolist()):
+            kept = np.asarray(direction == way, dtype=bool)
+            part = cls(
+                path=rows.path,
+                form=OWN_FORM,
+                line=rows.line[1:][kept],
+                seen=seen_of(rows.path.name),
+                direction=way,
+                probe=table["probe"][kept],
+                target=table["target"][kept],
+                impostors=impostors[kept],
+            )
+            check_given(part)
+            parts += by_stratum(part, {name: column[kept] for name, column in table.items()}, named)
+        return parts
 
     def media(self) -> list[tuple[str, Names]]:
         probe, other = self.direction.split("_to_")
@@ -101,9 +201,34 @@ class MatchingList(TrialList):
 class GalleryList(TrialList):
     """The items of one modality of a retrieval: [T] names and the identities that the list gives them."""
 
+    columns: ClassVar[tuple[str, ...]] = ("modality", "path", "identity")
+
     modality: str
     name: Names
     identity: Names
+
+    @classmethod
+    def parse(cls, rows: Rows, table: Mapping[str, Names]) -> list[TrialList]:
+        parts: list[TrialList] = []
+        for modality in dict.fromkeys(table["modality"].tolist()):
+            kept = np.asarray(table["modality"] == modality, dtype=bool)
+            part = cls(
+                path=rows.path,
+                form=OWN_FORM,
+                line=rows.line[1:][kept],
+                seen=seen_of(rows.path.name),
+                modality=modality,
+                name=table["path"][kept],
+                identity=table["identity"][kept],
+            )
+            if modality not in MODALITIES:
+                raise RequestError(f"{part.place(0)}: modality '{modality}' is none of {', '.join(MODALITIES)}")
+            check_given(part)
+            parts.append(part)
+        return parts
+
+    def stated_identity(self) -> Names:
+        return self.identity
 
     def media(self) -> list[tuple[str, Names]]:
         return [(self.modality, self.name)]
@@ -118,3 +243,54 @@ def check_labels(listed: TrialList, labels: list[str]) -> None:
     for trial, label in enumerate(labels):
         if label not in ("0", "1"):
             raise RequestError(f"{listed.place(trial)}: label '{label}' is neither 0 nor 1")
+
+
+def check_given(listed: TrialList) -> None:
+    """Refuse trials without a medium; candidates may be missing at the end.
+
+    Raises:
+        RequestError: names the first, with file and row.
+    """
+    for modality, names in listed.media()[:2]:
+        empty = names == ""
+        if empty.any():
+            raise RequestError(f"{listed.place(int(empty.argmax()))}: the name of a {modality} is empty")
+
+
+def by_stratum(whole: TrialList, table: Mapping[str, Names], named: str | None = None) -> list[TrialList]:
+    """Split a list by its column `stratum`.
+
+    Args:
+        whole: the list.
+        table: its columns.
+        named: the stratum of a list without that column; None: U.
+
+    Raises:
+        RequestError: an empty stratum.
+    """
+    if "stratum" not in table:
+        return [replace(whole, stratum=named or "U")]
+    stratum = table["stratum"]
+    if (stratum == "").any():
+        raise RequestError(f"{whole.place(int((stratum == '').argmax()))}: the stratum is empty; U asks nothing")
+    return [
+        replace(whole.take(np.asarray(stratum == name, dtype=bool)), stratum=name)
+        for name in dict.fromkeys(stratum.tolist())
+    ]
+
+
+def duplicated(*columns: Names | IntArray) -> BoolArray:
+    """[T] which trials repeat an earlier one."""
+    codes = {place: pd.factorize(column)[0] for place, column in enumerate(columns)}
+    return np.asarray(pd.DataFrame(codes).duplicated())
+
+
+def stratum_of(name: str) -> str | None:
+    """Stratum in the name of a file, as in `matching_v2f_GN.csv`: the last word that is one, else None."""
+    words = [word for word in re.split(r"[^A-Za-z0-9]+", PurePosixPath(name).stem) if word in _STRATA]
+    return _STRATA[words[-1]] if words else None
+
+
+def seen_of(name: str) -> str:
+    """Whose trials they are by the name of a file, as in `veriflist_test_G_seenheard.txt`; empty if it does not say."""
+    return next((seen for pattern, seen in _SEEN if re.search(pattern, name.lower())), "")

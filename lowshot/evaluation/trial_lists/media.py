@@ -119,8 +119,8 @@ def refuse_missing(lists: Sequence[TrialList], located: Sequence[Sequence[IntArr
     shown = "; ".join(list(first.values())[:_SHOWN])
     more = f"; and {len(first) - _SHOWN:,} more" if len(first) > _SHOWN else ""
     needs_meta = index.meta is None and any(listed.form == "voxceleb1" for listed in lists)
-    hint = "; name VoxCeleb's table of people with --meta vox1_meta.csv" if needs_meta else ""
+    hint = "; name VoxCeleb's table of people, vox1_meta.csv, as `meta`" if needs_meta else ""
     raise RequestError(
         f"{index.dataset.name} lacks {len(first):,} of the media that the lists name, in {incomplete:,} of {trials:,} "
-        f"trials: {shown}{more}{hint}; nothing is scored unless --skip-missing leaves these trials out"
+        f"trials: {shown}{more}{hint}; nothing is scored; `skip_missing` skips these trials"
     )

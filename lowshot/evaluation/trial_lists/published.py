@@ -1,18 +1,15 @@
-"""Trial lists that others have published, in the forms in which they are handed round.
+"""Trial lists that others have published, in the forms in which they are distributed.
 
 VoxCeleb1, as released with Learnable PINs and CMPC:
 - verification: CSV with a header that has `voice-path`, `face-path` and `label`;
 - matching: `<probe> <target> <other> ...` separated by blanks, no header; the target always comes first;
 - retrieval: tab-separated `VoxCeleb1 ID` and `wav` or `jpg`, one file for each modality.
 
-MAV-Celeb, as the FAME challenge hands it out: `<key> <voice> <face>`, whose labels are kept by the challenge.
+MAV-Celeb, as the FAME challenge distributes it: `<key> <voice> <face>`. The challenge keeps the labels.
 
-A file's form is recognised by what is in it. What its impostors share, and whether its people are trained on, stands in
-none of them: the names of the released files say it.
+The content of a file says which form it has. It does not say what impostors share, nor whether its people are trained
+on; the names of the released files say that.
 """
-
-import re
-from pathlib import PurePosixPath
 
 import numpy as np
 
@@ -26,8 +23,9 @@ from lowshot.evaluation.trial_lists.listed import (
     VerificationList,
     check_labels,
     names_of,
+    seen_of,
+    stratum_of,
 )
-from lowshot.schema import SEEN, UNSEEN, VALIDATION
 
 VOXCELEB, MAVCELEB = "voxceleb1", "mavceleb"
 _PAIRS = ("voice-path", "face-path", "label")
@@ -37,19 +35,6 @@ _ENDINGS = {
     **dict.fromkeys((".wav", ".m4a", ".flac", ".ogg", ".mp3", ".aac", ".opus"), "voice"),
     **dict.fromkeys((".jpg", ".jpeg", ".png", ".webp", ".bmp"), "face"),
 }
-_STRATA = {"random": "U", "U": "U", "G": "G", "N": "N", "A": "A", "GN": "GN", "GNA": "GNA"}
-_SEEN = ((r"unseen[-_]?unheard", UNSEEN), (r"seen[-_]?heard", SEEN), (r"validation", VALIDATION))
-
-
-def stratum_of(name: str) -> str | None:
-    """The stratum in a file's name, as in `matching_v2f_GN.csv`; the last word that is one, None without any."""
-    words = [word for word in re.split(r"[^A-Za-z0-9]+", PurePosixPath(name).stem) if word in _STRATA]
-    return _STRATA[words[-1]] if words else None
-
-
-def seen_of(name: str) -> str:
-    """What a file's name says of its people, as in `veriflist_test_G_seenheard.txt`; empty where it says nothing."""
-    return next((seen for pattern, seen in _SEEN if re.search(pattern, name.lower())), "")
 
 
 def modality_of(name: str) -> str | None:

@@ -1,21 +1,48 @@
-"""Scores of lists whose labels a challenge keeps, in the form in which it takes them."""
+"""Lists whose labels a challenge keeps: joined to a dataset, scored, written as the challenge takes them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
+from lowshot.evaluation.sampling import IntArray
 from lowshot.evaluation.scorers import ScoreArray
-from lowshot.evaluation.trials import HiddenTrials
+from lowshot.evaluation.trial_lists.listed import HiddenList, TrialList
 from lowshot.files import write_text
+
+
+@dataclass(frozen=True, eq=False)
+class HiddenTrials:
+    """Pairs whose labels a challenge keeps: they are scored, and there are no figures.
+
+    Args:
+        name: of the list; the file of its scores has it too.
+        key: [T] names that the challenge gives to the trials.
+        voice, face: [T] row numbers.
+        skipped: number of trials that name media which the dataset lacks.
+    """
+
+    name: str
+    key: npt.NDArray[np.object_]
+    voice: IntArray
+    face: IntArray
+    skipped: int = 0
+
+
+def join_hidden(listed: TrialList, rows: Sequence[IntArray], skipped: int) -> HiddenTrials:
+    """Make trials of a list with hidden labels; the name of the file is theirs."""
+    assert isinstance(listed, HiddenList)
+    return HiddenTrials(listed.path.stem, listed.key, rows[0], rows[1], skipped)
 
 
 def submission(trials: HiddenTrials, cosines: ScoreArray) -> pd.DataFrame:
     """One row per trial: `key`, and `distance`, the Euclidean distance of the two unit embeddings.
 
-    The distance lies in [0, 2], and a smaller one means more alike: the FAME challenge asks for it. It orders trials as
-    the cosine does, backwards.
+    The distance lies in [0, 2]; smaller means more alike. The FAME challenge asks for it. It ranks trials as the cosine
+    does, in reverse.
 
     Args:
         trials: T trials.

@@ -87,7 +87,7 @@ def read_meta(path: Path) -> VoxMeta:
 
 
 def find_meta(path: Path | None, dataset: Dataset | None) -> VoxMeta | None:
-    """The table that `--meta` names, or else the one beside the dataset's manifest, if there is one."""
+    """Read the table at `path`, else the one beside the manifest of the dataset, if there is one."""
     if path is not None:
         return read_meta(path)
     beside = None if dataset is None else dataset.manifest_path.with_name(VOX1_META)

@@ -9,6 +9,8 @@ import pytest
 from lowshot.data.dataset import Dataset
 from lowshot.errors import RequestError
 from lowshot.evaluation.evaluate import chance, score
+from lowshot.evaluation.protocols.matching import MatchingTrials
+from lowshot.evaluation.protocols.verification import VerificationTrials
 from lowshot.evaluation.run import write_evaluation
 from lowshot.evaluation.scorers import EmbeddingScorer
 from lowshot.evaluation.trial_lists.list_set import read_trial_set
@@ -59,7 +61,7 @@ def test_what_is_missing_is_counted_and_nothing_is_scored(lists: list[Path], tmp
     # Her four voices and four faces: 6 of 16 pairs name her, 4 of 8 probes of a voice, 6 of a face, 8 of 32 items.
     assert said.startswith("archive lacks 8 of the media that the lists name, in 24 of 64 trials: ")
     assert f"voice 'Ada_B._Vox/a_-00000000_0000001.wav' ({lists[0]}, row 2)" in said
-    assert "--skip-missing" in said
+    assert "`skip_missing`" in said
     assert "\n" not in said
 
 
@@ -79,11 +81,14 @@ def test_skipped_trials_are_left_out_and_counted_in_every_row(lists: list[Path],
     archive = without(vox_dataset(tmp_path / "archive"), new_voice(0, 0, 1))
     trials = joined(archive, lists, skip_missing=True)
     # Two pairs, one probe, no candidate (faces' candidates are voices of the other video), one item.
-    assert [part.skipped for part in trials.verification] == [2]
-    assert {part.direction: part.skipped for part in trials.matching} == {"voice_to_face": 1, "face_to_voice": 0}
-    assert [len(part) for part in trials.verification] == [14]
-    assert [len(part) for part in trials.matching] == [7, 8]
-    assert "2 of 16 trials skipped, their media are missing" in "\n".join(trials.warnings)
+    assert [part.skipped for part in trials.of(VerificationTrials)] == [2]
+    assert {part.direction: part.skipped for part in trials.of(MatchingTrials)} == {
+        "voice_to_face": 1,
+        "face_to_voice": 0,
+    }
+    assert [len(part) for part in trials.of(VerificationTrials)] == [14]
+    assert [len(part) for part in trials.of(MatchingTrials)] == [7, 8]
+    assert "skipped 2 of 16 trials: their media are missing" in "\n".join(trials.warnings)
     rows = pd.concat([score(trials, scorer(archive), {"method": "m"}).rows, chance(trials)])
     skipped = rows.groupby(["protocol", "direction"])["n_skipped"].agg(["min", "max"])
     assert skipped.loc[("verification", "")].tolist() == [2, 2]
@@ -96,7 +101,7 @@ def test_a_missing_candidate_takes_its_whole_trial(tmp_path: Path) -> None:
     archive = without(vox_dataset(tmp_path / "archive"), new_voice(3, 1, 1))
     path = tmp_path / "matching_f2v_U.csv"
     path.write_text(matching_text("f2v", 3))
-    (trials,) = joined(archive, [path], skip_missing=True).matching
+    (trials,) = joined(archive, [path], skip_missing=True).of(MatchingTrials)
     # It is the target of person 3 and an impostor of persons 1 and 2, each once.
     assert (len(trials), trials.skipped) == (5, 3)
     assert (trials.impostors >= 0).all()
@@ -119,10 +124,10 @@ def test_files_that_do_not_exist_are_missing_for_a_model_that_reads_them(lists: 
         (archive.root / path).parent.mkdir(parents=True, exist_ok=True)
         (archive.root / path).touch()
     (archive.root / "wav" / new_voice(0, 0, 1)).unlink()
-    assert joined(archive, lists).verification[0].skipped == 0
+    assert joined(archive, lists).of(VerificationTrials)[0].skipped == 0
     with pytest.raises(RequestError, match="lacks 1 of the media"):
         joined(archive, lists, on_disk=True)
-    assert joined(archive, lists, on_disk=True, skip_missing=True).verification[0].skipped == 2
+    assert joined(archive, lists, on_disk=True, skip_missing=True).of(VerificationTrials)[0].skipped == 2
 
 
 def test_lists_for_one_place_in_the_results_are_refused(lists: list[Path], tmp_path: Path) -> None:
@@ -130,11 +135,12 @@ def test_lists_for_one_place_in_the_results_are_refused(lists: list[Path], tmp_p
     again = tmp_path / "again_random_unseenunheard.txt"
     again.write_text(verification_text(impostor=2))
     with pytest.raises(
-        RequestError, match=r"again_random.*: verification U unseen-unheard, as .*veriflist_test_random"
+        RequestError,
+        match=r"again_random.*: a second list of verification U unseen-unheard, besides .*veriflist_test_random",
     ):
         joined(archive, [lists[0], again])
     again = again.rename(tmp_path / "again_N_unseenunheard.txt")
-    assert [part.stratum for part in joined(archive, [lists[0], again]).verification] == ["U", "N"]
+    assert [part.stratum for part in joined(archive, [lists[0], again]).of(VerificationTrials)] == ["U", "N"]
     with pytest.raises(RequestError, match=r"jpg_20k\.csv: a second list of faces"):
         joined(archive, [*lists, lists[-1]])
 

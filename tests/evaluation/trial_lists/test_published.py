@@ -8,6 +8,9 @@ import pytest
 
 from lowshot.data.dataset import Dataset
 from lowshot.errors import RequestError
+from lowshot.evaluation.protocols.matching import MatchingTrials
+from lowshot.evaluation.protocols.retrieval import Queries
+from lowshot.evaluation.protocols.verification import VerificationTrials
 from lowshot.evaluation.trial_lists.list_set import read_trial_set
 from lowshot.evaluation.trial_lists.listed import GalleryList, HiddenList, MatchingList, VerificationList
 from lowshot.evaluation.trial_lists.read_list import read_list
@@ -72,7 +75,7 @@ def test_what_paths_say(modality: str, name: str, medium: Medium | None) -> None
 
 def test_verification_in_the_old_naming_is_joined(archive: Dataset, put: Callable[[str, str], Path]) -> None:
     path = put("veriflist_test_random_unseenunheard.txt", verification_text())
-    (trials,) = joined(archive, path).verification
+    (trials,) = joined(archive, path).of(VerificationTrials)
     assert (trials.stratum, trials.seen, len(trials), trials.same_video) == ("U", "unseen-unheard", 16, 0)
     assert trials.label.tolist() == [True, False] * 8
     assert names(archive, "voice", trials.voice)[:3] == [f"wav/{new_voice(0, 0, clip)}" for clip in (1, 1, 2)]
@@ -89,7 +92,7 @@ def test_verification_in_the_old_naming_is_joined(archive: Dataset, put: Callabl
 def test_matching_of_both_directions_is_joined(
     archive: Dataset, put: Callable[[str, str], Path], direction: str, name: str, stratum: str, size: int
 ) -> None:
-    (trials,) = joined(archive, put(name, matching_text(direction, size))).matching
+    (trials,) = joined(archive, put(name, matching_text(direction, size))).of(MatchingTrials)
     assert trials.direction == {"v2f": "voice_to_face", "f2v": "face_to_voice"}[direction]
     assert (trials.stratum, trials.seen, trials.largest, trials.impostors.shape) == (
         stratum, "unseen-unheard", size, (8, size - 1)
@@ -106,11 +109,10 @@ def test_the_two_files_of_a_retrieval_belong_together(
 ) -> None:
     paths = [put(f"{modality}_20k.csv", gallery_text(modality)) for modality in order]
     trials = joined(archive, *paths)
-    assert trials.retrieval is not None
-    assert len(trials.retrieval.voices) == len(trials.retrieval.faces) == 16
-    assert trials.retrieval.seen == "unseen-unheard"
-    assert names(archive, "voice", trials.retrieval.voices)[0] == f"wav/{new_voice(0, 0, 1)}"
-    assert [queries.direction for queries in trials.queries] == ["voice_to_face", "face_to_voice"]
+    assert len(trials.of(Queries)[0].voices) == len(trials.of(Queries)[0].faces) == 16
+    assert trials.of(Queries)[0].seen == "unseen-unheard"
+    assert names(archive, "voice", trials.of(Queries)[0].voices)[0] == f"wav/{new_voice(0, 0, 1)}"
+    assert [queries.direction for queries in trials.of(Queries)] == ["voice_to_face", "face_to_voice"]
 
 
 def test_forms_are_told_by_content_not_by_name(put: Callable[[str, str], Path]) -> None:
@@ -129,7 +131,7 @@ def test_forms_are_told_by_content_not_by_name(put: Callable[[str, str], Path]) 
 def test_a_name_that_does_not_say_whether_people_are_seen_leaves_it_to_the_manifest(
     archive: Dataset, put: Callable[[str, str], Path], people: tuple[int, ...], seen: str
 ) -> None:
-    (trials,) = joined(archive, put("list.txt", verification_text(people))).verification
+    (trials,) = joined(archive, put("list.txt", verification_text(people))).of(VerificationTrials)
     assert trials.seen == seen
 
 
@@ -137,10 +139,12 @@ def test_people_of_both_namings_are_one_only_by_the_table(
     archive: Dataset, put: Callable[[str, str], Path], tmp_path: Path
 ) -> None:
     path = put("veriflist_test_random_unseenunheard.txt", verification_text())
-    with pytest.raises(RequestError, match=r"lacks 8 of the media.*--meta vox1_meta\.csv"):
+    with pytest.raises(RequestError, match=r"lacks 8 of the media.*vox1_meta\.csv"):
         read_trial_set(archive, [path])
     write_meta(tmp_path / "elsewhere.csv")
-    assert len(read_trial_set(archive, [path], meta=read_meta(tmp_path / "elsewhere.csv")).verification[0]) == 16
+    assert (
+        len(read_trial_set(archive, [path], meta=read_meta(tmp_path / "elsewhere.csv")).of(VerificationTrials)[0]) == 16
+    )
 
 
 def test_a_table_beside_the_manifest_is_found(archive: Dataset) -> None:
@@ -196,7 +200,7 @@ def edited(text: str, line: int, old: str, new: str) -> str:
         ("\n".join(verification_text().splitlines()[:2]) + "\n", "rows 2 to 2: stratum U has positives only"),
         (verification_text().splitlines()[0] + "\n", "no trials"),
         (edited(verification_text(), 4, "3,1,1,1,", "3,1,1,"), "row 4: 5 fields, but the first row has 6"),
-        (edited(matching_text(), 2, face(1, 1, 50), face(0, 1, 50)), "row 2: the target stands among the candidates"),
+        (edited(matching_text(), 2, face(1, 1, 50), face(0, 1, 50)), "row 2: the target is among the candidates"),
         (edited(matching_text(), 2, face(1, 1, 50), face(0, 0, 50)), "row 2: .* is of 'id20001' too, as the probe is"),
         (
             edited(matching_text(), 2, face(0, 1, 50), face(2, 1, 50)),
@@ -226,7 +230,7 @@ def test_a_retrieval_that_calls_a_medium_by_another_person_is_refused(
     # The list may name a person either way.
     voices = gallery_text("voice").replace("id20002\t", "Bo_Vox\t")
     faces = put("faces.csv", gallery_text("face"))
-    assert len(joined(archive, put("voices.csv", voices), faces).queries) == 2
+    assert len(joined(archive, put("voices.csv", voices), faces).of(Queries)) == 2
     wrong = put("voices.csv", edited(voices, 3, "id20001\t", "id20003\t"))
     with pytest.raises(RequestError, match=r"voices\.csv, row 3: identity 'id20003', but the manifest says 'id20001'"):
         joined(archive, wrong, faces)
@@ -240,8 +244,8 @@ def test_a_published_list_with_a_trial_twice_is_scored_as_it_is_and_noted(
 ) -> None:
     text = matching_text()
     trials = joined(archive, put("matching_v2f_U.csv", text + text.splitlines()[0] + "\n"))
-    assert len(trials.matching[0]) == 9
-    assert any("trials that stand in the list already: 1, the first in row 9" in warning for warning in trials.warnings)
+    assert len(trials.of(MatchingTrials)[0]) == 9
+    assert any("trials that repeat earlier ones: 1, the first in row 9" in warning for warning in trials.warnings)
 
 
 def test_the_notes_tell_what_a_list_does_not_keep(archive: Dataset, put: Callable[[str, str], Path]) -> None:

@@ -11,7 +11,10 @@ import pytest
 
 from lowshot.data.dataset import Dataset
 from lowshot.errors import RequestError
-from lowshot.evaluation.protocols import verification_protocol
+from lowshot.evaluation.protocols.matching import MatchingTrials
+from lowshot.evaluation.protocols.registry import find_table
+from lowshot.evaluation.protocols.retrieval import Queries
+from lowshot.evaluation.protocols.verification import VerificationTrials
 from lowshot.evaluation.trial_lists.list_set import read_trial_set
 from lowshot.evaluation.trial_lists.writing import write_lists
 from lowshot.evaluation.trial_set import TrialSet, build_trial_set
@@ -55,7 +58,10 @@ def test_lists_are_read_back_as_they_were_drawn(people: Dataset, tmp_path: Path)
     paths = write(tmp_path, trials, strata)
     assert len(paths) == 2 + 2 * 2 * 3 + 1 + 1
     read = read_trial_set(people, paths[:-1], replicates=100)
-    for mine, theirs in ((trials.verification, read.verification), (trials.matching, read.matching)):
+    for mine, theirs in (
+        (trials.of(VerificationTrials), read.of(VerificationTrials)),
+        (trials.of(MatchingTrials), read.of(MatchingTrials)),
+    ):
         assert len(mine) == len(theirs)
         for drawn, again in zip(mine, theirs, strict=True):
             for fact in ("stratum", "seen", "same_video", "direction"):
@@ -64,23 +70,21 @@ def test_lists_are_read_back_as_they_were_drawn(people: Dataset, tmp_path: Path)
             assert len(columns) == 3
             for column in columns:
                 assert (getattr(drawn, column) == getattr(again, column)).all()
-    assert read.retrieval is not None
-    assert trials.retrieval is not None
-    assert (read.retrieval.voices == trials.retrieval.voices).all()
-    assert read.retrieval.seen == "unseen-unheard"
+    assert (read.of(Queries)[0].voices == trials.of(Queries)[0].voices).all()
+    assert read.of(Queries)[0].seen == "unseen-unheard"
 
 
 def test_named_strata_hold_in_every_trial_for_seen_people_too(people: Dataset) -> None:
     trials = built(people, ("G", "GN"))
-    assert [(part.stratum, part.seen) for part in trials.verification] == [
+    assert [(part.stratum, part.seen) for part in trials.of(VerificationTrials)] == [
         (stratum, seen) for seen in ("unseen-unheard", "seen-heard") for stratum in ("G", "GN")
     ]
-    assert {(part.stratum, part.seen) for part in trials.matching} == {
-        (part.stratum, part.seen) for part in trials.verification
+    assert {(part.stratum, part.seen) for part in trials.of(MatchingTrials)} == {
+        (part.stratum, part.seen) for part in trials.of(VerificationTrials)
     }
-    for part in trials.matching:
+    for part in trials.of(MatchingTrials):
         probe, other = (people.rows(modality) for modality in part.direction.split("_to_"))
-        for attribute in verification_protocol().attributes(part.stratum):
+        for attribute in find_table("verification").definition.attributes(part.stratum):
             for column in part.impostors.T:
                 given = column >= 0
                 mine = probe[attribute].to_numpy()[part.probe[given]]
