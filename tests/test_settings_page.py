@@ -9,9 +9,9 @@ from lowshot.settings import METHODS
 PAGE = Path(__file__).parents[1] / "docs" / "settings.md"
 HEAD = """# Settings
 
-Every setting with its default: for `--set KEY=VALUE`, a file for `--config`, a dictionary in Python, and `config.yaml` of a run.
-Later ones override earlier ones: default, preset, `--config FILE`, `--set`, named flag. Write lists as in
-`--set labels=[0.01,0.1]`.
+Every setting with its default: for `--set KEY=VALUE`, a file for `--config`, a dictionary in Python, and
+`config.yaml` of a run. Later ones override earlier ones: default, preset, `--config FILE`, `--set`, named flag. Write
+lists as in `--set labels=[0.01,0.1]`.
 """
 SIGNS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
 

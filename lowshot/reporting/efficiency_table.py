@@ -1,4 +1,4 @@
-"""label_efficiency.csv in words: with which share of labels the reference comes to what a method has with fewer."""
+"""label_efficiency.csv in words: labels with which the reference reaches the same figure."""
 
 import math
 from pathlib import Path
@@ -37,7 +37,7 @@ def read(path: Path) -> pd.DataFrame | None:
 
 
 def rows(table: pd.DataFrame, figure: str = "auc") -> list[dict[str, Any]]:
-    """What stands in the table of the page, as text: one figure of `verdicts.FIGURES`, a row per method and budget."""
+    """Rows of the page's table for one figure of `verdicts.FIGURES`."""
     shown = []
     several = table["adaptation"].nunique() > 1
     for row in tables.where_equal(table, verdicts.FIGURES[figure]).to_dict("records"):
@@ -63,7 +63,7 @@ def rows(table: pd.DataFrame, figure: str = "auc") -> list[dict[str, Any]]:
 
 
 def _words(fraction: float, equal: float, low: float, high: float, least: float) -> str:
-    """What the row comes to, and whether its interval supports it."""
+    """The row in words, and whether its interval supports it."""
     if math.isnan(equal):
         return "not measured"
     if math.isinf(equal):
@@ -73,16 +73,16 @@ def _words(fraction: float, equal: float, low: float, high: float, least: float)
     elif equal == 0:
         reached = "no labels at all"
     elif fraction == 0:
-        reached = "labels, where the method needs none"
+        reached = "labels; the method needs none"
     else:
         reached = f"{two_digits(equal / fraction)} times the labels"
     if 0 < equal == least and fraction > 0:
         reached += " or fewer"
     if math.isnan(low) or math.isnan(high):
         return f"{reached}; without an interval"
-    # Where the least share that was measured is enough, one below it may be.
+    # If the smallest fraction measured is enough, a smaller one may be too.
     if low > fraction and not 0 < low == least:
         return f"{reached}; more, by the interval"
     if high < fraction:
         return f"{reached}; fewer, by the interval"
-    return f"{reached}; by the interval as few could do, or more be needed"
+    return f"{reached}; the interval does not decide"

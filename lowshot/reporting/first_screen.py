@@ -13,20 +13,20 @@ _FRACTIONS = (0.0, 0.01, 0.1)
 
 
 def main_method(results: pd.DataFrame) -> str | None:
-    """The method that the page is about: CMPC where it was measured, else the first; None without any model."""
+    """The method that the page is about: CMPC if it was measured, else the first."""
     methods = sorted(set(results["method"]) - {style.CHANCE, style.ORACLE}, key=style.sort_key)
     return (MAIN if MAIN in methods else methods[0]) if methods else None
 
 
 def sentence(results: pd.DataFrame, judged: pd.DataFrame | None) -> str:
-    """The headline: the difference with the fewest labels, with its interval and what it supports.
+    """Headline: the difference with the fewest labels, its interval and its verdict.
 
     Args:
         results: as `tables.check` returns it.
         judged: as `verdicts.judge` returns it; None where no difference was computed.
 
     Returns:
-        "" where there is nothing to say.
+        "" if nothing was measured.
     """
     seen = tables.population(results)
     auc = tables.figures(results, {"auc": {**tables.AUC, "seen": seen}})
@@ -61,9 +61,9 @@ def _percent(values: list[float]) -> str:
 
 
 def _beside(auc: pd.DataFrame) -> str:
-    """Chance and ceiling in words."""
+    """Chance and upper bound in words."""
     parts = []
-    for method, words in ((style.CHANCE, "chance is"), (style.ORACLE, "the ceiling")):
+    for method, words in ((style.CHANCE, "chance is"), (style.ORACLE, "the upper bound is")):
         values = auc.loc[auc["method"] == method, "auc"].dropna().tolist()
         if values:
             parts.append(f"{words} {tables.percentage(values[0])} %")
@@ -71,7 +71,7 @@ def _beside(auc: pd.DataFrame) -> str:
 
 
 def rivals(results: pd.DataFrame, judged: pd.DataFrame | None) -> dict[str, Any]:
-    """Verification AUC of every method by labels, and of each rival how far the main method is ahead of it.
+    """Verification AUC of every method by labels, and its distance from the main method.
 
     Args:
         results, judged: as `sentence` takes them.
@@ -110,7 +110,7 @@ def rivals(results: pd.DataFrame, judged: pd.DataFrame | None) -> dict[str, Any]
 
 
 def _budgets(models: pd.DataFrame) -> list[tuple[str, float]]:
-    """The budgets of the first screen: 0, 1 and 10 % where there are more than fit."""
+    """Budgets of the first screen: 0, 1 and 10 % if there are too many."""
     every = [
         (row["adaptation"], row["fraction"]) for row in tables.budgets(models.assign(method="")).to_dict("records")
     ]

@@ -169,7 +169,7 @@ def _beside(sources: Sources) -> dict[str, Any]:
         (shown if fits else skipped).append(gallery)
     return {
         "galleries": shown,
-        "galleries_left_out": [gallery.model for gallery in skipped],
+        "galleries_skipped": [gallery.model for gallery in skipped],
         "provenance": sources.provenance,
         "warnings": sources.warnings,
     }

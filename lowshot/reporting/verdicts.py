@@ -1,4 +1,4 @@
-"""What may be said of pairs of methods: differences.csv as verdicts, with the spread over seeds from results.csv."""
+"""Verdicts on pairs of methods, from differences.csv and results.csv."""
 
 import math
 from pathlib import Path
@@ -34,9 +34,9 @@ COLUMNS = (
     "p_holm",
     "verdict",
 )
-# A verdict for one of the two asks for a corrected p-value of at most this.
+# Largest corrected p-value of a verdict for one of the two.
 ALPHA = 0.05
-# From this many training seeds on, a verdict speaks of the methods; below, of the runs that were made.
+# With fewer training seeds a verdict is about these runs, not about the methods.
 ENOUGH_SEEDS = 3
 _TEXT = ("method_a", "method_b", "adaptation", "metric", "protocol", "direction", "stratum", "seen")
 _NUMBERS = ("fraction", "gallery_size", "seeds", "difference", "ci_low", "ci_high", "p_value")
@@ -44,7 +44,7 @@ _RUNS = {1.0: "this one training run", 2.0: "these two training runs"}
 
 
 def judge(differences: pd.DataFrame, results: pd.DataFrame, source: str | Path = "differences.csv") -> pd.DataFrame:
-    """What may be said of pairs of methods on unseen identities.
+    """Give a verdict on every pair of methods, on unseen identities.
 
     Args:
         differences: columns method_a, method_b, adaptation, fraction, metric, protocol, direction, stratum, seen,
@@ -54,11 +54,11 @@ def judge(differences: pd.DataFrame, results: pd.DataFrame, source: str | Path =
         source: what to call the table of differences in a message.
 
     Returns:
-        `COLUMNS`, a row per pair, budget and figure of `FIGURES` that was compared: difference is first minus second,
-        low and high its interval, seed_low and seed_high the least and greatest difference of single training seeds
-        (NaN with one). A verdict names the better one where the interval leaves zero out and the p-value corrected for
-        the table is at most `ALPHA`. Against cmpc as the reference, cmpc is the first; cmpc and cid come before other
-        pairs, and budgets go by their number of labels.
+        `COLUMNS`, a row per pair, budget and figure of `FIGURES`. `difference` is first minus second, `low` and `high`
+        its interval, `seed_low` and `seed_high` the smallest and largest difference of single training seeds (NaN with
+        one seed). A verdict names the better method if the interval excludes zero and the corrected p-value is at most
+        `ALPHA`. With cmpc as the reference, cmpc is the first. cmpc and cid come before other pairs; budgets are sorted
+        by their number of labels.
 
     Raises:
         RequestError: a column is missing or a number is none.
@@ -73,7 +73,7 @@ def judge(differences: pd.DataFrame, results: pd.DataFrame, source: str | Path =
         for item in tables.where_equal(table, where).to_dict("records"):
             first, second, low, high = item["method_a"], item["method_b"], item["ci_low"], item["ci_high"]
             value = item["difference"]
-            # Held against cmpc, the question is what cmpc is ahead by.
+            # With cmpc as the reference, the difference is cmpc minus the other.
             if second == "cmpc":
                 first, second, value, low, high = second, first, -value, -high, -low
             budget = {"adaptation": item["adaptation"], "fraction": item["fraction"]}
@@ -108,12 +108,12 @@ def judge(differences: pd.DataFrame, results: pd.DataFrame, source: str | Path =
 
 
 def _by_seed(results: pd.DataFrame, first: str, second: str) -> pd.Series:
-    """First minus second for each training seed that both were measured with, over the labelled subsets of both."""
+    """First minus second per training seed of both, averaged over labelled subsets."""
     seeds = ["train_seed", "subset_seed"]
     a, b = (results.loc[results["method"] == name, [*seeds, "value"]].drop_duplicates() for name in (first, second))
     both = a.merge(b, on=seeds)
     gaps = both.assign(gap=both["value_x"] - both["value_y"]).dropna(subset="gap")
-    # Subsets of one training are no further trainings, and spread by which people happened to be labelled.
+    # Labelled subsets of one training are not further trainings.
     return gaps.groupby("train_seed", dropna=False)["gap"].mean()
 
 
@@ -126,8 +126,8 @@ def _corrected(p_values: pd.Series, source: str | Path) -> FloatArray:
 
 def _verdict(figure: str, first: str, second: str, low: float, high: float, p_holm: float, seeds: float) -> str:
     if math.isnan(low) or math.isnan(high) or math.isnan(p_holm):
-        return "no interval: nothing can be said"
-    # The resamples of a retrieval draw its queries, and keep whom they are searched among.
+        return "no interval: no verdict"
+    # Resamples of retrieval draw queries and keep the gallery.
     scope = " in this gallery" if figure == "map" else ""
     scope += "" if seeds >= ENOUGH_SEEDS else f" for {_RUNS.get(seeds, 'these training runs')}"
     if low <= 0 <= high:
@@ -139,10 +139,10 @@ def _verdict(figure: str, first: str, second: str, low: float, high: float, p_ho
 
 def points(value: float) -> str:
     """A difference of two shares, in percentage points with its sign."""
-    # Adding zero turns a rounded -0.0 into 0.0: nothing has no sign to claim.
+    # Adding zero turns a rounded -0.0 into 0.0.
     return tables.MISSING if math.isnan(value) else f"{round(100 * value, 1) + 0.0:+.1f}".replace("-", "−")
 
 
 def band(low: float, high: float, between: str) -> str:
-    """Two ends of a difference, in percentage points; "" where there are none."""
+    """Ends of an interval in percentage points; "" if there are none."""
     return "" if math.isnan(low) or math.isnan(high) else f"{points(low)}{between}{points(high)}"

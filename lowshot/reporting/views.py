@@ -1,4 +1,4 @@
-"""What the page's template is given: tables, claims and pictures as text that only has to be placed."""
+"""Tables, verdicts and pictures as text for the template of the page."""
 
 import html
 import math
@@ -12,7 +12,7 @@ from lowshot.reporting.drawing import Missing, Picture
 
 
 def models(results: pd.DataFrame) -> list[str]:
-    """The methods of a table of results, in the order of tables and legends."""
+    """Methods of a results table, in the order of tables and legends."""
     methods = set(results["method"]) - {style.CHANCE, style.ORACLE}
     return sorted(methods, key=style.sort_key)
 
@@ -51,7 +51,7 @@ def _largest(table: pd.DataFrame, column: str) -> int | None:
 
 
 def entries(judged: pd.DataFrame) -> list[dict[str, Any]]:
-    """Paired differences as the page shows them: one entry per pair and budget, with a part per figure."""
+    """Paired differences for the page: an entry per pair and budget."""
     shown: dict[tuple[str, str], dict[str, Any]] = {}
     for row in judged.to_dict("records"):
         labels = style.labels(row["adaptation"], row["fraction"]) or "labels not stated"
@@ -71,7 +71,7 @@ def entries(judged: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def no_verdicts(results: pd.DataFrame, judged: pd.DataFrame | None, main: pd.DataFrame) -> str:
-    """Why there is no difference between CMPC and CID to show; "" when there is one."""
+    """Why no difference between CMPC and CID is shown; "" if one is."""
     if not main.empty:
         return ""
     measured = models(results)
@@ -79,12 +79,12 @@ def no_verdicts(results: pd.DataFrame, judged: pd.DataFrame | None, main: pd.Dat
         only = style.name(measured[0]) if measured else "no model"
         return f"Only {only} was measured: there is nothing to compare it with."
     if judged is None:
-        return "No paired difference was computed (no differences.csv): the figures below rank nothing."
-    return "differences.csv holds no difference between CMPC and CID on unseen identities."
+        return "No paired difference was computed (no differences.csv): the figures below do not rank methods."
+    return "differences.csv has no difference between CMPC and CID on unseen identities."
 
 
 def figure_table(table: pd.DataFrame) -> dict[str, Any]:
-    """A table of `tables.figures` for the template: headings, and rows of (labels, method, seeds, cells)."""
+    """A table of `tables.figures` for the template: headings and rows."""
     columns = tables.names_of_figures(table)
     rows = []
     before: tuple[str, str] | None = None
@@ -113,7 +113,7 @@ def picture_entry(picture: Picture | Missing) -> dict[str, Any]:
 
 
 def _inline(picture: Picture) -> Any:
-    """The SVG of a picture, fit for a page: nothing but shapes, its own identifiers, the theme's colours."""
+    """SVG of a picture for the page: shapes alone, unique identifiers, colours of the theme."""
     from markupsafe import Markup
 
     text = re.sub(r"<!--.*?-->|<metadata>.*?</metadata>|<style.*?</style>", "", picture.svg, flags=re.DOTALL)

@@ -20,8 +20,8 @@ def judged(measured: pd.DataFrame) -> pd.DataFrame:
 
 def test_the_sentence_tells_the_difference_with_its_interval(measured: pd.DataFrame) -> None:
     assert first_screen.sentence(measured, judged(measured)) == (
-        "Verification AUC, no labels: CMPC 70.6 % and CID 65.6 % (chance is 50.0 %, the ceiling 90.0 %). CMPC − CID is "
-        "+5.0 points, 95 % interval [+2.0, +8.1]: CMPC is better for these two training runs."
+        "Verification AUC, no labels: CMPC 70.6 % and CID 65.6 % (chance is 50.0 %, the upper bound is 90.0 %). "
+        "CMPC − CID is +5.0 points, 95 % interval [+2.0, +8.1]: CMPC is better for these two training runs."
     )
 
 
@@ -34,14 +34,16 @@ def test_a_difference_that_may_be_nothing_is_said_to_be_so(measured: pd.DataFram
 
 def test_without_differences_the_sentence_claims_none(measured: pd.DataFrame) -> None:
     sentence = first_screen.sentence(measured, None)
-    assert sentence == ("Verification AUC, no labels: CMPC 70.6 % [67.6, 73.6] (chance is 50.0 %, the ceiling 90.0 %).")
+    assert sentence == (
+        "Verification AUC, no labels: CMPC 70.6 % [67.6, 73.6] (chance is 50.0 %, the upper bound is 90.0 %)."
+    )
 
 
 def test_without_intervals_the_sentence_shows_none(measured: pd.DataFrame) -> None:
     table = differences()
     table[["ci_low", "ci_high", "p_value"]] = np.nan
     sentence = first_screen.sentence(measured, verdicts.judge(table, measured))
-    assert "[" not in sentence and sentence.endswith("is +5.0 points: no interval: nothing can be said.")
+    assert "[" not in sentence and sentence.endswith("is +5.0 points: no interval: no verdict.")
     bare = measured.assign(ci_low=np.nan, ci_high=np.nan)
     assert "CMPC 70.6 % (chance" in first_screen.sentence(bare, None)
 

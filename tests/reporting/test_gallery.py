@@ -41,7 +41,7 @@ def test_right_ones_are_marked_and_no_other(directory: Path) -> None:
     assert 'alt="Query 1, ranked 2: face of Ann, right"' in voice
     assert 'alt="Query 1, ranked 1: face of Bob, another person"' in voice
     assert "✓" not in face and face.count("another person</") == 0 and face.count("<br>another person") == 2
-    assert "the first right face stands in place 2 of 1,200; a random order expects it in place 200." in voice
+    assert "the first right face has rank 2 of 1,200; a random order gives rank 200 on average." in voice
     assert "0.80" in answers[1][1]
 
 
@@ -101,7 +101,7 @@ def test_a_malformed_gallery_is_one_line(directory: Path, text: str) -> None:
 def test_a_gallery_that_does_not_fit_is_said_to_be_left_out(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(page, "LARGEST_GALLERIES", 1000)
     text = written(directory)
-    assert "The gallery of cmpc-seed0 is left out" in text and "<audio" not in text
+    assert "The gallery of cmpc-seed0 is not shown" in text and "<audio" not in text
 
 
 @pytest.mark.usefixtures("quick")

@@ -50,7 +50,7 @@ def test_verdict_follows_the_interval() -> None:
         "no difference shown",
         "CID is better",
         "no difference shown",
-        "no interval: nothing can be said",
+        "no interval: no verdict",
     ]
 
 
