@@ -35,7 +35,7 @@ class KMeansResult:
 
 @dataclass(frozen=True)
 class Clusters:
-    """Clusters of one modality at several granularities, kept from one clustering to the next.
+    """Clusters of one modality at several granularities.
 
     Attributes:
         prototypes: unit prototypes of each granularity, R tensors [K_r, d].
@@ -79,7 +79,7 @@ def nearest_prototype(x: Tensor, prototypes: Tensor, block: int = _BLOCK) -> tup
 
 
 def sum_by_cluster(values: Tensor, assignments: Tensor, k: int) -> Tensor:
-    """Sum the rows of each cluster, in the order of the rows, so that the sum is the same on every run.
+    """Sum the rows of each cluster in a fixed order, so that runs repeat exactly.
 
     Args:
         values: one row per point, [n, d].
@@ -96,7 +96,7 @@ def sum_by_cluster(values: Tensor, assignments: Tensor, k: int) -> Tensor:
 
 
 def _repair_empty(similarity: Tensor, assignments: Tensor, k: int) -> Tensor:
-    """Give each empty cluster the point that fits its own cluster worst; no cluster loses its best point."""
+    """Give each empty cluster the point that fits its own cluster worst."""
     counts = torch.bincount(assignments, minlength=k)
     empty = (counts == 0).nonzero().squeeze(1)
     if len(empty) == 0:
@@ -172,7 +172,7 @@ def kmeans(x: Tensor, k: int, seed: int, iterations: int = 20) -> KMeansResult:
 
 @torch.no_grad()
 def concentration(x: Tensor, prototypes: Tensor, assignments: Tensor, mean: float = 0.2) -> Tensor:
-    """Temperature of each prototype: low for a large, tight cluster, high for a small or loose one.
+    """Temperature of each prototype: low for large, tight clusters.
 
     Args:
         x: unit points, [n, d].

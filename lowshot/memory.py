@@ -1,4 +1,4 @@
-"""Memory bank: a slowly moving embedding of every video, and the clusters drawn from it."""
+"""Memory bank: a moving average of each video's embedding, and its clusters."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ from lowshot.clustering import NO_DIRECTION, UNASSIGNED, Clusters, concentration
 
 
 class MemoryBank(nn.Module):
-    """One unit vector per video of one modality, moved towards each new embedding of the video.
+    """One unit vector per video and modality, updated with each new embedding.
 
     `m <- normalise(momentum * m + (1 - momentum) * z)`; the first write stores z itself. A module for its
     state only: the bank has no parameters and moves, saves and loads like any module's buffers.

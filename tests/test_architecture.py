@@ -50,14 +50,7 @@ lowshot.data.features names flags
 lowshot.data.packing.pack names flags
 lowshot.data.packing.writing names flags
 lowshot.data.readers.choice names flags
-lowshot.evaluation.paired names flags
-lowshot.evaluation.protocols lists gender, nationality, age
-lowshot.evaluation.protocols lists voice_to_face, face_to_voice
 lowshot.evaluation.scorers names flags
-lowshot.evaluation.trial_lists.audit names flags
-lowshot.evaluation.trial_lists.media names flags
-lowshot.evaluation.trial_lists.vox_names names flags
-lowshot.evaluation.trials names flags
 lowshot.experiments.cells imports lowshot.reporting.style
 lowshot.experiments.cells names flags
 lowshot.experiments.compare imports lowshot.reporting.page
@@ -74,9 +67,7 @@ lowshot.models.loaded names flags
 lowshot.models.weights names flags
 lowshot.reporting.page names flags
 lowshot.reporting.sources names flags
-lowshot.reporting.verdicts spells differences.csv
 lowshot.runs names flags
-lowshot.settings names flags
 lowshot.training.choice names flags
 lowshot.training.loop names flags
 """.strip().splitlines()

@@ -10,7 +10,7 @@ from torch import Tensor
 
 @contextmanager
 def full_precision(*tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
-    """Yield the tensors in one dtype of at least float32, with autocast switched off inside the block.
+    """Yield the tensors in float32 or more, with autocast off inside the block.
 
     Logits are cosines divided by temperatures of a few hundredths: half precision would round them by whole
     units of the loss. float64 stays float64.
@@ -27,7 +27,7 @@ def full_precision(*tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
 
 
 def check_pairs(a: Tensor, f: Tensor, temperature: float) -> None:
-    """Refuse embeddings that are not B pairs of one dimension, and temperatures that are not positive.
+    """Check that embeddings are B pairs and that the temperature is positive.
 
     Args:
         a: voice embeddings, [B, d].

@@ -1,4 +1,4 @@
-"""Agreement with one's mates: does a pair's other half look like those of the videos it is clustered with?"""
+"""Agreement with cluster neighbours, which finds deviating pairs."""
 
 import torch
 from torch import Tensor
@@ -9,19 +9,19 @@ from lowshot.clustering import NO_DIRECTION, UNASSIGNED, sum_by_cluster
 
 @torch.no_grad()
 def neighbour_agreement(voice: Tensor, face: Tensor, voice_assignments: Tensor, face_assignments: Tensor) -> Tensor:
-    """How well each video's halves fit the mates that the other half has found, at one granularity.
+    """Agreement of each video with its cluster neighbours, at one granularity.
 
-    The mates of a video are the other members of its cluster; the video itself never counts, so that what the towers
-    have merely memorised of a pair does not speak for it. Where voice and face belong to one person, the faces of the
-    mates by voice resemble the video's face as much as those of its mates by face do. Where the voice is another
-    person's, they are that person's faces. The same holds with the modalities exchanged, and both are added up.
+    The neighbours of a video are the other members of its cluster. The video itself does not count, so that a memorised
+    pair cannot vouch for itself. If voice and face belong to one person, the faces of the voice's neighbours resemble
+    the video's face as much as the faces of the face's neighbours do. If the voice is another person's, they are faces
+    of that person. The same holds with the modalities exchanged; both differences are added.
 
     Args:
         voice, face: unit embeddings of all videos, [n, d] each, from the memory banks.
         voice_assignments, face_assignments: cluster of each video in each modality, int64 [n], or -1 for none.
 
     Returns:
-        [n], in -4..4; low where the pair deviates. NaN for a video without a cluster, or without mates, in either
+        [n], in -4..4; low if the pair deviates. NaN for a video without a cluster, or without neighbours, in either
         modality. n * d additions.
 
     Raises:
@@ -41,17 +41,17 @@ def neighbour_agreement(voice: Tensor, face: Tensor, voice_assignments: Tensor, 
 
 
 def _fit(x: Tensor, assignments: Tensor) -> Tensor:
-    """Cosine of each vector with the mean direction of the other members of its cluster, [n]; NaN where there is none.
+    """Cosine of each vector with the mean of its cluster neighbours, [n]; NaN without any.
 
     Args:
         x: unit vectors, [n, d].
         assignments: cluster of each, int64 [n], or -1 for none.
     """
     clustered = assignments != UNASSIGNED
-    mates = torch.full_like(x, torch.nan)
+    neighbours = torch.full_like(x, torch.nan)
     own = assignments[clustered]
     if len(own):
         k = int(own.max()) + 1
-        mates[clustered] = sum_by_cluster(x[clustered], own, k)[own] - x[clustered]
-    known = mates.norm(dim=1) > NO_DIRECTION
-    return (x * F.normalize(mates, dim=1)).sum(dim=1).masked_fill(~known, torch.nan)
+        neighbours[clustered] = sum_by_cluster(x[clustered], own, k)[own] - x[clustered]
+    known = neighbours.norm(dim=1) > NO_DIRECTION
+    return (x * F.normalize(neighbours, dim=1)).sum(dim=1).masked_fill(~known, torch.nan)

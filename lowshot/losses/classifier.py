@@ -1,4 +1,4 @@
-"""Classifying identities by cosine, plainly or with an additive margin: one classifier for voices and for faces."""
+"""Cosine classifiers of identities for both modalities, with or without margin."""
 
 import torch
 from torch import Tensor

@@ -1,4 +1,4 @@
-"""Redundancy reduction: the cross-correlation of voice and face features should be the identity (Barlow Twins)."""
+"""Redundancy reduction by cross-correlation (Barlow Twins)."""
 
 import torch
 from torch import Tensor

@@ -1,4 +1,4 @@
-"""Instance contrast across modalities: the pair of one video against the other videos of the batch (CID)."""
+"""Instance contrast across modalities: a video's pair against the batch (CID)."""
 
 import torch
 from torch import Tensor
@@ -10,7 +10,7 @@ from lowshot.losses._numerics import check_pairs, full_precision
 def instance_contrast(
     a: Tensor, f: Tensor, temperature: float, excluded_negatives: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Contrast each video's voice with the faces of the batch, and each face with the voices.
+    """Contrast each voice with the faces of the batch, and each face with the voices.
 
     Args:
         a: L2-normalised voice embeddings, [B, d].

@@ -1,4 +1,4 @@
-"""Margin contrast: pairs of one video are pulled together, mined pairs of two videos pushed a margin apart (PINs)."""
+"""Margin contrast with mined negatives (PINs)."""
 
 import torch
 from torch import Tensor
@@ -19,7 +19,7 @@ def _check_embeddings(anchors: Tensor, others: Tensor) -> None:
 
 @torch.no_grad()
 def curriculum_negatives(anchors: Tensor, others: Tensor, hardness: float) -> Tensor:
-    """Choose the negatives of each anchor: as hard as the curriculum has come to, but no harder than the positive.
+    """Choose the negative of each anchor at the curriculum's hardness.
 
     The B - 1 other videos are ranked from the farthest (the easiest) to the closest (the hardest). The share
     `hardness` of them that comes first is taken (rounded, and one at least), without those that are no farther from
@@ -57,7 +57,7 @@ def curriculum_negatives(anchors: Tensor, others: Tensor, hardness: float) -> Te
 
 
 def margin_contrast(anchors: Tensor, others: Tensor, negatives: Tensor, margin: float) -> Tensor:
-    """Pull each anchor to its own video's embedding, and push it from its negatives until they are a margin apart.
+    """Pull each anchor to its positive, and push negatives a margin apart.
 
     Args:
         anchors: L2-normalised embeddings of one modality, [B, d], B >= 2.

@@ -1,4 +1,4 @@
-"""Multi-similarity loss: labelled points, each held against all its positives and all its negatives."""
+"""Multi-similarity loss over labelled points."""
 
 import torch
 from torch import Tensor
@@ -7,7 +7,7 @@ from lowshot.losses._numerics import full_precision
 
 
 def multi_similarity(z: Tensor, label: Tensor, alpha: float = 2.0, beta: float = 50.0, base: float = 1.0) -> Tensor:
-    """Pull points of one label together and push points of different labels apart, the hardest pairs hardest.
+    """Multi-similarity loss: hard pairs get larger gradients.
 
     Args:
         z: L2-normalised embeddings, [M, d], of any mixture of modalities.

@@ -1,4 +1,4 @@
-"""Noise-contrastive estimation: is this entry of the other modality's memory the video's own, or noise? (AVID)"""
+"""Noise-contrastive estimation against a memory bank (AVID)."""
 
 import math
 

@@ -11,7 +11,7 @@ from lowshot.losses._numerics import full_precision
 
 
 def prototype_contrast(z: Tensor, prototypes: Tensor, concentration: Tensor, assignments: Tensor) -> Tensor:
-    """Classify each embedding among all prototypes of one granularity of the other modality.
+    """Classify each embedding among the other modality's prototypes, at one granularity.
 
     Args:
         z: L2-normalised embeddings of one modality, [B, d].
@@ -45,7 +45,7 @@ def prototype_contrast(z: Tensor, prototypes: Tensor, concentration: Tensor, ass
 
 
 def of_the_batch(prototypes: Tensor, concentration: Tensor, assignments: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The prototypes that a batch's videos belong to, each once: fewer negatives, for measuring what all of them give.
+    """Prototypes of the batch's videos, each once: fewer negatives, for ablations.
 
     Args:
         prototypes: [K, d].

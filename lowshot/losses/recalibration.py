@@ -1,4 +1,4 @@
-"""Recalibration: pairs whose voice and face agree less than their clusters do count less."""
+"""Recalibration: smaller weights for pairs that agree less than their clusters."""
 
 from collections.abc import Sequence
 
@@ -22,7 +22,7 @@ def deviation(
     voice_assignments: Sequence[Tensor],
     face_assignments: Sequence[Tensor],
 ) -> Tensor:
-    """Agreement of each pair, relative to the mean agreement of its clusters' prototypes.
+    """Agreement of each pair minus the agreement of its prototypes.
 
     Args:
         a: L2-normalised voice embeddings, [B, d].
@@ -63,7 +63,7 @@ def deviation(
 
 @torch.no_grad()
 def recalibration_weights(rho: Tensor, delta: float = -1.0, kappa: float = 0.1) -> Tensor:
-    """Weight of each pair: how far its agreement lies above the low end of the batch's.
+    """Weight of each pair, from its agreement within the batch.
 
     Args:
         rho: agreement of each pair relative to its clusters, [B]; NaN where it is not known.

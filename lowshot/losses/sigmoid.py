@@ -1,4 +1,4 @@
-"""Pairwise sigmoid contrast: of every voice and every face of the batch, is this one video? (SigLIP)"""
+"""Pairwise sigmoid contrast (SigLIP)."""
 
 import torch
 from torch import Tensor
@@ -8,7 +8,7 @@ from lowshot.losses._numerics import full_precision
 
 
 def sigmoid_contrast(a: Tensor, f: Tensor, log_scale: Tensor, bias: Tensor) -> Tensor:
-    """Answer for each pair of a voice and a face, independently of all others, whether they are of one video.
+    """Classify each pair of a voice and a face: same video or not.
 
     Args:
         a: L2-normalised voice embeddings, [B, d].

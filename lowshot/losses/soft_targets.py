@@ -1,4 +1,4 @@
-"""Instance contrast with weights for faulty positives and soft targets for faulty negatives (robust xID)."""
+"""Robust instance contrast: weights for faulty positives, soft targets (robust xID)."""
 
 import torch
 from torch import Tensor

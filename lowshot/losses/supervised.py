@@ -1,4 +1,4 @@
-"""Supervised contrast across modalities: every pair of one identity in the batch is a positive."""
+"""Supervised contrast across modalities: pairs of one identity are positives."""
 
 import torch
 from torch import Tensor
@@ -9,7 +9,7 @@ from lowshot.losses._numerics import check_pairs, full_precision
 def cross_modal_supervised_contrast(
     a: Tensor, f: Tensor, identity: Tensor, temperature: float
 ) -> tuple[Tensor, Tensor]:
-    """Contrast each voice with the faces of the batch, where all faces of its identity are positives.
+    """Contrast each voice with the faces; all faces of its identity are positives.
 
     Args:
         a: L2-normalised voice embeddings, [B, d].

@@ -1,4 +1,4 @@
-"""Audio-visual instance discrimination: each video against the other modality's memory of it and of others."""
+"""AVID: instance discrimination against the memory bank of the other modality."""
 
 from typing import Any
 
@@ -12,14 +12,14 @@ from lowshot.memory import MemoryBank
 from lowshot.methods.base import Method, RunShape
 from lowshot.settings import AvidConfig, RobustXidConfig
 
-# Keys of the random numbers: one for each purpose, besides those of the data's order and samples.
+# Random streams, one per purpose, apart from those of data order and samples.
 _VOICE_STREAM, _FACE_STREAM, _NEGATIVE_STREAM = 11, 12, 13
 
 
 class BankContrast(Method):
-    """What methods share that hold each video against memories: two banks, and draws from them.
+    """Base of methods with negatives from memory banks.
 
-    Each video's candidates are itself and videos drawn uniformly from all others, anew in every step; both directions
+    The candidates of a video are itself and negatives drawn uniformly from all others in every step. Both directions
     use the same. A step costs what its B * (1 + K) candidates cost, however many videos there are.
 
     Args:
@@ -61,7 +61,7 @@ class BankContrast(Method):
         return total, {"loss_instance": total.item()}
 
     def candidates(self, index: torch.Tensor) -> torch.Tensor:
-        """Whom each video is held against in this step.
+        """Candidates of each video in this step.
 
         Args:
             index: the batch's videos, int64 [B].
@@ -140,7 +140,7 @@ class Avid(BankContrast):
 
 
 def _random_bank(shape: RunShape, momentum: float, stream: int) -> MemoryBank:
-    """A bank in which every video has a random unit vector, as if it had been seen."""
+    """A memory bank of random unit vectors that count as written."""
     bank = MemoryBank(shape.videos, shape.dim, momentum)
     draws = _generator(shape.seed, stream, 0).standard_normal((shape.videos, shape.dim), dtype=np.float32)
     bank.vectors.copy_(functional.normalize(torch.from_numpy(draws), dim=1))

@@ -1,4 +1,4 @@
-"""Barlow Twins across modalities: features of a voice and of its face agree, one by one, and repeat nothing."""
+"""Barlow Twins across modalities: redundancy reduction between voices and faces."""
 
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
@@ -17,10 +17,10 @@ _PROJECTOR_STREAM = 21
 
 
 class Barlow(Method):
-    """Cross-correlation between voices and faces of a batch, drawn towards the identity; there are no negatives.
+    """Pull the cross-correlation of voices and faces towards the identity matrix.
 
-    Both modalities pass through one projector before they are compared, and the projector is no part of the model:
-    what is measured are the towers' embeddings. It sees the batch as it is, so there are no running statistics.
+    There are no negatives. Both modalities pass through one projector, which is not part of the model: evaluation uses
+    the embeddings of the towers. The projector uses batch statistics and keeps no running ones.
 
     Args:
         config: weight of the redundancy, and the projector.
@@ -50,7 +50,7 @@ class Barlow(Method):
     def loss(
         self, index: torch.Tensor, voice: torch.Tensor, face: torch.Tensor
     ) -> tuple[torch.Tensor, dict[str, float]]:
-        # Apart, as the paper's two views are: each normalisation sees the statistics of one modality.
+        # One modality at a time, as in the paper: normalisation uses the statistics of one modality.
         with torch.autocast(voice.device.type, enabled=False):
             correlation = cross_correlation(self.projector(voice.float()), self.projector(face.float()))
         invariance, redundancy = redundancy_reduction(correlation, self.config.redundancy_weight)
@@ -65,7 +65,7 @@ class Barlow(Method):
 
 
 def _projector(dim: int, widths: Sequence[int]) -> nn.Sequential:
-    """Linear maps of the given widths, batch normalisation and ReLU between them; without widths, the identity."""
+    """Linear layers with batch normalisation and ReLU; the identity without widths."""
     layers: list[nn.Module] = []
     for number, (inputs, outputs) in enumerate(pairwise((dim, *widths)), start=1):
         layers.append(nn.Linear(inputs, outputs, bias=False))

@@ -1,4 +1,4 @@
-"""What every training method gives to the loop."""
+"""Interface of training methods."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
@@ -13,7 +13,7 @@ from torch import nn
 
 @dataclass(frozen=True)
 class RunShape:
-    """What a method may know of the run it serves.
+    """What a method knows about its run.
 
     Attributes:
         videos: training videos N; the indices of batches are 0..N-1.
@@ -52,21 +52,21 @@ class Partition:
 
 
 class Method(ABC):
-    """An objective over a batch of pairs, with whatever state it needs from one step to the next.
+    """An objective over a batch of pairs, with its state.
 
-    A method is made of its settings and a `RunShape`. It draws random numbers only from streams of its own that the
-    seed and the step decide, so that a resumed run is the same run.
+    A method is built from its settings and a `RunShape`. Its random numbers depend on the seed and the step alone, so
+    that a resumed run is the same run.
     """
 
     def parameters(self) -> Iterable[nn.Parameter]:
-        """What the optimiser trains besides the towers, in a fixed order."""
+        """Parameters that the optimiser trains besides the towers, in a fixed order."""
         return ()
 
     def before_step(self, step: int) -> None:
-        """Prepare for `step` (counted from 0): the place to cluster.
+        """Prepare for `step`, counted from 0; cluster here.
 
-        Of several processes only the first calls this where `clusters_at` is true, and the others take over its
-        `state_dict`: all that this sets must be in there.
+        If `clusters_at` is true, only the first of several processes calls this. The others load its `state_dict`,
+        which must hold everything that this method sets.
         """
 
     def clusters_at(self, step: int) -> bool:
@@ -89,19 +89,19 @@ class Method(ABC):
         """
 
     def after_step(self, index: torch.Tensor, voice: torch.Tensor, face: torch.Tensor) -> None:
-        """Take note of the step's embeddings (without gradient)."""
+        """Update the state with the step's embeddings (without gradient)."""
 
     def partitions(self) -> list[Partition]:
-        """The clusterings that the method learns from at this moment, for a reader; none where it clusters nothing."""
+        """Current clusterings, for reports; none if the method does not cluster."""
         return []
 
     def pair_weights_now(self) -> torch.Tensor | None:
-        """Weight of each training video's pair at this moment, [N] in 0..1; None where pairs are not weighed."""
+        """Current weight of each training video's pair, [N] in 0..1; None without weights."""
         return None
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything a resumed run needs, the method's own parameters included, as tensors and plain values."""
+        """State for a resumed run, parameters included, as tensors and plain values."""
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take back what `state_dict` gave."""
+        """Restore the state that `state_dict` returned."""

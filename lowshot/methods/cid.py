@@ -8,7 +8,7 @@ from lowshot.settings import CidConfig
 
 
 class Cid(Method):
-    """Every other video of the batch is a negative, whoever speaks in it.
+    """Instance contrast: every other video of the batch is a negative.
 
     Args:
         config: the temperature.

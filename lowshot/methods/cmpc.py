@@ -1,4 +1,4 @@
-"""Cross-modal prototype contrast: instance contrast, the other modality's prototypes, recalibrated pairs."""
+"""CMPC: instance contrast, prototype contrast, and recalibrated pairs."""
 
 from dataclasses import asdict
 from typing import Any
@@ -17,7 +17,7 @@ from lowshot.settings import CmpcConfig
 
 
 class Cmpc(Method):
-    """The objective of the paper, with the clusters in force in every step between two clusterings.
+    """The paper's objective, with clusters used in every step after they are made.
 
     Args:
         config: temperatures, weights and schedule.
@@ -70,7 +70,7 @@ class Cmpc(Method):
         )
 
     def _weigh_by_neighbours(self, voices: Clusters, faces: Clusters) -> torch.Tensor:
-        """Weight of each training video, [N]: the paper's curve over the data set, of another measure."""
+        """Weight of each training video, [N], from its cluster neighbours."""
         agreements = [
             neighbour_agreement(self.voice_bank.vectors, self.face_bank.vectors, of_voice, of_face)
             for of_voice, of_face in zip(voices.assignments, faces.assignments, strict=True)
@@ -99,7 +99,7 @@ class Cmpc(Method):
         return total, logs
 
     def _excluded_negatives(self, index: torch.Tensor) -> torch.Tensor | None:
-        """Videos of a batch that are no negatives of each other, bool [B, B]; None where all are."""
+        """Pairs of a batch that are not negatives, bool [B, B]; None if all are."""
         return None
 
     def _weights(
@@ -123,7 +123,7 @@ class Cmpc(Method):
                 return recalibration_weights(rho, self.config.delta, self.config.kappa)
 
     def _prototype_loss(self, z: torch.Tensor, other: Clusters, index: torch.Tensor) -> torch.Tensor:
-        """Loss of each embedding against the other modality's prototypes, mean over granularities, [B]."""
+        """Prototype loss of each embedding, mean over granularities, [B]."""
         losses = []
         for granularity in zip(other.prototypes, other.concentration, other.assignments, strict=True):
             prototypes, phi, assigned = granularity
@@ -148,7 +148,7 @@ class Cmpc(Method):
 
     @torch.no_grad()
     def pair_weights_now(self) -> torch.Tensor | None:
-        """As of a batch of all training videos, with the vectors of the memory banks."""
+        """Weights of all training videos, from the vectors of the memory banks."""
         if self.voice_clusters is None or self.face_clusters is None or self.config.recalibration == "none":
             return None
         index = torch.arange(self.shape.videos, device=self.shape.device)

@@ -1,4 +1,4 @@
-"""What the released CMPC code trains, so that anyone can measure how far it is from the paper's objective."""
+"""The behaviour of the released CMPC code, to compare with the paper's objective."""
 
 import numpy as np
 import torch
@@ -21,7 +21,7 @@ from lowshot.settings import CmpcConfig, CmpcReleasedConfig
 
 
 class CmpcReleased(Cmpc):
-    """CMPC with the behaviour of its released code, rows 1 to 7 of docs/fidelity.md.
+    """CMPC as in its released code, rows 1 to 7 of docs/fidelity.md.
 
     Clusters live in the step in which k-means runs and are gone in the next (row 1); in all other steps this is
     instance contrast. k-means starts from the first K rows of the bank, its centroids are means and are not
@@ -97,7 +97,7 @@ class CmpcReleased(Cmpc):
 
 
 def _prototype_loss(z: Tensor, other: Clusters, index: Tensor) -> Tensor:
-    """Loss of each embedding against the other modality's clusters, over all granularities, [B]."""
+    """Prototype loss of each embedding over all granularities, [B]."""
     return released_over_granularities(
         [
             released_prototype_contrast(z, prototypes, phi, assigned[index])
@@ -116,7 +116,7 @@ def _start_at_random(bank: MemoryBank, seed: int, modality: int) -> None:
 
 @torch.no_grad()
 def released_kmeans(x: Tensor, k: int, iterations: int = 20) -> tuple[Tensor, Tensor, Tensor]:
-    """Lloyd's algorithm from the first k rows, all iterations carried out, empty clusters left at 0/0.
+    """Run Lloyd's algorithm from the first k rows; empty clusters become NaN.
 
     Args:
         x: points, float32 or float64 [n, d].
@@ -146,7 +146,7 @@ def released_kmeans(x: Tensor, k: int, iterations: int = 20) -> tuple[Tensor, Te
 
 @torch.no_grad()
 def released_concentration(distance: Tensor, assignments: Tensor, k: int, mean: float = 0.2) -> Tensor:
-    """Temperature of each prototype, from distances to the centroids before their last update.
+    """Temperature of each prototype, from distances to the previous centroids.
 
     Args:
         distance: of each point to its centroid, [n].

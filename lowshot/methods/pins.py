@@ -32,7 +32,7 @@ class Pins(Method):
         self.step = 0
 
     def hardness_at(self, step: int) -> float:
-        """tau of a step: up to where the ranking from the easiest to the hardest negative is taken."""
+        """Hardness tau at a step: 0 for the easiest negatives, 1 for the hardest."""
         config = self.config
         epoch = step // self.shape.steps_per_epoch
         span = config.curriculum_share * self.shape.epochs

@@ -1,4 +1,4 @@
-"""From the settings of a method to the method."""
+"""The method that belongs to its settings."""
 
 from collections.abc import Callable
 from typing import Any
@@ -26,7 +26,7 @@ from lowshot.settings import (
     SiglipConfig,
 )
 
-# By the settings; others are added by lowshot.extend.
+# By the class of its settings; lowshot.extend adds others.
 BUILDERS: dict[type[MethodConfig], Callable[[Any, RunShape], Method]] = {
     CidConfig: Cid,
     CmpcConfig: Cmpc,
@@ -41,5 +41,5 @@ BUILDERS: dict[type[MethodConfig], Callable[[Any, RunShape], Method]] = {
 
 
 def build_method(config: MethodConfig, shape: RunShape) -> Method:
-    """The method that `config` belongs to, for a run of the given shape."""
+    """Build the method of `config` for a run of the given shape."""
     return BUILDERS[type(config)](config, shape)

@@ -1,4 +1,4 @@
-"""Self-lifting: cluster videos by voice and face together, then learn the clusters as if they were identities."""
+"""Self-lifting: cluster voices and faces together, then learn the clusters as identities."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ from lowshot.settings import SelfLiftingConfig
 
 
 class SelfLifting(Method):
-    """Pseudo-labels from k-means on both modalities, and a metric loss over all voices and faces of the batch.
+    """Pseudo-labels from k-means on both modalities, and a multi-similarity loss.
 
     Args:
         config: of the loss, the warm-up and the clustering.
@@ -60,7 +60,7 @@ class SelfLifting(Method):
             self.pseudo_labels = self._cluster(step)
 
     def _cluster(self, step: int) -> Tensor:
-        """Pseudo-label of each video, int64 [N]; -1 where the bank was never written."""
+        """Pseudo-label of each video, int64 [N]; -1 for unwritten rows."""
         written = self.voice_bank.written.nonzero().squeeze(1)
         both = torch.cat([self.voice_bank.vectors[written], self.face_bank.vectors[written]], dim=1)
         seed = int(np.random.SeedSequence([self.shape.seed, step]).generate_state(1, np.uint32)[0])
@@ -78,7 +78,7 @@ class SelfLifting(Method):
             instance = v2f.mean() + f2v.mean()
             return instance, {"loss_instance": instance.item()}
         label = self.pseudo_labels[index]
-        # Any numbers below 0 that differ: a video without a label is like no other.
+        # Distinct negative numbers: a video without a label has no positives.
         label = torch.where(label == UNASSIGNED, -1 - torch.arange(len(label), device=label.device), label)
         both, labels = torch.cat([voice, face]), torch.cat([label, label])
         total = multi_similarity(both, labels, self.config.alpha, self.config.beta, self.config.base).mean()

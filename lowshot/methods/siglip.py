@@ -1,4 +1,4 @@
-"""SigLIP: pairwise sigmoid contrast with a temperature and a bias that are learned."""
+"""SigLIP: pairwise sigmoid contrast with learned temperature and bias."""
 
 import math
 from collections.abc import Iterable
@@ -13,7 +13,7 @@ from lowshot.settings import SiglipConfig
 
 
 class Siglip(Method):
-    """Every pair of a voice and a face is a question of its own: one video, or two?
+    """Classify each pair of a voice and a face: same video or not.
 
     Args:
         config: where scale (one divided by the temperature) and bias start.

@@ -1,4 +1,4 @@
-"""Classification measured: is the right class among the first k? Ties are shared, not won by the order of classes."""
+"""Classification figures: top-k credit with shared ties, balanced accuracy."""
 
 import numpy as np
 import numpy.typing as npt

@@ -9,6 +9,7 @@ from lowshot.errors import RequestError
 from lowshot.metrics.multiple_testing import holm
 from lowshot.metrics.verification import FloatArray
 from lowshot.reporting import style, tables
+from lowshot.schema import DIFFERENCES
 
 FIGURES: dict[str, dict[str, object]] = {
     "auc": tables.HEADLINE["auc"],
@@ -43,7 +44,7 @@ _NUMBERS = ("fraction", "gallery_size", "seeds", "difference", "ci_low", "ci_hig
 _RUNS = {1.0: "this one training run", 2.0: "these two training runs"}
 
 
-def judge(differences: pd.DataFrame, results: pd.DataFrame, source: str | Path = "differences.csv") -> pd.DataFrame:
+def judge(differences: pd.DataFrame, results: pd.DataFrame, source: str | Path = DIFFERENCES) -> pd.DataFrame:
     """Give a verdict on every pair of methods, on unseen identities.
 
     Args:

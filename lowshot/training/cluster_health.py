@@ -1,4 +1,4 @@
-"""How a method's clusters stand at the end of a pretraining: their sizes, their purity, the weights of pairs."""
+"""Cluster sizes, purity and pair weights at the end of a pretraining."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Pretraining: one loop for every method and any number of processes, resumable at any step, bit for bit."""
+"""Pretraining loop: any method, any number of processes, exact resume."""
 
 import time
 from collections.abc import Callable
