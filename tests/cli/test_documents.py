@@ -177,6 +177,31 @@ def test_every_document_that_the_repository_names_is_there():
     assert named > 50
 
 
+def test_every_test_and_source_file_that_a_document_names_is_there():
+    """A row of docs/fidelity.md is worth what its test is; the name of a test goes with the file before it."""
+    named = 0
+    for page, text in DOCUMENTS.items():
+        path = None
+        for found in re.finditer(r"`((?:tests|lowshot|benchmarks)/[\w/]+\.py)?(?:::(\w+))?`", text):
+            if page == "CHANGELOG.md" or "NAME" in found[0] or found[0] == "``":
+                continue
+            path = ROOT / found[1] if found[1] else path
+            assert path is not None and path.is_file(), f"{page}: {found[0]}"
+            if found[2]:
+                assert f"def {found[2]}(" in path.read_text(encoding="utf-8"), f"{page}: {found[0]}"
+                named += 1
+    assert named > 20
+
+
+def test_the_reference_has_every_loss_and_metric():
+    for room in ("losses", "metrics"):
+        modules = {path.stem for path in (ROOT / "lowshot" / room).glob("[!_]*.py")}
+        assert (
+            set(re.findall(rf"^::: lowshot\.{room}\.(\w+)$", DOCUMENTS[f"docs/reference/{room}.md"], re.MULTILINE))
+            == modules
+        )
+
+
 def test_every_target_of_make_that_a_document_names_is_there():
     targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
     for page, text in DOCUMENTS.items():
