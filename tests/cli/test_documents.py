@@ -12,7 +12,6 @@ from pathlib import Path
 import click
 import pytest
 
-import lowshot as package
 from lowshot.cli import VERBS, app, evaluating
 from lowshot.config import METHODS
 from lowshot.data.dataset import Dataset
@@ -266,8 +265,7 @@ def test_the_commands_of_a_page_run(page, lowshot, sets, world, vectors, vector_
         shutil.copytree(vectors, "vectors")
         Path("vectors.yaml").write_text(vector_config.to_yaml())
         [code] = re.findall(r"^```python\n(.*?)^```", DOCUMENTS[page], re.DOTALL | re.MULTILINE)
-        if hasattr(package.LoadedModel, "similarity"):
-            exec(compile(code, page, "exec"), {})
+        exec(compile(code, page, "exec"), {})
     for line in RUN[page]:
         # Of ten people a tenth would be one. What a shell does with *, the test does.
         words = words_of(line.replace("--labels 0.1", "--labels 0.5"))
