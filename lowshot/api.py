@@ -1,62 +1,60 @@
 """The verbs of the command line as functions: the same defaults, the same files, the same errors (docs/api.md).
 
-Progress and warnings go to standard error. What a person got wrong is `lowshot.errors.RequestError`, one line each.
+Progress and warnings go to standard error, unless `progress` is False or takes them. A request that cannot be carried
+out is a `lowshot.errors.RequestError` of one line.
 """
 
-import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from numbers import Integral, Real
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal, Unpack
 
-from lowshot.errors import RequestError
+from lowshot.progress import Report, Terminal, quiet
+from lowshot.workflows.settings import AllSections, Sections, Settings
 
 if TYPE_CHECKING:
-    import pandas as pd
-
-    from lowshot.adapt.names import Adaptation
     from lowshot.data.dataset import Dataset
+    from lowshot.models.loaded import LoadedModel
     from lowshot.models.match import Matches
     from lowshot.settings import Strategy
+    from lowshot.workflows.adapt import Probed
+    from lowshot.workflows.compare import Comparison, Method
+    from lowshot.workflows.evaluate import Evaluation
 
 PathLike = str | Path
-Settings = Mapping[str, Any]
-
-
-@dataclass(frozen=True, eq=False)
-class Evaluation:
-    """What `evaluate` found.
-
-    Attributes:
-        directory: with results.csv, scores, curves, plots and report.html.
-        results: the rows of results.csv, fractions in [0, 1]; chance and, on embedded data, the ceiling among them.
-    """
-
-    directory: Path
-    results: "pd.DataFrame"
+Progress = bool | Report
+"""True shows progress on standard error, False nothing; a function takes each `lowshot.progress.Event`."""
 
 
 def pretrain(
     data: PathLike | None = None,
     *,
-    method: str | None = None,
+    method: str | Settings | None = None,
     preset: str | None = None,
+    config: PathLike | Settings | None = None,
     settings: Settings | None = None,
     seed: int | None = None,
     out: PathLike | None = None,
-    resume: str = "auto",
+    resume: PathLike = "auto",
+    trust_paths: bool = False,
+    progress: Progress = True,
+    **sections: Unpack[AllSections],
 ) -> Path:
     """Learn a voice-face representation without identity labels.
 
     Args:
-        data: a directory, a manifest, or `synth:tiny|demo|bench`; the preset's, or `synth:demo`, when not given.
-        method: `cmpc` unless given; `cid` or another of `lowshot pretrain --help`.
+        data: a directory, a manifest, or `synth:tiny|demo|bench`; the preset's, or `synth:demo`, if None.
+        method: `cmpc` unless given; `cid` or another of docs/methods.md, or its settings by key.
         preset: settings that come with lowshot.
-        settings: any others by their names in docs/settings.md, as in `{"train.epochs": 20}`.
+        config: a YAML file of settings, or settings.
+        settings: by the names in docs/settings.md: `{"train.epochs": 20}` or `{"train": {"epochs": 20}}`.
         seed: of weights, order and augmentation.
-        out: the run directory; the next one in `runs/` when not given.
-        resume: `auto` goes on with a stopped run of the same settings, `never` starts anew, a path names the run.
+        out: the run directory; the next one in `runs/` if None.
+        resume: `auto` continues a stopped run of the same settings, `never` starts anew, a path names the run.
+        trust_paths: let the manifest name files outside its folder, from now on, as long as it stays as it is.
+        progress: see `Progress`.
+        sections: sections of docs/settings.md by name, as in `train={"epochs": 20}`. They count more than `settings`.
 
     Returns:
         The run directory: what `model` of the other functions takes.
@@ -64,67 +62,181 @@ def pretrain(
     Raises:
         RequestError: the request cannot be carried out as it is; nothing was written.
         RunError: the training failed.
-    """
-    from lowshot.cli.options import resolve_config
-    from lowshot.cli.pretrain import run_pretraining
-    from lowshot.training.distributed import ALONE
 
-    flags = {"data": _text(data), "seed": seed, "method": {"name": method} if method else None}
-    return run_pretraining(resolve_config(preset, None, _sets(settings), flags), _path(out), resume, ALONE)
+    Example:
+        >>> import lowshot
+        >>> run = lowshot.pretrain("synth:tiny", method="cid", train={"epochs": 5})  # doctest: +SKIP
+    """
+    from lowshot.workflows import pretrain as workflow
+
+    with _shown(progress) as report:
+        return workflow.pretrain(
+            data,
+            method=method,
+            preset=preset,
+            config=config,
+            settings=settings,
+            seed=seed,
+            out=_path(out),
+            resume=str(resume),
+            trust_paths=trust_paths,
+            report=report,
+            **sections,
+        )
 
 
 def finetune(
     model: PathLike | None = None,
     *,
-    labels: float = 0.1,
+    labels: float | None = None,
     subset: PathLike | None = None,
-    subset_seed: int = 0,
+    subset_seed: int | None = None,
     strategy: "Strategy | None" = None,
     data: PathLike | None = None,
     preset: str | None = None,
+    config: PathLike | Settings | None = None,
     settings: Settings | None = None,
     seed: int | None = None,
     out: PathLike | None = None,
+    trust_paths: bool = False,
+    progress: Progress = True,
+    **sections: Unpack[Sections],
 ) -> Path:
     """Adapt a model with a few labelled identities.
 
     Learning rate and stopping step are chosen on validation identities.
 
     Args:
-        model: a run directory, a weights file, `pretrained:NAME`, or `scratch`; the newest pretrained run when not
-            given.
-        labels: share of the training identities that is labelled, in (0, 1].
+        model: a run directory, a weights file, `pretrained:NAME`, or `scratch`; the newest pretrained run if None.
+        labels: share of the training identities that is labelled, in (0, 1]; 0.1 if None.
         subset: a list of what is labelled, instead of `labels` and `subset_seed`.
-        subset_seed: which identities.
+        subset_seed: which identities; 0 if None.
         strategy: what is trained; `full` unless given.
-        data, preset, settings, seed, out: as of `pretrain`; the data are the model's when not given.
+        data: the dataset; the model's if None.
+        preset, config, settings, seed, out, trust_paths, progress, sections: as of `pretrain`.
 
     Returns:
         The run directory.
 
     Raises:
         RequestError: the request cannot be carried out as it is; nothing was written.
+
+    Example:
+        >>> import lowshot
+        >>> tuned = lowshot.finetune("pretrained:cmpc-compact", labels=0.1, adapt={"steps": 20})  # doctest: +SKIP
     """
-    flags = {"adapt": {"strategy": strategy} if strategy else None, "data": _text(data), "seed": seed}
-    return _adapt("finetune", model, labels, subset, subset_seed, preset, settings, flags, out)
+    from lowshot.workflows import adapt as workflow
+
+    with _shown(progress) as report:
+        return workflow.finetune(
+            model,
+            labels=labels,
+            subset=_path(subset),
+            subset_seed=subset_seed,
+            strategy=strategy,
+            data=data,
+            preset=preset,
+            config=config,
+            settings=settings,
+            seed=seed,
+            out=_path(out),
+            trust_paths=trust_paths,
+            report=report,
+            **sections,
+        ).directory
 
 
 def probe(
     model: PathLike | None = None,
     *,
-    labels: float = 0.1,
+    labels: float | None = None,
     subset: PathLike | None = None,
-    subset_seed: int = 0,
+    subset_seed: int | None = None,
     data: PathLike | None = None,
     preset: str | None = None,
+    config: PathLike | Settings | None = None,
     settings: Settings | None = None,
     seed: int | None = None,
     out: PathLike | None = None,
+    trust_paths: bool = False,
+    progress: Progress = True,
+    **sections: Unpack[Sections],
 ) -> Path:
     """Adapt a model with a few labelled identities by one linear map after each frozen tower; see `finetune`."""
-    return _adapt(
-        "probe", model, labels, subset, subset_seed, preset, settings, {"data": _text(data), "seed": seed}, out
-    )
+    from lowshot.workflows import adapt as workflow
+
+    with _shown(progress) as report:
+        return workflow.probe(
+            model,
+            labels=labels,
+            subset=_path(subset),
+            subset_seed=subset_seed,
+            data=data,
+            preset=preset,
+            config=config,
+            settings=settings,
+            seed=seed,
+            out=_path(out),
+            trust_paths=trust_paths,
+            report=report,
+            **sections,
+        ).directory
+
+
+def probe_within(
+    modality: Literal["voice", "face", "both"],
+    model: PathLike | None = None,
+    *,
+    targets: Sequence[str] = (),
+    labels: float | None = None,
+    subset: PathLike | None = None,
+    subset_seed: int | None = None,
+    data: PathLike | None = None,
+    preset: str | None = None,
+    config: PathLike | Settings | None = None,
+    settings: Settings | None = None,
+    seed: int | None = None,
+    out: PathLike | None = None,
+    trust_paths: bool = False,
+    progress: Progress = True,
+    **sections: Unpack[Sections],
+) -> "Probed":
+    """Classify identity, gender, age and nationality by the frozen embeddings of one modality.
+
+    Args:
+        modality: whose embeddings.
+        model: as of `finetune`.
+        targets: some of identity, gender, age, nationality; all that the data allow if empty.
+        labels, subset, subset_seed, data, preset, config, settings, seed, out, trust_paths, progress, sections: as of
+            `finetune`.
+
+    Returns:
+        The run directory, and the rows of its results.csv.
+
+    Raises:
+        RequestError: the request cannot be carried out as it is; nothing was written.
+    """
+    from lowshot.schema import MODALITIES
+    from lowshot.workflows import adapt as workflow
+
+    with _shown(progress) as report:
+        return workflow.probe_within(
+            MODALITIES if modality == "both" else (modality,),
+            model,
+            targets=targets,
+            labels=labels,
+            subset=_path(subset),
+            subset_seed=subset_seed,
+            data=data,
+            preset=preset,
+            config=config,
+            settings=settings,
+            seed=seed,
+            out=_path(out),
+            trust_paths=trust_paths,
+            report=report,
+            **sections,
+        )
 
 
 def embed(
@@ -133,14 +245,17 @@ def embed(
     out: PathLike,
     data: PathLike | None = None,
     settings: Settings | None = None,
+    trust_paths: bool = False,
+    progress: Progress = True,
+    **sections: Unpack[Sections],
 ) -> Path:
     """Turn a dataset into embeddings: a directory with manifest.csv and features.safetensors.
 
     Args:
-        model: a run directory, a weights file or `pretrained:NAME`; the newest model when not given.
+        model: a run directory, a weights file or `pretrained:NAME`; the newest model if None.
         out: the directory to make.
-        data: the dataset; the one the model was trained on when not given.
-        settings: as in `{"evaluate.mirror": True}`.
+        data: the dataset; the one the model was trained on if None.
+        settings, trust_paths, progress, sections: as of `pretrain`, as in `evaluate={"mirror": True}`.
 
     Returns:
         `out`.
@@ -148,50 +263,81 @@ def embed(
     Raises:
         RequestError: the request cannot be carried out as it is; nothing was written.
     """
-    from lowshot.cli.embed import embed_dataset
+    from lowshot.workflows import embed as workflow
 
-    embed_dataset(_text(model), _text(data), _sets(settings), Path(out))
-    return Path(out)
+    with _shown(progress) as report:
+        return workflow.embed(
+            model,
+            out=Path(out),
+            data=data,
+            settings=settings,
+            trust_paths=trust_paths,
+            report=report,
+            **sections,
+        )
 
 
 def evaluate(
     model: PathLike | None = None,
     *,
     embeddings: PathLike | None = None,
-    protocol: str = "all",
+    scores: PathLike | Sequence[PathLike] = (),
+    protocol: str | None = None,
     data: PathLike | None = None,
-    split: Literal["test", "val"] = "test",
+    split: Literal["test", "val"] | None = None,
+    trials: PathLike | Sequence[PathLike] = (),
+    meta: PathLike | None = None,
+    skip_missing: bool = False,
     settings: Settings | None = None,
     out: PathLike | None = None,
-) -> Evaluation:
-    """Measure a model, or anyone's embeddings, by verification, matching and retrieval, with intervals.
+    trust_paths: bool = False,
+    progress: Progress = True,
+    **sections: Unpack[Sections],
+) -> "Evaluation":
+    """Measure a model, or anyone's embeddings or scores, by the protocols, with intervals.
 
     Args:
-        model: a run directory, a weights file or `pretrained:NAME`; the newest model when not given.
+        model: a run directory, a weights file or `pretrained:NAME`; the newest model if None.
         embeddings: a directory as `embed` writes it, instead of a model.
-        protocol: `verification`, `matching`, `retrieval`, one of your own, or `all`.
-        data: the dataset; the one the model was trained on when not given.
-        split: on whom.
-        settings: as in `{"evaluate.replicates": 2000}`.
-        out: the directory to make; the next one in `runs/` when not given.
+        scores: score tables and folders of them, instead of a model and a dataset.
+        protocol: `verification`, `matching`, `retrieval`, one of your own, or `all`, which None means too.
+        data: the dataset; the one the model was trained on if None.
+        split: on whom; `test` if None.
+        trials: lists to score instead of trials built from the manifest.
+        meta: VoxCeleb's vox1_meta.csv, for `trials`; the one beside the manifest if None.
+        skip_missing: skip trials of lists that name media the dataset lacks.
+        settings, trust_paths, progress, sections: as of `pretrain`, as in `evaluate={"replicates": 2000}`.
+        out: the directory to make; the next one in `runs/` if None.
 
     Returns:
         The directory and the figures.
 
     Raises:
         RequestError: the request cannot be carried out as it is; nothing was written.
-    """
-    from lowshot.cli.evaluating import Asked, evaluate_embeddings, evaluate_model
-    from lowshot.cli.options import open_dataset, resolve_config
-    from lowshot.evaluation.protocols.registry import chosen
 
-    asked = Asked(chosen(protocol), split)
-    if embeddings is None:
-        return Evaluation(*evaluate_model(_text(model), _text(data), _sets(settings), asked, _path(out)))
-    if model is not None or data is not None:
-        raise RequestError("embeddings bring their own manifest and no model; leave model and data out")
-    config = resolve_config(None, None, _sets(settings), {"data": _text(embeddings)})
-    return Evaluation(*evaluate_embeddings(open_dataset(config.data), config, asked, _path(out)))
+    Example:
+        >>> import lowshot
+        >>> found = lowshot.evaluate("pretrained:cmpc-compact", data="synth:tiny")  # doctest: +SKIP
+    """
+    from lowshot.workflows import evaluate as workflow
+
+    with _shown(progress) as report:
+        return workflow.evaluate(
+            model,
+            embeddings=embeddings,
+            scores=_paths(scores),
+            protocol=protocol,
+            data=data,
+            split=split,
+            trials=_paths(trials),
+            meta=_path(meta),
+            skip_missing=skip_missing,
+            settings=settings,
+            out=_path(out),
+            trust_paths=trust_paths,
+            report=report,
+            **sections,
+        )
 
 
 def match(probe: PathLike, candidates: Iterable[PathLike], *, model: PathLike | None = None) -> "Matches":
@@ -200,7 +346,7 @@ def match(probe: PathLike, candidates: Iterable[PathLike], *, model: PathLike | 
     Args:
         probe: a voice file or a face image; its content says which.
         candidates: files of the other modality.
-        model: a run directory, a weights file or `pretrained:NAME`; the newest model when not given.
+        model: a run directory, a weights file or `pretrained:NAME`; the newest model if None.
 
     Returns:
         The ranking, with a probability where the model was calibrated, and warnings on what it is worth: read them.
@@ -208,67 +354,145 @@ def match(probe: PathLike, candidates: Iterable[PathLike], *, model: PathLike | 
     Raises:
         RequestError: a file is missing, unreadable or of the wrong modality, or the model takes no such files.
     """
-    from lowshot.models.loaded import load_model
+    from lowshot.workflows import match as workflow
 
-    return load_model(model).match(Path(probe), [Path(path) for path in candidates])
+    return workflow.match(probe, candidates, model=model)
 
 
-def open_data(data: PathLike) -> "Dataset":
+def compare(
+    methods: "Sequence[Method]" = ("cmpc", "cid", "scratch"),
+    *,
+    data: PathLike | None = None,
+    fractions: Sequence[float] | None = None,
+    adaptations: Sequence[str] = ("probe", "finetune"),
+    subset_seeds: int = 3,
+    seeds: int = 3,
+    reference: str = "cid",
+    jobs: int = 2,
+    preset: str | None = None,
+    config: PathLike | Settings | None = None,
+    settings: Settings | None = None,
+    seed: int | None = None,
+    out: PathLike | None = None,
+    trust_paths: bool = False,
+    progress: Progress = True,
+    **sections: Unpack[AllSections],
+) -> "Comparison":
+    """Compare methods at several label fractions over seeds; called again after a stop, it goes on where it was.
+
+    Args:
+        methods: methods of `pretrain`, `scratch` for fresh weights, and variants by settings, as in
+            `("cmpc", {"method.temperature": 0.05})`.
+        data: as of `pretrain`.
+        fractions: labelled shares of the training identities, 0 without labels; if None, 0 and those of the setting
+            `labels` that come to two people or more.
+        adaptations: how labels are used.
+        subset_seeds: how many labelled subsets of each share.
+        seeds: how many training seeds, from `seed` on.
+        reference: which method the others are held against.
+        jobs: how many pretrainings side by side, on a CPU.
+        preset, config, settings, seed, trust_paths, progress, sections: as of `pretrain`.
+        out: the directory; that of the same request in `runs/`, or the next one, if None.
+
+    Returns:
+        The directory, the rows of its results.csv, and warnings.
+
+    Raises:
+        RequestError: the request cannot be carried out as it is; nothing was trained.
+        RunError: a pretraining failed or was stopped.
+
+    Example:
+        >>> import lowshot
+        >>> found = lowshot.compare(["cmpc", "cid"], data="synth:tiny", fractions=[0, 0.5], seeds=2)  # doctest: +SKIP
+    """
+    from lowshot.workflows import compare as workflow
+
+    with _shown(progress) as report:
+        return workflow.compare(
+            methods,
+            data=data,
+            fractions=fractions,
+            adaptations=adaptations,
+            subset_seeds=subset_seeds,
+            seeds=seeds,
+            reference=reference,
+            jobs=jobs,
+            preset=preset,
+            config=config,
+            settings=settings,
+            seed=seed,
+            out=_path(out),
+            trust_paths=trust_paths,
+            report=report,
+            **sections,
+        )
+
+
+def report(
+    directories: PathLike | Sequence[PathLike], *, formats: Sequence[str] = ("png", "svg"), out: PathLike | None = None
+) -> Path:
+    """Make a page, plots and tables from results on disk.
+
+    Args:
+        directories: each holds a results.csv, or is one. Several go on one page, if they were measured on the same
+            data and trials.
+        formats: of the files beside the page: csv, md, latex, png, svg, pdf, or all.
+        out: where the page goes; a single directory itself, or for several the next run in `runs/`, if None.
+
+    Returns:
+        Path of report.html.
+
+    Raises:
+        RequestError: results are missing, malformed, or of different data or trials.
+    """
+    from lowshot.workflows import report as workflow
+
+    return workflow.report(_paths(directories), formats=formats, out=_path(out))
+
+
+def load_model(model: PathLike | None = None) -> "LoadedModel":
+    """Old name of `lowshot.load`."""
+    from lowshot.models.loaded import load_model as load
+
+    warnings.warn("lowshot.load_model is now lowshot.load", DeprecationWarning, stacklevel=2)
+    return load(model)
+
+
+def open_data(data: PathLike, *, trust_paths: bool = False, progress: Progress = True) -> "Dataset":
     """Open a dataset: `.manifest`, `.voices` and `.faces` are data frames, and `.features` its vectors, if it has any.
 
     Args:
         data: a directory of media or of vectors (manifest.csv, and features.safetensors), a manifest, or
             `synth:tiny|demo|bench`.
+        trust_paths: let the manifest name files outside its folder, from now on, as long as it stays as it is.
+        progress: see `Progress`.
 
     Raises:
         RequestError: there is none, or it breaks a rule of docs/data.md.
     """
-    from lowshot.cli.options import open_dataset
+    from lowshot.workflows.datasets import open_dataset
 
-    return open_dataset(str(data))
-
-
-def _adapt(
-    adaptation: "Adaptation",
-    model: PathLike | None,
-    labels: float,
-    subset: PathLike | None,
-    subset_seed: int,
-    preset: str | None,
-    settings: Settings | None,
-    flags: Mapping[str, Any],
-    out: PathLike | None,
-) -> Path:
-    # What the command line's parser refuses would pass from here to where nobody expects it.
-    if not isinstance(labels, Real) or isinstance(labels, bool):
-        raise RequestError(f"labels={labels!r}: give a number above 0 and at most 1, as in labels=0.1 for 10 %")
-    if not isinstance(subset_seed, Integral) or isinstance(subset_seed, bool) or subset_seed < 0:
-        raise RequestError(f"subset_seed={subset_seed!r}: give a whole number from 0 on, as in subset_seed=1")
-    from lowshot.cli.adapting import adapt_as_asked
-
-    asked = (float(labels), _path(subset), _text(model), int(subset_seed))
-    return adapt_as_asked(adaptation, *asked, preset, None, _sets(settings), flags, _path(out))[0]
+    with _shown(progress) as report:
+        return open_dataset(data, trust_paths=trust_paths, report=report)
 
 
-def _sets(settings: Settings | None) -> tuple[str, ...]:
-    """As `--set` takes them: JSON is YAML."""
-    if settings is not None and not isinstance(settings, Mapping):
-        raise RequestError(f"settings={settings!r}: give a dict by key, as in {{'train.epochs': 20}}")
-    return tuple(f"{key}={json.dumps(value, default=_plain)}" for key, value in (settings or {}).items())
-
-
-def _plain(value: object) -> int | float:
-    """A number of numpy as one of Python."""
-    if isinstance(value, Integral):
-        return int(value)
-    if isinstance(value, Real):
-        return float(value)
-    raise RequestError(f"settings: {value!r} is no number, text, list or dict")
-
-
-def _text(path: PathLike | None) -> str | None:
-    return None if path is None else str(path)
+@contextmanager
+def _shown(progress: Progress) -> Iterator[Report]:
+    if not isinstance(progress, bool):
+        yield progress
+    elif not progress:
+        yield quiet
+    else:
+        terminal = Terminal()
+        try:
+            yield terminal
+        finally:
+            terminal.close()
 
 
 def _path(path: PathLike | None) -> Path | None:
     return None if path is None else Path(path)
+
+
+def _paths(paths: PathLike | Sequence[PathLike]) -> list[Path]:
+    return [Path(path) for path in ([paths] if isinstance(paths, str | Path) else paths)]

@@ -1,13 +1,12 @@
 """The configuration of a run: closed (unknown keys are errors), written whole into every run directory.
 
-Order of authority: default < preset < `--config FILE` < `--set a.b=c` < named flag.
+Order of authority: default < preset < file < settings by key < named argument.
 """
 
 import difflib
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +82,10 @@ class Config(Section):
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
 
 
+SECTIONS = tuple(Config.model_fields)
+"""Sections and single settings, as a configuration names them."""
+
+
 def preset_names() -> list[str]:
     """The presets that come with lowshot."""
     return sorted(path.stem for path in PRESETS.glob("*.yaml"))
@@ -95,7 +98,7 @@ def read_preset(name: str) -> dict[str, Any]:
         RequestError: there is no such preset.
     """
     if name not in preset_names():
-        raise RequestError(f"--preset {name}: no such preset; {_nearest(name, preset_names())}")
+        raise RequestError(f"`preset={name}`: no such preset; {nearest(name, preset_names())}")
     return read_yaml(PRESETS / f"{name}.yaml")
 
 
@@ -118,29 +121,6 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return content
 
 
-def parse_set(item: str) -> dict[str, Any]:
-    """Turn `a.b=c` into nested settings; the value is read as YAML.
-
-    Raises:
-        RequestError: there is no `=`, or an empty key.
-    """
-    key, equals, value = item.partition("=")
-    parts = key.split(".")
-    if not equals or not all(parts):
-        raise RequestError(f"--set {item}: write section.key=value, as in --set train.epochs=20")
-    try:
-        settings: Any = yaml.safe_load(value)
-    except yaml.YAMLError as error:
-        raise RequestError(f"--set {item}: the value is not YAML") from error
-    # YAML 1.1 reads 1e-3 as text; a person who types it means the number.
-    if isinstance(settings, str):
-        with suppress(ValueError):
-            settings = float(settings)
-    for part in reversed(parts):
-        settings = {part: settings}
-    return settings
-
-
 def build_config(layers: Iterable[Mapping[str, Any]]) -> Config:
     """Lay settings over each other, later over earlier, and check the outcome.
 
@@ -156,12 +136,12 @@ def build_config(layers: Iterable[Mapping[str, Any]]) -> Config:
     name = named[-1] if named else "cmpc"
     if name not in METHODS:
         raise RequestError(
-            f"method '{name}' is unknown; {_nearest(name, METHODS)} (your own need `lowshot --import MODULE`)"
+            f"method '{name}' is unknown; {nearest(name, METHODS)} (one of your own: `import_module=MODULE` first)"
         )
     merged: dict[str, Any] = {"method": {"name": name}}
     for layer in layers:
         foreign = _method_named(layer) not in {None, name}
-        _merge(merged, {key: value for key, value in layer.items() if not (foreign and key == "method")})
+        merge(merged, {key: value for key, value in layer.items() if not (foreign and key == "method")})
     try:
         return Config.model_validate(merged)
     except ValidationError as error:
@@ -173,27 +153,28 @@ def _method_named(layer: Mapping[str, Any]) -> str | None:
     return str(method["name"]) if isinstance(method, Mapping) and "name" in method else None
 
 
-def _merge(base: dict[str, Any], layer: Mapping[str, Any]) -> None:
+def merge(base: dict[str, Any], layer: Mapping[str, Any]) -> None:
+    """Lay nested settings over `base`, which is changed."""
     for key, value in layer.items():
         if not isinstance(value, Mapping):
             base[key] = value
             continue
         if not isinstance(base.get(key), dict):
             base[key] = {}
-        _merge(base[key], value)
+        merge(base[key], value)
 
 
 def _explain(error: ValidationError, settings: Mapping[str, Any]) -> str:
     first = error.errors()[0]
     key = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
-        return f"unknown key '{key}'; {_nearest(key, known_keys(settings))}"
+        return f"unknown key '{key}'; {nearest(key, known_keys(settings))}"
     message = first["msg"].removeprefix("Value error, ")
     return f"{key}: {message[0].lower()}{message[1:]}, not {first['input']!r}" if key else message
 
 
 def known_keys(settings: Mapping[str, Any]) -> list[str]:
-    """Every key that `--set` takes, given the method that `settings` names."""
+    """Every key that there is, given the method that `settings` names."""
     method = settings.get("method")
     name = method.get("name", "cmpc") if isinstance(method, Mapping) else "cmpc"
     return _keys_of(Config, METHODS[name])
@@ -210,7 +191,8 @@ def _keys_of(section: type[Section], method: type[Section]) -> list[str]:
     return keys
 
 
-def _nearest(name: str, known: Iterable[str]) -> str:
+def nearest(name: str, known: Iterable[str]) -> str:
+    """What an unknown name may have been meant for, as a message says it."""
     names = list(known)
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     if not close:

@@ -1,7 +1,7 @@
-"""What a module of one's own adds to lowshot: methods, towers, protocols, importers (docs/extending.md).
+"""What a module of your own adds to lowshot: methods, towers, protocols, importers (docs/extending.md).
 
-The command line imports such a module with `lowshot --import MODULE ...`; a Python program imports it itself. Models
-made with it need it wherever they are loaded.
+The command line imports a module that its option names; a Python program imports it itself. Models made with it need it
+wherever they are loaded.
 """
 
 import importlib
@@ -97,7 +97,7 @@ def add_importer(importer: "Importer") -> None:
 
 
 def import_module(name: str) -> None:
-    """Import what `--import` names, from the current folder or an installed package.
+    """Import a module from the current folder or an installed package.
 
     Raises:
         RequestError: there is no such module.
@@ -111,8 +111,8 @@ def import_module(name: str) -> None:
         if error.name is None or not f"{name}.".startswith(f"{error.name}."):
             raise
         raise RequestError(
-            f"--import {name}: no such module here or among the installed packages; name it as Python does, as in "
-            "mine or mine.towers"
+            f"`import_module={name}`: no such module here or among the installed packages; name it as Python does, "
+            "as in mine or mine.towers"
         ) from error
 
 

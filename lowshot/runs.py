@@ -3,9 +3,10 @@
 import json
 import platform
 import re
+import shlex
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
@@ -52,7 +53,7 @@ def safe_name(text: str) -> str:
 
 
 def open_run(out: Path | None, kind: str, label: str) -> Path:
-    """The directory that a verb writes to: `--out` where given, the next numbered run otherwise.
+    """The directory that a verb writes to: `out` if given, the next numbered run otherwise.
 
     Raises:
         RequestError: `out` is a file, or holds something other than an unfinished run of this kind.
@@ -73,14 +74,14 @@ def check_out(out: Path | None, kind: str) -> None:
     if out is None:
         return
     if out.is_file():
-        raise RequestError(f"--out {out}: is a file; name a directory")
+        raise RequestError(f"`out` {out}: is a file; name a directory")
     if not all(path.is_dir() or _left_behind(path) for path in out.rglob("*")):
         found = read_provenance(out).get("kind")
         if found != kind:
             what = f"a run of `{found}`" if found else "files that are not a run's"
-            raise RequestError(f"--out {out}: holds {what}; name an empty directory")
+            raise RequestError(f"`out` {out}: holds {what}; name an empty directory")
         if is_finished(out):
-            raise RequestError(f"--out {out}: holds a finished run; name another directory")
+            raise RequestError(f"`out` {out}: holds a finished run; name another directory")
 
 
 def _left_behind(path: Path) -> bool:
@@ -113,7 +114,7 @@ def lock_run(run: Path) -> Iterator[None]:
         lock.acquire(timeout=0)
     except Timeout as error:
         raise RequestError(
-            f"{run}: another process is writing to this run; wait until it ends, or name another directory with --out"
+            f"{run}: another process is writing to this run; wait until it ends, or name another directory by `out`"
         ) from error
     try:
         yield
@@ -181,6 +182,21 @@ def called_with() -> list[str]:
     program = Path(sys.argv[0])
     ours = program.stem == "lowshot" or program.parts[-2:] == ("lowshot", "__main__.py")
     return ["lowshot" if ours else program.name or "python", *sys.argv[1:]]
+
+
+def command_line(words: Sequence[str], arguments: Mapping[str, object] | None = None) -> str:
+    """A command as a shell takes it.
+
+    Args:
+        words: the program, its verb, and what follows.
+        arguments: arguments by name; they become options.
+    """
+    options = [word for name, value in (arguments or {}).items() for word in (_option(name), str(value))]
+    return shlex.join([*words, *options])
+
+
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
 
 
 def read_provenance(run: Path) -> dict[str, Any]:

@@ -85,7 +85,7 @@ def test_wrong_requests_are_the_errors_of_the_command_line(world):
         lowshot.evaluate("pretrained:cmpc-compact", protocol="retreival")
     with pytest.raises(RequestError, match="nowhere"):
         lowshot.open_data("nowhere")
-    with pytest.raises(RequestError, match="leave model and data out"):
+    with pytest.raises(RequestError, match="give `model` or `embeddings`, not both"):
         lowshot.evaluate("pretrained:cmpc-compact", embeddings="vectors")
     with pytest.raises(AttributeError, match="no attribute 'train'"):
         lowshot.train  # noqa: B018
@@ -96,14 +96,17 @@ def test_wrong_requests_are_the_errors_of_the_command_line(world):
 @pytest.mark.parametrize(
     ("asked", "fault"),
     [
-        ({"labels": "0.1"}, "labels='0.1': give a number above 0 and at most 1, as in labels=0.1 for 10 %"),
-        ({"labels": None}, "labels=None: give a number"),
-        ({"labels": True}, "labels=True: give a number"),
-        ({"subset_seed": "1"}, "subset_seed='1': give a whole number from 0 on"),
-        ({"subset_seed": -1}, "subset_seed=-1: give a whole number from 0 on"),
-        ({"subset_seed": True}, "subset_seed=True: give a whole number"),
-        ({"settings": {"adapt.steps": Path("5")}}, f"settings: {Path('5')!r} is no number"),
-        ({"settings": "adapt.steps=5"}, "settings='adapt.steps=5': give a dict by key"),
+        ({"labels": "0.1"}, "`labels='0.1'`: give a number above 0 and at most 1, as in `labels=0.1` for 10 %"),
+        ({"labels": True}, "`labels=True`: give a number"),
+        ({"subset_seed": "1"}, "`subset_seed='1'`: give a whole number from 0 on"),
+        ({"subset_seed": -1}, "`subset_seed=-1`: give a whole number from 0 on"),
+        ({"subset_seed": True}, "`subset_seed=True`: give a whole number"),
+        ({"labels": 0.1, "subset": "list.csv"}, "`subset` says what is labelled; leave `labels` out"),
+        ({"settings": {"adapt.steps": Path("5")}}, f"`settings`: {Path('5')!r} is no number"),
+        ({"settings": "adapt.steps=5"}, "`settings='adapt.steps=5'`: give a dict by key"),
+        ({"adapt": "steps=5"}, "`adapt='steps=5'`: give a dict by key"),
+        ({"adapt": {"step": 5}}, "unknown key 'adapt.step'; did you mean 'adapt.steps'?"),
+        ({"adpat": {"steps": 5}}, "no argument `adpat`; did you mean 'adapt'?"),
     ],
 )
 def test_what_is_of_another_type_is_refused_before_anything_is_done(adapt, asked, fault):
@@ -129,3 +132,20 @@ print("torch" in sys.modules, "pandas" in sys.modules)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split("\n")[:2] == ["[]", "False False"]
+
+
+def test_both_doors_refuse_alike():
+    """Arguments that exclude each other are refused below the doors; the command line has flags in their place."""
+    for asked, fault in (
+        ({"scores": "a", "protocol": "all"}, "`scores` needs nothing else; leave `protocol` out"),
+        ({"meta": "a"}, "`meta` and `skip_missing` belong to `trials`"),
+        ({"trials": ["a"], "split": "val"}, "`trials` says what is measured; leave `split` out"),
+        ({"embeddings": "a", "data": "b"}, "`embeddings` brings its own manifest; leave `data` out"),
+    ):
+        with pytest.raises(RequestError, match=f"^{re.escape(fault)}"):
+            lowshot.evaluate(**asked)
+
+
+def test_the_old_name_of_load_is_told():
+    with pytest.warns(DeprecationWarning, match=r"lowshot\.load"):
+        assert lowshot.load_model("pretrained:cmpc-compact").name == lowshot.load("pretrained:cmpc-compact").name

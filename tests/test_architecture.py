@@ -21,55 +21,14 @@ TORCH = {"torch", "torchaudio", "torchvision"}
 # What still has to move. This list only becomes shorter.
 KNOWN = set(
     """
-lowshot.adapt.run names flags
-lowshot.adapt.subset_lists names flags
-lowshot.adapt.subsets names flags
-lowshot.api imports lowshot.cli.adapting
-lowshot.api imports lowshot.cli.embed
-lowshot.api imports lowshot.cli.evaluating
-lowshot.api imports lowshot.cli.options
-lowshot.api imports lowshot.cli.pretrain
-lowshot.api names flags
 lowshot.checking.run names flags
-lowshot.cli.adapting imports torch at once
-lowshot.cli.compare spells differences.csv
-lowshot.cli.compare spells report.html
-lowshot.cli.compare spells results.csv
 lowshot.cli.data_check spells manifest.csv
-lowshot.cli.demo spells report.html
-lowshot.cli.demo spells results.csv
-lowshot.cli.embed spells manifest.csv
-lowshot.cli.evaluate spells report.html
-lowshot.cli.evaluate spells results.csv
-lowshot.cli.evaluating imports torch at once
-lowshot.cli.evaluating_scores spells results.csv
-lowshot.cli.report spells results.csv
-lowshot.config names flags
 lowshot.data.dataset names flags
 lowshot.data.features names flags
 lowshot.data.packing.pack names flags
 lowshot.data.packing.writing names flags
 lowshot.data.readers.choice names flags
 lowshot.evaluation.scorers names flags
-lowshot.experiments.cells imports lowshot.reporting.style
-lowshot.experiments.cells names flags
-lowshot.experiments.compare imports lowshot.reporting.page
-lowshot.experiments.compare imports lowshot.reporting.style
-lowshot.experiments.compare names flags
-lowshot.experiments.curves imports lowshot.reporting.cluster_tables
-lowshot.experiments.curves imports lowshot.reporting.training_plots
-lowshot.experiments.demo names flags
-lowshot.extend names flags
-lowshot.methods names flags
-lowshot.models.convert names flags
-lowshot.models.export names flags
-lowshot.models.loaded names flags
-lowshot.models.weights names flags
-lowshot.reporting.page names flags
-lowshot.reporting.sources names flags
-lowshot.runs names flags
-lowshot.training.choice names flags
-lowshot.training.loop names flags
 """.strip().splitlines()
 )
 

@@ -7,7 +7,8 @@ import sys
 import pytest
 import yaml
 
-from lowshot.config import Config, build_config, known_keys, parse_set, preset_names, read_preset, read_yaml
+from lowshot.cli.parsing import parse_set
+from lowshot.config import Config, build_config, known_keys, preset_names, read_preset, read_yaml
 from lowshot.errors import RenamedSetting, RequestError
 from lowshot.settings import METHODS
 

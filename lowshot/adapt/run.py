@@ -77,7 +77,7 @@ def training_videos(dataset: Dataset, labelled: Videos) -> Videos:
     if len(videos) == len(labelled):
         raise RequestError(
             "adapt.objective=semi-supervised: learns from training videos besides the labelled ones, and all "
-            f"{len(videos)} are labelled; lower --labels, or take another objective"
+            f"{len(videos)} are labelled; lower `labels`, or take another objective"
         )
     return videos
 
@@ -121,7 +121,7 @@ def check_start(start: LoadedModel) -> None:
     """
     if start.metadata["adaptation"] != "none":
         raise RequestError(
-            f"--from {start.name}: is adapted already ({start.metadata['adaptation']} with labels), which would not be "
+            f"{start.name}: is adapted already ({start.metadata['adaptation']} with labels), which would not be "
             f"counted; name the pretrained run it started from ({start.metadata.get('init', 'unknown')})"
         )
 
@@ -174,7 +174,7 @@ def adapt_to(
         with atomic_path(run / LABELLED) as temporary:
             temporary.write_bytes(list_bytes(subset.rows, subset.unit))
         write_trained(run, learned, start.trained)
-        # A frozen list of a seed leads to the very weights of `--labels` with that seed.
+        # A frozen list of a seed leads to the very weights of `labels` with that seed.
         seed = int(np.random.SeedSequence([config.seed, subset.seed or 0]).generate_state(1, np.uint32)[0])
         start.towers.to(default_device()).to(memory_format=torch.channels_last)
         if adaptation == "probe":

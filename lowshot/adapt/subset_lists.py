@@ -87,7 +87,7 @@ def write_subsets(
     videos = training_videos(dataset.manifest)
     per_identity = videos["identity"].value_counts()
     drawn = {
-        list_name(fraction, seed): draw_subset(dataset.manifest, fraction, seed, unit, variant, "--fractions")
+        list_name(fraction, seed): draw_subset(dataset.manifest, fraction, seed, unit, variant, "fractions")
         for fraction in fractions
         for seed in seeds
     }

@@ -75,42 +75,42 @@ def share_said(count: int, total: int, unit: Unit) -> str:
     return f"{count} of {total} {plural} ({round(100 * count / total, 1):g} %)"
 
 
-def labelled_count(identities: int, fraction: float, option: str = "--labels") -> int:
+def labelled_count(identities: int, fraction: float, argument: str = "labels") -> int:
     """How many identities a labelled fraction means: the nearest whole number, halves up.
 
     Args:
         identities: training identities in all.
         fraction: share to label, in (0, 1].
-        option: what a person gave the fraction by, for messages.
+        argument: what gives the fraction, for messages.
 
     Raises:
         RequestError: the fraction is out of range, or yields fewer than two identities: one person alone leaves nobody
             to be told apart from.
     """
-    count, exact = _rounded(identities, fraction, option)
+    count, exact = _rounded(identities, fraction, argument)
     if count < 2:
         raise RequestError(
-            f"{option} {fraction:g}: {float(exact):g} of {identities} training identities are fewer than the two "
-            f"that learning needs; {_least(2, identities, option)}"
+            f"`{argument}={fraction:g}`: {float(exact):g} of {identities} training identities are fewer than the two "
+            f"that learning needs; {_least(2, identities, argument)}"
         )
     return count
 
 
-def _rounded(total: int, fraction: float, option: str) -> tuple[int, Fraction]:
+def _rounded(total: int, fraction: float, argument: str) -> tuple[int, Fraction]:
     """A share of a number as the nearest whole number, halves up, and as it is."""
     if not 0 < fraction <= 1:
-        raise RequestError(f"{option} {fraction:g}: must be above 0 and at most 1, as in {option} 0.1 for 10 %")
+        raise RequestError(f"`{argument}={fraction:g}`: must be above 0 and at most 1, as in `{argument}=0.1` for 10 %")
     # As a decimal fraction, so that 0.29 of 50 does not depend on binary rounding.
     exact = Fraction(str(fraction)) * total
     return int(exact + Fraction(1, 2)), exact
 
 
-def _least(needed: int, total: int, option: str) -> str:
+def _least(needed: int, total: int, argument: str) -> str:
     """The least fraction that is rounded to a number, for a message; three decimals, more for a large total."""
     if total < needed:
         return "label more"
     scale = 10 ** max(3, len(str(total)))
-    return f"the least here is {option} {-(-(2 * needed - 1) * scale // (2 * total)) / scale:g}"
+    return f"the least here is `{argument}={-(-(2 * needed - 1) * scale // (2 * total)) / scale:g}`"
 
 
 def labelling_order(people: pd.DataFrame, seed: int, variant: Variant = "gender") -> list[str]:
@@ -221,7 +221,7 @@ def draw_subset(
     seed: int,
     unit: Unit = "identity",
     variant: Variant = "gender",
-    option: str = "--labels",
+    argument: str = "labels",
 ) -> Subset:
     """What a labelled fraction labels.
 
@@ -237,7 +237,7 @@ def draw_subset(
         seed: which of the possible subsets.
         unit: what the share is of.
         variant: as in `labelling_order`.
-        option: what a person gave the fraction by, for messages.
+        argument: what gives the fraction, for messages.
 
     Raises:
         RequestError: see `labelled_count` and `training_videos`; too few videos for two identities; or the manifest
@@ -252,22 +252,22 @@ def draw_subset(
         for attribute in READ[variant]:
             if attribute not in people or (people[attribute] == "").all():
                 raise RequestError(
-                    f"--variant balanced: the manifest says of no training identity which {attribute} it has; "
+                    f"`variant=balanced`: the manifest says of no training identity which {attribute} it has; "
                     "fill that column, or take another variant"
                 )
     order = labelling_order(people, seed, variant)
     if unit == "identity":
-        count = labelled_count(len(order), fraction, option)
+        count = labelled_count(len(order), fraction, argument)
         return Subset(unit, tuple((name,) for name in order[:count]), fraction, len(order), seed)
     rows, opens = _video_order(videos, order, seed)
-    count, exact = _rounded(len(rows), fraction, option)
+    count, exact = _rounded(len(rows), fraction, argument)
     # Rounded up to the pair that it cuts through.
     count += count > 0 and opens[count - 1]
     if len({identity for identity, _ in rows[:count]}) < 2:
         needed = 1 + next((place for place, row in enumerate(rows) if row[0] != rows[0][0]), len(rows))
         raise RequestError(
-            f"{option} {fraction:g}: {float(exact):g} of {len(rows)} training videos are too few for the two "
-            f"identities that learning needs; {_least(needed, len(rows), option)}"
+            f"`{argument}={fraction:g}`: {float(exact):g} of {len(rows)} training videos are too few for the two "
+            f"identities that learning needs; {_least(needed, len(rows), argument)}"
         )
     return Subset(unit, tuple(rows[:count]), fraction, len(rows), seed)
 

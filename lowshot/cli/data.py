@@ -56,11 +56,11 @@ def synth(size: str, seed: int, out: Path | None, as_json: bool) -> None:
 @click.argument("source")
 @trust_option
 @click.option("--json", "as_json", is_flag=True, help="Print the counts as JSON.")
-def describe(source: str, as_json: bool) -> None:
+def describe(source: str, trust_paths: bool, as_json: bool) -> None:
     """Count videos, identities, voices and faces of the dataset SOURCE by split."""
     import json
 
-    dataset = open_dataset(source)
+    dataset = open_dataset(source, trust_paths=trust_paths)
     splits = {
         str(split or "(none)"): {
             "videos": int(rows["video"].nunique()),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lowshot.cli.options import note_trust, open_dataset, trust_option
+from lowshot.cli.options import open_dataset, trust_option
 from lowshot.cli.packing import check_pack
 from lowshot.errors import RequestError
 
@@ -32,7 +32,7 @@ _STRATA = {"gender": "G", "nationality": "N", "age": "A"}
     help="Manifest to write beside the one checked, without the faulty rows; of features, a directory to make.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Everything as JSON.")
-def check(source: str, out: Path | None, write_clean: Path | None, as_json: bool) -> None:
+def check(source: str, trust_paths: bool, out: Path | None, write_clean: Path | None, as_json: bool) -> None:
     """Open every file of the dataset SOURCE, list all that is wrong with it, and say what it is good for.
 
     The first ten problems of each kind are printed; --out lists all. Faults stand in the way and make the exit code 2,
@@ -44,11 +44,10 @@ def check(source: str, out: Path | None, write_clean: Path | None, as_json: bool
     from lowshot.checking.readiness import readiness_of
     from lowshot.schema import PACK
 
-    manifest = _manifest(source)
+    manifest = _manifest(source, trust_paths)
     if (manifest.parent / PACK).is_file():
-        _check_pack(
-            source, [name for name, given in (("--out", out), ("--write-clean", write_clean)) if given], as_json
-        )
+        given = [name for name, value in (("--out", out), ("--write-clean", write_clean)) if value]
+        _check_pack(source, trust_paths, given, as_json)
         return
     with tqdm(desc="check", unit="file", disable=None) as bar:
 
@@ -74,7 +73,7 @@ def check(source: str, out: Path | None, write_clean: Path | None, as_json: bool
         )
 
 
-def _check_pack(source: str, not_for_packs: list[str], as_json: bool) -> None:
+def _check_pack(source: str, trust_paths: bool, not_for_packs: list[str], as_json: bool) -> None:
     """Compare a pack with its hashes: its media were opened when it was made.
 
     Raises:
@@ -86,7 +85,7 @@ def _check_pack(source: str, not_for_packs: list[str], as_json: bool) -> None:
 
     if not_for_packs:
         raise RequestError(f"{not_for_packs[0]}: {source} is a pack; check the dataset that it was made of")
-    dataset = open_dataset(source)
+    dataset = open_dataset(source, trust_paths=trust_paths)
     whole = check_pack(dataset)
     uses = readiness_of(dataset.manifest)
     if as_json:
@@ -97,11 +96,14 @@ def _check_pack(source: str, not_for_packs: list[str], as_json: bool) -> None:
         click.echo("\n".join([whole, *_good_for(uses, "")]))
 
 
-def _manifest(source: str) -> Path:
+def _manifest(source: str, trust_paths: bool) -> Path:
     """The table of a dataset, which may break every rule: an embedded world's is rendered where it is not yet."""
     if source.startswith("synth:"):
         return open_dataset(source).manifest_path
-    note_trust(source)
+    from lowshot.workflows.datasets import trust_manifest
+
+    if trust_paths:
+        trust_manifest(source)
     return Path(source) / "manifest.csv" if Path(source).is_dir() else Path(source)
 
 

@@ -4,7 +4,7 @@ from typing import Any, get_args
 
 import click
 
-from lowshot.cli.options import adaptation_options, config_options
+from lowshot.cli.options import adaptation_options, config_options, say_adapted, terminal
 from lowshot.settings import Strategy
 
 
@@ -17,7 +17,7 @@ from lowshot.settings import Strategy
     "first and then all weights.  [default: the setting adapt.strategy, full]",
 )
 @config_options
-def command(**request: Any) -> None:
+def command(as_json: bool, **request: Any) -> None:
     """Adapt a model with a few labelled identities: all weights of both towers, or a part of them.
 
     The setting adapt.objective says by what: contrast, classifier, margin-classifier, or semi-supervised, which goes
@@ -25,6 +25,6 @@ def command(**request: Any) -> None:
 
     Learning rate and stopping step are chosen on the validation identities, never on the test identities.
     """
-    from lowshot.cli.adapting import run_adaptation
+    from lowshot.workflows.adapt import finetune
 
-    run_adaptation("finetune", **request)
+    say_adapted(as_json, finetune(**request, report=terminal()))

@@ -30,9 +30,9 @@ def command(probe: Path, candidates: tuple[Path, ...], model: str | None, as_jso
 
     A probability stands beside the similarity where the model was calibrated. Do not decide about a person by it.
     """
-    from lowshot.models.loaded import load_model
+    from lowshot.workflows.match import match
 
-    found = load_model(model).match(probe, candidates)
+    found = match(probe, candidates, model=model)
     if as_json:
         click.echo(json.dumps(as_record(found)))
         return

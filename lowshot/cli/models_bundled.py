@@ -2,10 +2,11 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import click
 
-from lowshot.cli.options import open_dataset, resolve_config
+from lowshot.cli.options import open_dataset, set_option, terminal
 
 
 @click.command("list")
@@ -32,9 +33,9 @@ def list_models(as_json: bool) -> None:
 @click.command("calibrate")
 @click.argument("source", metavar="RUN|WEIGHTS|pretrained:NAME")
 @click.option("--data", help="The dataset whose validation split is used.  [default: the one of the model's run]")
-@click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="As in evaluate.mirror=true.")
+@set_option("As in evaluate.mirror=true.")
 @click.option("--json", "as_json", is_flag=True, help="Print the map as JSON.")
-def calibrate_model(source: str, data: str | None, sets: tuple[str, ...], as_json: bool) -> None:
+def calibrate_model(source: str, data: str | None, settings: dict[str, Any], as_json: bool) -> None:
     """Fit the map from a model's cosines to probabilities, on people of the validation split.
 
     A run directory keeps it, as calibration.json: `lowshot match` reads it there.
@@ -42,10 +43,11 @@ def calibrate_model(source: str, data: str | None, sets: tuple[str, ...], as_jso
     from lowshot.evaluation.calibrated import calibrate
     from lowshot.models.calibration import keep_calibration
     from lowshot.models.loaded import load_model
+    from lowshot.workflows.settings import resolve_config
 
     start = load_model(source)
-    config = resolve_config(None, None, sets, {"data": data}, base=start.config)
-    found = calibrate(start, open_dataset(config.data, ("val",)), config.evaluate)
+    config = resolve_config(settings=settings, named={"data": data}, base=start.config)
+    found = calibrate(start, open_dataset(config.data, ("val",)), config.evaluate, terminal())
     kept: Path | None = None
     if start.path is not None and start.path.is_dir():
         kept = keep_calibration(start.path, found)

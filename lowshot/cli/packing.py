@@ -1,14 +1,13 @@
 """`lowshot data pack`, and what `lowshot data check` does with a pack."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from lowshot.cli.options import (
     json_option,
     open_dataset,
-    resolve_config,
     say_outcome,
     settings_options,
     trust_option,
@@ -35,10 +34,11 @@ if TYPE_CHECKING:
 @json_option
 def pack(
     source: str,
+    trust_paths: bool,
     out: Path,
     preset: str | None,
-    config_file: Path | None,
-    sets: tuple[str, ...],
+    config: Path | None,
+    settings: dict[str, Any],
     faces: str,
     jobs: int | None,
     skip_unreadable: bool,
@@ -54,9 +54,10 @@ def pack(
     from lowshot.data.packing.writing import pack_dataset
     from lowshot.errors import RequestError
     from lowshot.schema import UNREADABLE
+    from lowshot.workflows.settings import resolve_config
 
-    config = resolve_config(preset, config_file, sets, {})
-    dataset = open_dataset(source)
+    resolved = resolve_config(preset=preset, config=config, settings=settings)
+    dataset = open_dataset(source, trust_paths=trust_paths)
     with tqdm(desc="pack", unit="file", disable=None) as bar:
 
         def advance(done: int, total: int) -> None:
@@ -66,8 +67,8 @@ def pack(
         packed = pack_dataset(
             dataset,
             out,
-            config.voice,
-            config.face,
+            resolved.voice,
+            resolved.face,
             "jpeg" if faces == "jpeg" else "pixels",
             jobs,
             skip_unreadable,

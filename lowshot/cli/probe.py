@@ -4,7 +4,8 @@ from typing import Any
 
 import click
 
-from lowshot.cli.options import adaptation_options, config_options
+from lowshot.cli.options import adaptation_options, config_options, say_adapted, terminal
+from lowshot.schema import MODALITIES, RESULTS
 
 
 @click.command("probe")
@@ -22,7 +23,7 @@ from lowshot.cli.options import adaptation_options, config_options
 )
 @adaptation_options
 @config_options
-def command(within: str | None, targets: tuple[str, ...], **request: Any) -> None:
+def command(within: str | None, targets: tuple[str, ...], as_json: bool, **request: Any) -> None:
     """Adapt a model with a few labelled identities: one linear map after each frozen tower.
 
     Learning rate and stopping step are chosen on the validation identities, never on the test identities.
@@ -31,12 +32,18 @@ def command(within: str | None, targets: tuple[str, ...], **request: Any) -> Non
     people it is, and which gender, age group and nationality people of the test split have. Prints figures beside
     chance, and writes results.csv.
     """
-    from lowshot.cli.adapting import run_adaptation, run_within
+    from lowshot.cli.listing import listing
+    from lowshot.workflows.adapt import probe, probe_within
 
-    if within is not None:
-        modalities = ("voice", "face") if within == "both" else (within,)
-        run_within(modalities, targets, **request)
-    elif targets:
-        raise click.UsageError("--target belongs to --within voice, face or both")
-    else:
-        run_adaptation("probe", **request)
+    if within is None:
+        if targets:
+            raise click.UsageError("--target belongs to --within voice, face or both")
+        say_adapted(as_json, probe(**request, report=terminal()))
+        return
+    modalities = MODALITIES if within == "both" else (within,)
+    found = probe_within(modalities, targets=targets, **request, report=terminal())
+    if as_json:
+        click.echo(found.results.to_json(orient="records"))
+        return
+    click.echo(listing(found.results))
+    click.echo(f"\nresults: {found.directory / RESULTS}")

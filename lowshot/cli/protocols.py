@@ -69,7 +69,14 @@ def show(name: str, as_json: bool) -> None:
 @click.option("--out", type=click.Path(path_type=Path), required=True, metavar="DIR", help="Directory to make.")
 @json_option
 def build(
-    data: str, split: str, seed: int, strata: tuple[str, ...], exclude_same_video: bool, out: Path, as_json: bool
+    data: str,
+    trust_paths: bool,
+    split: str,
+    seed: int,
+    strata: tuple[str, ...],
+    exclude_same_video: bool,
+    out: Path,
+    as_json: bool,
 ) -> None:
     """Write the trial lists that `evaluate` scores, as CSV, with the recipe that makes them again.
 
@@ -80,7 +87,7 @@ def build(
     from lowshot.evaluation.trial_set import build_trial_set
 
     _check_new(out)
-    dataset = open_dataset(data)
+    dataset = open_dataset(data, trust_paths=trust_paths)
     trials = build_trial_set(
         dataset, split=split, strata=strata or None, seed=seed, exclude_same_video=exclude_same_video
     )
@@ -100,7 +107,7 @@ def build(
     help="VoxCeleb's vox1_meta.csv.  [default: the one beside the manifest]",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the counts as JSON.")
-def audit(files: tuple[Path, ...], data: str | None, meta: Path | None, as_json: bool) -> None:
+def audit(files: tuple[Path, ...], trust_paths: bool, data: str | None, meta: Path | None, as_json: bool) -> None:
     """Count what the trial lists FILE... really contain; `!` marks what a reader of their figures should know.
 
     Without --data, what is said of people and videos comes from the names in the lists and from --meta.
@@ -112,7 +119,7 @@ def audit(files: tuple[Path, ...], data: str | None, meta: Path | None, as_json:
     from lowshot.evaluation.trial_lists.vox_names import find_meta
 
     lists = [part for path in files for part in read_list(path)]
-    dataset = open_dataset(data) if data else None
+    dataset = open_dataset(data, trust_paths=trust_paths) if data else None
     known = find_meta(meta, dataset)
     auditor = Auditor(MetadataFinder(dataset, known), MediaIndex(dataset, known) if dataset else None)
     audits = [*auditor.audit(lists), *([auditor.total(lists)] if len(lists) > 1 else [])]
@@ -155,6 +162,7 @@ def audit(files: tuple[Path, ...], data: str | None, meta: Path | None, as_json:
 def subsets(
     context: click.Context,
     data: str,
+    trust_paths: bool,
     labels: float | None,
     subset_seed: int,
     fractions: str | None,
@@ -178,12 +186,15 @@ def subsets(
             goes = "--out, which writes lists" if out is None else "--labels, which prints one subset"
             raise click.UsageError(f"--{name.replace('_', '-')} belongs to {goes}")
     if labels is not None and out is None:
-        rows = draw_subset(open_dataset(data).manifest, labels, subset_seed, unit, variant).rows
+        rows = draw_subset(
+            open_dataset(data, trust_paths=trust_paths).manifest, labels, subset_seed, unit, variant
+        ).rows
         click.echo(json.dumps(rows) if as_json else "\n".join("\t".join(row) for row in rows))
     elif out is not None and labels is None:
         _check_new(out)
         shares = FRACTIONS if fractions is None else _shares(fractions)
-        _say_files(as_json, write_subsets(out, open_dataset(data), shares, range(seeds), unit, variant))
+        dataset = open_dataset(data, trust_paths=trust_paths)
+        _say_files(as_json, write_subsets(out, dataset, shares, range(seeds), unit, variant))
     else:
         raise click.UsageError("give --labels to print one subset, or --out to write lists")
 

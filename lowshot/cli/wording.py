@@ -3,7 +3,7 @@
 import re
 
 # Arguments of the Python functions whose flag has another name than theirs.
-_FLAGS = {"settings": "--set", "start": "--from", "fmt": "--format"}
+_FLAGS = {"settings": "--set", "start": "--from", "formats": "--format", "fmt": "--format", "import_module": "--import"}
 # Every other argument that messages name; its flag is its own name with hyphens.
 _ARGUMENTS = frozenset(
     (

@@ -11,12 +11,15 @@ from lowshot.evaluation.trial_set import build_trial_set
 from lowshot.metrics.calibration import fit_calibration
 from lowshot.models.calibration import RunCalibration
 from lowshot.models.device import default_device
-from lowshot.models.embedding import USUAL, embed_rows, embedding_bar
+from lowshot.models.embedding import USUAL, embed_rows
 from lowshot.models.loaded import LoadedModel
+from lowshot.progress import Report, counter, quiet
 from lowshot.settings import EvaluateConfig
 
 
-def calibrate(model: LoadedModel, dataset: Dataset, settings: EvaluateConfig = USUAL) -> RunCalibration:
+def calibrate(
+    model: LoadedModel, dataset: Dataset, settings: EvaluateConfig = USUAL, report: Report = quiet
+) -> RunCalibration:
     """Fit the map from cosines to log-likelihood ratios on validation identities.
 
     The trials are verification trials of stratum U: impostors need not share anything with the speaker.
@@ -25,6 +28,7 @@ def calibrate(model: LoadedModel, dataset: Dataset, settings: EvaluateConfig = U
         model: of voice and face files.
         dataset: its validation split is used.
         settings: how many crops and mirror images are embedded, and the seed of the trials.
+        report: takes progress events.
 
     Raises:
         RequestError: there is no validation split with enough known identities, the model was trained on it or takes
@@ -41,9 +45,9 @@ def calibrate(model: LoadedModel, dataset: Dataset, settings: EvaluateConfig = U
     (listed,) = trials.of(VerificationTrials)
     reader = MediaReader(dataset, model.towers.voice_config, model.towers.face_config)
     towers = model.towers.to(default_device())
-    with embedding_bar(len(trials.voices) + len(trials.faces)) as bar:
-        voice = embed_rows(towers, reader, "voice", trials.voices, settings, bar.update)
-        face = embed_rows(towers, reader, "face", trials.faces, settings, bar.update)
+    advance = counter(report, "embed", len(trials.voices) + len(trials.faces), "file", brief=True)
+    voice = embed_rows(towers, reader, "voice", trials.voices, settings, advance)
+    face = embed_rows(towers, reader, "face", trials.faces, settings, advance)
     cosines = EmbeddingScorer(voice, face, trials.voices, trials.faces).pairs(listed.voice, listed.face)
     found = fit_calibration(cosines, listed.label)
     return RunCalibration(

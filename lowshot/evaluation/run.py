@@ -11,8 +11,9 @@ from lowshot.evaluation.results import write_results, write_scores
 from lowshot.evaluation.scorers import EmbeddingScorer
 from lowshot.evaluation.trial_lists.submission import write_submissions
 from lowshot.evaluation.trial_set import TrialSet
-from lowshot.models.embedding import USUAL, embed_rows, embedding_bar
+from lowshot.models.embedding import USUAL, embed_rows
 from lowshot.models.two_tower import TwoTower
+from lowshot.progress import Report, counter, quiet
 from lowshot.schema import CURVES, RESULT_COLUMNS, RESULTS, SCORES, SUBMISSIONS
 from lowshot.settings import EvaluateConfig
 
@@ -24,6 +25,7 @@ def score_model(
     labels: Mapping[str, object],
     settings: EvaluateConfig = USUAL,
     show: Callable[[EmbeddingScorer], object] | None = None,
+    report: Report = quiet,
 ) -> EvaluationResult:
     """Embed the media of the trials, each once, and measure.
 
@@ -34,21 +36,22 @@ def score_model(
         labels: what the model is, for the columns of results.csv.
         settings: how often each medium is looked at.
         show: called with the embeddings.
+        report: takes progress events.
     """
-    scorer = embed_trials(trials, model, reader, settings)
+    scorer = embed_trials(trials, model, reader, settings, report)
     if show is not None:
         show(scorer)
     return score(trials, scorer, labels)
 
 
 def embed_trials(
-    trials: TrialSet, model: TwoTower, reader: Reader, settings: EvaluateConfig = USUAL
+    trials: TrialSet, model: TwoTower, reader: Reader, settings: EvaluateConfig = USUAL, report: Report = quiet
 ) -> EmbeddingScorer:
-    """Embed the media of the trials, each once; `trials`, `model`, `reader` and `settings` as in `score_model`."""
+    """Embed the media of the trials, each once; arguments as in `score_model`."""
     voices, faces = trials.voices, trials.faces
-    with embedding_bar(len(voices) + len(faces)) as bar:
-        voice = embed_rows(model, reader, "voice", voices, settings, bar.update)
-        face = embed_rows(model, reader, "face", faces, settings, bar.update)
+    advance = counter(report, "embed", len(voices) + len(faces), "file", brief=True)
+    voice = embed_rows(model, reader, "voice", voices, settings, advance)
+    face = embed_rows(model, reader, "face", faces, settings, advance)
     return EmbeddingScorer(voice, face, voices, faces)
 
 

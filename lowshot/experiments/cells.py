@@ -1,14 +1,13 @@
 """What a comparison is made of: methods and variants of them, and a cell for every model that is measured."""
 
-import re
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from lowshot.adapt.names import adaptation_name
-from lowshot.config import Config, build_config, parse_set
+from lowshot.config import Config, build_config
 from lowshot.errors import RequestError
-from lowshot.reporting import style
 from lowshot.runs import safe_name
 from lowshot.schema import SCRATCH
 from lowshot.settings import METHODS
@@ -84,22 +83,19 @@ class Plan:
 
     Attributes:
         kind: the verb, `demo` or `compare`.
-        title: heading of the page, without the data.
-        command: what makes the same comparison again with the settings of its directory: the verb, then options.
         arms: the methods.
         fractions: labelled shares; 0 for the models before they saw a label.
         adaptations: how the labels are used, as `adaptation_name` calls it.
         seeds: of the trainings.
         subsets: seeds of the labelled subsets, each with each training seed; None alone for that of the training.
         pairs: labels of methods whose difference is taken, first minus second.
-        labels_key: what a person gives the fractions by, for messages.
+        labels_key: the argument that gives the fractions, for messages.
         reference: label of the method that the labels of others are converted to; None for no such table.
-        request: what tells this comparison from another of the same settings and data, as JSON holds it.
+        request: what tells this comparison from another of the same settings and data: arguments of the verb, as JSON
+            holds them.
     """
 
     kind: str
-    title: str
-    command: tuple[str, ...]
     arms: tuple[Arm, ...]
     fractions: tuple[float, ...]
     adaptations: tuple[str, ...]
@@ -143,12 +139,33 @@ def pretraining_run(method: str, seed: int) -> str:
     return f"pretrain-{method}-seed{seed}"
 
 
-def parse_arms(text: str, config: Config) -> tuple[Arm, ...]:
-    """The methods that `--methods` names.
+@dataclass(frozen=True)
+class Variant:
+    """A method, perhaps with some settings changed.
+
+    Attributes:
+        name: of the method, or `scratch` for fresh weights.
+        changes: settings by dotted key, as in `{"method.temperature": 0.05}`.
+        written: changed values as a person wrote them, for names of runs; those that are missing are written as JSON.
+    """
+
+    name: str
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    written: Mapping[str, str] = field(default_factory=dict)
+
+    def text(self, key: str) -> str:
+        """The changed value of a setting, as names of runs hold it."""
+        return self.written.get(key) or json.dumps(self.changes[key], separators=(",", ":")).strip('"')
+
+    def __str__(self) -> str:
+        return ":".join([self.name, *(f"{key}={self.text(key)}" for key in self.changes)])
+
+
+def make_arms(variants: Sequence[Variant], config: Config) -> tuple[Arm, ...]:
+    """The methods of a comparison.
 
     Args:
-        text: names of methods or `scratch`, separated by commas; settings that a variant changes follow its name, as
-            in `cmpc:method.recalibration=none:train.epochs=30`.
+        variants: what is compared.
         config: settings of all of them otherwise.
 
     Returns:
@@ -157,96 +174,61 @@ def parse_arms(text: str, config: Config) -> tuple[Arm, ...]:
     Raises:
         RequestError: an unknown method or setting, a setting that variants may not differ in, or two that are the same.
     """
-    arms = tuple(_arm(item, config) for item in _split(text))
+    arms = tuple(_arm(variant, config) for variant in variants)
     for place, arm in enumerate(arms):
         for other in arms[:place]:
             if arm.label == other.label or (
                 arm.pretrained and other.pretrained and not changed_settings(arm.config, other.config)
             ):
-                raise RequestError(f"--methods {text}: {arm.label} and {other.label} are the same; name one of them")
+                raise RequestError(f"`methods`: {arm.label} and {other.label} are the same; name one of them")
     return arms
 
 
-def _split(text: str) -> list[str]:
-    """The items of a list; lists are values too: a comma in brackets separates nothing."""
-    return [item.strip() for item in re.split(r",(?![^\[]*\])", text)]
-
-
-def _arm(text: str, config: Config) -> Arm:
-    name, *changes = text.split(":")
+def _arm(variant: Variant, config: Config) -> Arm:
+    name = variant.name
     if name == SCRATCH:
-        if changes:
-            raise RequestError(f"--methods {text}: scratch has the settings of the others; vary them with --set")
+        if variant.changes:
+            raise RequestError(f"`methods={variant}`: scratch has the settings of the others; vary them by `settings`")
         return Arm(SCRATCH, config)
     if name not in METHODS:
-        raise RequestError(f"--methods {text}: no method '{name}'; there are {', '.join([*METHODS, SCRATCH])}")
+        raise RequestError(f"`methods={variant}`: no method '{name}'; there are {', '.join([*METHODS, SCRATCH])}")
     layers: list[Mapping[str, Any]] = [config.with_method(name).model_dump(mode="json")]
     label = name
-    for change in changes:
-        key, _, value = change.partition("=")
-        section = key.split(".")[0]
-        if section not in VARIED or key == "method.name" or not value:
+    for key, value in variant.changes.items():
+        section, *parts = key.split(".")
+        if section not in VARIED or not parts or key == "method.name":
             raise RequestError(
-                f"--methods {text}: '{change}' is no change of one method; write NAME:SECTION.KEY=VALUE with a section "
-                f"of {', '.join(VARIED)}"
+                f"`methods={variant}`: {key} is the same for all methods; a variant changes settings of "
+                f"{', '.join(VARIED)}"
             )
-        layer = parse_set(change)
-        if section == "method" and (renamed := METHODS[name].in_new_names(layer["method"])) != layer["method"]:
-            layer = {"method": renamed}
-            ((key, value),) = renamed.items()
-        layers.append(layer)
-        label += f"+{key.removeprefix('method.')}={safe_name(value).strip('_')}"
+        layer: Any = value
+        for part in reversed(parts):
+            layer = {part: layer}
+        short, text = key.removeprefix("method."), variant.text(key)
+        if section == "method" and (renamed := METHODS[name].in_new_names(layer)) != layer:
+            layer = renamed
+            ((short, text),) = renamed.items()
+        layers.append({section: layer})
+        label += f"+{short}={safe_name(text).strip('_')}"
     return Arm(label, build_config(layers))
-
-
-def parse_fractions(text: str) -> tuple[float, ...]:
-    """The labelled shares that `--fractions` names, rising.
-
-    Raises:
-        RequestError: one is not a number in [0, 1].
-    """
-    fractions = []
-    for item in text.split(","):
-        try:
-            fraction = float(item)
-        except ValueError:
-            fraction = -1.0
-        if not 0 <= fraction <= 1:
-            raise RequestError(
-                f"--fractions {text}: '{item}' is not a share of the identities, 0 to 1; as in 0,0.01,0.1"
-            )
-        fractions.append(fraction)
-    return tuple(sorted(set(fractions)))
-
-
-def parse_adaptations(text: str) -> tuple[str, ...]:
-    """The adaptations that `--adaptations` names.
-
-    Raises:
-        RequestError: one is unknown.
-    """
-    names = [item.strip() for item in text.split(",")]
-    for name in names:
-        if name not in ADAPTATIONS:
-            raise RequestError(f"--adaptations {text}: no adaptation '{name}'; there are {', '.join(ADAPTATIONS)}")
-    return tuple(dict.fromkeys(names))
 
 
 def comparison_plan(
     config: Config,
-    methods: str,
-    fractions: str | None,
-    adaptations: str,
+    methods: Sequence[Variant],
+    fractions: Sequence[float] | None,
+    adaptations: Sequence[str],
     subset_seeds: int,
     seeds: int,
     reference: str,
 ) -> Plan:
-    """The plan that `lowshot compare` asks for.
+    """The plan of a comparison of methods.
 
     Args:
         config: settings that all methods share.
-        methods, adaptations: see `parse_arms` and `parse_adaptations`.
-        fractions: see `parse_fractions`; 0 and `config.labels` when not given.
+        methods: see `make_arms`.
+        fractions: labelled shares of the training identities, in [0, 1]; 0 and `config.labels` if None.
+        adaptations: some of `ADAPTATIONS`.
         subset_seeds: how many labelled subsets of each fraction, from seed 0 on.
         seeds: how many training seeds, from `config.seed` on.
         reference: label of the method that the others are held against.
@@ -255,35 +237,39 @@ def comparison_plan(
         RequestError: one of them is not as it should be, a setting that several methods have is given for all of
             them, or nothing would be compared.
     """
-    arms = parse_arms(methods, config)
+    arms = make_arms(methods, config)
     _check_shared(config, arms)
-    shares = tuple(sorted({0.0, *config.labels})) if fractions is None else parse_fractions(fractions)
-    kinds = parse_adaptations(adaptations)
+    for name, number in (("subset_seeds", subset_seeds), ("seeds", seeds)):
+        if number < 1:
+            raise RequestError(f"`{name}={number}`: give 1 or more")
+    for share in fractions or ():
+        if not 0 <= share <= 1:
+            raise RequestError(f"`fractions={share:g}`: is not a share of the identities, 0 to 1; 0.1 is 10 %")
+    for kind in adaptations:
+        if kind not in ADAPTATIONS:
+            raise RequestError(f"`adaptations={kind}`: no adaptation '{kind}'; there are {', '.join(ADAPTATIONS)}")
+    shares = tuple(sorted({0.0, *config.labels} if fractions is None else {float(share) for share in fractions}))
+    kinds = tuple(dict.fromkeys(adaptations))
     _check_reference(reference, arms, shares)
     labels = [arm.label for arm in arms]
-    *first, last = map(style.name, labels)
-    request = {
-        "methods": ",".join(_split(methods)),
-        "fractions": ",".join(f"{share:g}" for share in shares),
-        "adaptations": ",".join(kinds),
-        "subset_seeds": subset_seeds,
-        "seeds": seeds,
-        "reference": reference,
-    }
-    options = [word for key, value in request.items() for word in (f"--{key.replace('_', '-')}", str(value))]
     return Plan(
         kind="compare",
-        title=f"{', '.join(first)} and {last}",
-        command=("compare", *options),
         arms=arms,
         fractions=shares,
         adaptations=tuple(adaptation_name(kind, config.adapt) for kind in kinds),
         seeds=tuple(range(config.seed, config.seed + seeds)),
         subsets=tuple(range(subset_seeds)),
         pairs=tuple((label, reference) for label in labels if label != reference),
-        labels_key="--fractions",
+        labels_key="fractions",
         reference=reference,
-        request=request,
+        request={
+            "methods": ",".join(map(str, methods)),
+            "fractions": ",".join(f"{share:g}" for share in shares),
+            "adaptations": ",".join(kinds),
+            "subset_seeds": subset_seeds,
+            "seeds": seeds,
+            "reference": reference,
+        },
     )
 
 
@@ -299,7 +285,7 @@ def _check_shared(config: Config, arms: Sequence[Arm]) -> None:
     for key, value in config.method.model_dump(mode="json").items():
         if value != plain[key] and sum(key in METHODS[method].model_fields for method in methods) > 1:
             raise RequestError(
-                f"method.{key}: several of these methods have it; say whose in --methods, as in "
+                f"method.{key}: several of these methods have it; say whose in `methods`, as in "
                 f"{name}:method.{key}={value}"
             )
 
@@ -313,10 +299,10 @@ def _check_reference(reference: str, arms: Sequence[Arm], fractions: Sequence[fl
     labels = [arm.label for arm in arms]
     if reference not in labels:
         raise RequestError(
-            f"--reference {reference}: not one of the methods compared ({', '.join(labels)}); name one of them, "
-            "or add it to --methods"
+            f"`reference={reference}`: not one of the methods compared ({', '.join(labels)}); name one of them, "
+            "or add it to `methods`"
         )
     if len(arms) < 2:
-        raise RequestError(f"--methods {labels[0]}: nothing to compare it with; name at least two")
+        raise RequestError(f"`methods={labels[0]}`: nothing to compare it with; name at least two")
     if SCRATCH in labels and not any(fraction > 0 for fraction in fractions):
-        raise RequestError("--methods scratch: fresh weights learn from labels alone; add a share to --fractions")
+        raise RequestError("`methods=scratch`: fresh weights learn from labels alone; add a share to `fractions`")

@@ -23,6 +23,7 @@ from lowshot.experiments.parallel_pretraining import pretrain_all
 from lowshot.models.device import default_device
 from lowshot.models.embedding import Embeddings
 from lowshot.models.loaded import LoadedModel, load_model, model_from_scratch
+from lowshot.progress import Report, warning
 from lowshot.runs import is_finished, read_config, read_provenance
 from lowshot.schema import CHECKPOINT, MODEL
 from lowshot.settings import EvaluateConfig
@@ -39,6 +40,7 @@ class Making:
         settings: how often each medium is looked at.
         directory: holds their runs and scores.
         say: called with a line about each stage.
+        report: takes progress and warnings.
         done: called after each model that was made and each that was measured.
     """
 
@@ -50,6 +52,7 @@ class Making:
         settings: EvaluateConfig,
         directory: Path,
         say: Callable[[str], None],
+        report: Report,
         done: Callable[[], None],
     ) -> None:
         self.plan = plan
@@ -60,6 +63,7 @@ class Making:
         self.measured = Measured(directory)
         self._trials_sha = trials_sha(trials)
         self._say = say
+        self._report = report
         self._done = done
 
     def whole(self) -> bool:
@@ -121,6 +125,7 @@ class Making:
             self.reader,
             at_once,
             done,
+            self._report,
         )
 
     def _pretrained(self, arm: Arm, seed: int) -> bool:
@@ -179,11 +184,11 @@ class Making:
         labels = labels_of(cell.key, {**start.metadata, "init": start.metadata.get("init", start.name)})
 
         def show(scorer: EmbeddingScorer) -> None:
-            for warning in write_gallery(self.directory, self.trials, scorer, self.settings, cell.key):
-                self._say(warning)
+            for line in write_gallery(self.directory, self.trials, scorer, self.settings, cell.key):
+                warning(self._report, line)
 
         shown = show if cell == self.plan.exhibited else None
-        result = score_model(self.trials, start.towers, self.reader, labels, self.settings, shown)
+        result = score_model(self.trials, start.towers, self.reader, labels, self.settings, shown, self._report)
         self.measured.write(cell.key, self._fingerprint(cell), result)
 
     def _fingerprint(self, cell: Cell) -> dict[str, str]:

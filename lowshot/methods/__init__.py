@@ -1,1 +1,1 @@
-"""What `--method` names: each file assembles losses, memory and clusters into one training method."""
+"""Training methods: each file assembles losses, memory and clusters into one training method."""

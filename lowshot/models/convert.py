@@ -23,7 +23,7 @@ SHOWN = 3
 
 
 def convert_checkpoint(source: Path, out: Path | None = None) -> Path:
-    """Turn a released checkpoint into a directory that `--model` and `--from` take.
+    """Turn a released checkpoint into a directory of a model.
 
     Args:
         source: the checkpoint, as `read_released` takes it.

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from lowshot.data.readers.base import Reader, Views
 from lowshot.errors import RunError
@@ -123,11 +122,6 @@ def embed_views(model: TwoTower, modality: str, views: Iterable[tuple[int, Views
             total = torch.zeros(count, vectors.shape[1]).index_add_(0, shown.owner, vectors)
             vectors = torch.nn.functional.normalize(total, dim=1)
         yield vectors.numpy()
-
-
-def embedding_bar(total: int) -> tqdm:
-    """A progress bar over media that shows itself when embedding takes longer than a moment."""
-    return tqdm(desc="embed", total=total, unit="file", delay=2, leave=False, disable=None)
 
 
 class _Encoder:

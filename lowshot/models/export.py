@@ -59,11 +59,11 @@ def export_model(model: TwoTower, kind: Format, out: Path, **facts: object) -> d
         RunError: an exported tower gives something else than the original; nothing is left of it.
     """
     if out.exists() and (out.is_file() or any(out.iterdir())):
-        raise RequestError(f"--out {out}: exists; name an empty directory")
+        raise RequestError(f"`out` {out}: exists; name an empty directory")
     if model.model_config.tower not in MEDIA_TOWERS:
         raise RequestError("towers of vectors are not exported; those of voice and face files are")
     if kind == "onnx" and (missing := [name for name in _ONNX_NEEDS if find_spec(name) is None]):
-        raise RequestError(f"--format onnx: needs {' and '.join(missing)}; pip install 'lowshot[onnx]'")
+        raise RequestError(f"`fmt=onnx`: needs {' and '.join(missing)}; pip install 'lowshot[onnx]'")
     out.parent.mkdir(parents=True, exist_ok=True)
     building = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
     try:

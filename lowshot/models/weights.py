@@ -101,7 +101,7 @@ def _foreign(metadata: Mapping[str, str]) -> str:
         tower = json.loads(metadata["model"])["tower"]
     except (KeyError, TypeError, ValueError):
         return ""
-    return "" if tower in TOWERS else f": no towers '{tower}' here; your own need `lowshot --import MODULE`"
+    return "" if tower in TOWERS else f": no towers '{tower}' here (of your own: `import_module=MODULE` first)"
 
 
 def _widths(metadata: Mapping[str, str]) -> dict[str, int] | None:

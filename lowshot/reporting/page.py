@@ -38,21 +38,21 @@ FORMATS = (*table_files.FORMATS, *drawing.FORMATS)
 LARGEST_GALLERIES = 5_000_000
 
 
-def parse_formats(text: str) -> tuple[str, ...]:
-    """The formats that `--format` names.
+def check_formats(names: Sequence[str]) -> tuple[str, ...]:
+    """The formats that a person names.
 
     Args:
-        text: some of `FORMATS`, separated by commas; `all` for every one.
+        names: some of `FORMATS`, or `all` for every one.
 
     Raises:
         RequestError: another one.
     """
-    wanted = tuple(dict.fromkeys(item.strip() for item in text.split(",") if item.strip()))
+    wanted = tuple(dict.fromkeys(name for name in names if name))
     if "all" in wanted:
         return FORMATS
-    for item in wanted:
-        if item not in FORMATS:
-            raise RequestError(f"--format {item}: no such format; there are {', '.join(FORMATS)} and all")
+    for name in wanted:
+        if name not in FORMATS:
+            raise RequestError(f"`formats={name}`: no such format; there are {', '.join(FORMATS)} and all")
     return wanted
 
 

@@ -135,9 +135,7 @@ def gather(directories: Sequence[Path], curves: Mapping[str, Path] | None = None
 def _read(directory: Path, curves: Mapping[str, Path]) -> _Source:
     path = directory / RESULTS
     if not path.is_file() and (directory / MODEL).is_file():
-        raise RequestError(
-            f"{directory}: a model that was not measured; run `lowshot evaluate --model {directory}` first"
-        )
+        raise RequestError(f"{directory}: a model that was not measured; measure it with `lowshot evaluate` first")
     table = tables.read_csv(path)
     results, groups = tables.check(table, path), tables.check_groups(table, path)
     if results["value"].isna().all():

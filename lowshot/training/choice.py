@@ -20,7 +20,7 @@ def choose_run(config: Config, data_sha: str, out: Path | None, resume: str) -> 
     Args:
         config: of the run.
         data_sha: of its data.
-        out: `--out`, if given.
+        out: the run directory, if given.
         resume: `auto`, `never`, or the path of a run.
 
     Raises:
@@ -29,9 +29,9 @@ def choose_run(config: Config, data_sha: str, out: Path | None, resume: str) -> 
     if resume not in {"auto", "never"}:
         run = Path(resume)
         if not (run / CHECKPOINT).is_file():
-            raise RequestError(f"--resume {run}: no checkpoint there; name a run directory, auto or never")
+            raise RequestError(f"`resume={run}`: no checkpoint there; name a run directory, auto or never")
         if out is not None and out.resolve() != run.resolve():
-            raise RequestError(f"--out {out}: another directory than --resume {run}; give one of them")
+            raise RequestError(f"`out` {out}: another directory than `resume={run}`; give one of them")
         return run, True
     if out is None:
         unfinished = _unfinished(config, data_sha) if resume == "auto" else None
@@ -39,7 +39,7 @@ def choose_run(config: Config, data_sha: str, out: Path | None, resume: str) -> 
     run = open_run(out, "pretrain", config.method.name)
     started = (run / CHECKPOINT).is_file()
     if started and resume == "never":
-        raise RequestError(f"--out {run}: holds a run that was stopped; name another directory, or --resume auto")
+        raise RequestError(f"`out` {run}: holds a run that was stopped; name another directory, or `resume=auto`")
     return run, started
 
 

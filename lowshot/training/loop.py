@@ -22,6 +22,7 @@ from lowshot.models.device import default_device
 from lowshot.models.two_tower import TwoTower, tower_layout
 from lowshot.models.vector_tower import join_dropouts
 from lowshot.models.weights import save_model
+from lowshot.progress import Event, Report, message, quiet
 from lowshot.runs import lock_run, start_run, write_provenance
 from lowshot.schema import CHECKPOINT, CLUSTERS, METRICS, MODEL
 from lowshot.training.batch_norm import join_batch_norms
@@ -33,7 +34,6 @@ from lowshot.training.interrupt import stop_on_signal
 from lowshot.training.loading import batches_ahead
 from lowshot.training.metrics_log import MetricsLog, kept_by_size
 from lowshot.training.precision import autocast
-from lowshot.training.progress import Progress
 from lowshot.training.schedule import learning_rate
 from lowshot.training.validation import validation_auc
 
@@ -113,9 +113,9 @@ class Pretraining:
         """
         state = load_checkpoint(run / CHECKPOINT)
         if state["data_sha"] != self.reader.dataset.sha:
-            raise RequestError(f"{run}: cannot be resumed, it was trained on other data; name another --out")
+            raise RequestError(f"{run}: cannot be resumed, it was trained on other data; name another `out`")
         if changed := changed_settings(build_config([state["config"]]), self.config):
-            raise RequestError(f"{run}: cannot be resumed, {changed[0]} differs; use the same, or name another --out")
+            raise RequestError(f"{run}: cannot be resumed, {changed[0]} differs; use the same, or name another `out`")
         self._take_over(state)
         # Version 0.1 kept the size of the log.
         self._logged = state["log"] if "log" in state else kept_by_size(run / METRICS, state["log_size"])
@@ -310,10 +310,10 @@ def pretrain(
     out: Path | None = None,
     resume: str = "auto",
     device: torch.device | None = None,
-    line: int = 0,
     world: World = ALONE,
+    report: Report = quiet,
 ) -> Path:
-    """Pretrain into a run directory, with a progress bar on standard error.
+    """Pretrain into a run directory.
 
     With several processes, all call this with the same arguments.
 
@@ -323,8 +323,8 @@ def pretrain(
         out: the run directory; the next one in `runs/` when not given.
         resume: `auto` goes on with a stopped run of the same settings, `never` starts anew, a path names the run.
         device: where to compute; the first GPU, or the CPU, when not given.
-        line: line of the terminal for the progress bar, where several runs go on at once.
         world: the processes that share the work. The first one decides on the run directory and writes to it.
+        report: takes the progress of the first process.
 
     Returns:
         The run directory.
@@ -342,13 +342,17 @@ def pretrain(
             run = _claim(job, out, resume, held) if world.leads else Path()
         run = world.from_first(run)
         job.join()
-        progress = None
+        work = f"pretrain {config.method.name}"
+
+        def show(step: int) -> None:
+            report(Event("steps", work, step, job.total_steps))
+
         if world.leads:
-            progress = Progress(f"pretrain {config.method.name}", job.total_steps, job.step, line)
-            held.callback(progress.close)
             begins = f"{len(job.batches.videos)} videos, {job.total_steps} steps"
-            progress.say(f"{run}, " + (f"goes on from step {job.step} of {job.total_steps}" if job.step else begins))
-        job.train(run, progress)
+            goes_on = f"goes on from step {job.step} of {job.total_steps}"
+            message(report, f"{work}: {run}, {goes_on if job.step else begins}")
+            show(job.step)
+        job.train(run, show if world.leads else None)
     return run
 
 

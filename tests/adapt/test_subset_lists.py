@@ -94,7 +94,7 @@ def test_what_is_written_is_read_as_it_was_drawn(people, tmp_path, unit, variant
 
 
 def test_a_share_that_is_too_small_writes_nothing(people, tmp_path):
-    with pytest.raises(RequestError, match=r"--fractions 0\.01: .* the least here is --fractions 0\.167"):
+    with pytest.raises(RequestError, match=r"`fractions=0\.01`: .* the least here is `fractions=0\.167`"):
         write_subsets(tmp_path / "lists", people, (0.01, 1.0), range(2), "identity", "gender")
     assert not (tmp_path / "lists").exists()
 

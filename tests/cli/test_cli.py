@@ -158,12 +158,12 @@ def test_a_finished_run_is_refused_before_anything_is_done(lowshot, sets, tmp_pa
 
 
 def test_an_evaluation_that_was_killed_can_be_made_again(lowshot, sets, tmp_path, monkeypatch):
-    from lowshot.cli import evaluating
+    from lowshot.evaluation import run
 
     lowshot("pretrain", *sets)
     request = ("evaluate", "--out", tmp_path / "out", "--set", "evaluate.replicates=100")
     with monkeypatch.context() as patch:
-        patch.setattr(evaluating, "write_evaluation", lambda *args: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(run, "write_evaluation", lambda *args: (_ for _ in ()).throw(KeyboardInterrupt))
         assert lowshot(*request)[0] == 130
     assert json.loads((tmp_path / "out" / "provenance.json").read_text())["finished"] is False
     assert lowshot(*request)[0] == 0

@@ -75,7 +75,7 @@ def test_it_prints_what_came_out_and_where_it_lies_and_goes_on_bare(lowshot, set
     ("options", "message"),
     [
         (("--methods", "cmpc,cdi"), "--methods cdi: no method 'cdi'; there are cmpc, cid"),
-        (("--fractions", "0,2"), "--fractions 0,2: '2' is not a share of the identities"),
+        (("--fractions", "0,2"), "--fractions 2: is not a share of the identities"),
         (("--adaptations", "linear"), "--adaptations linear: no adaptation 'linear'"),
         (("--reference", "avid"), "--reference avid: not one of the methods compared"),
         (("--fractions", "0"), "--methods scratch: fresh weights learn from labels alone"),
@@ -93,22 +93,22 @@ def test_a_wrong_request_ends_in_one_line(lowshot, world, options, message):
 
 
 def test_the_presets_shares_are_the_default(lowshot, world, monkeypatch):
-    from lowshot.experiments import compare
+    from lowshot.workflows import comparison
 
     asked = []
 
-    def warning(plan, config, *others):
+    def plan_only(plan, title, config, *others):
         asked.append((plan.fractions, [arm.label for arm in plan.arms], plan.seeds, plan.subsets, config.data))
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(compare, "run_comparison", warning)
+    monkeypatch.setattr(comparison, "run_comparison", plan_only)
     code, _, err = lowshot("compare", "--preset", "tiny", "--data", world, "--set", "labels=[0.2, 0.5]")
     assert (code, "warning" in err) == (130, False)
     assert asked.pop() == ((0.0, 0.2, 0.5), ["cmpc", "cid", "scratch"], (0, 1, 2), (0, 1, 2), str(world))
     # One of ten people is too few; nobody asked for that share by name.
     code, _, err = lowshot("compare", "--preset", "tiny", "--data", world)
     assert code == 130
-    assert "warning: left out: --fractions 0.1: 1 of 10 training identities are fewer than the two" in err
+    assert "warning: skipped --fractions 0.1: 1 of 10 training identities are fewer than the two" in err
     assert asked.pop()[0] == (0.0, 0.5)
     # With one left for each, fresh weights would have nothing to learn from.
     code, _, err = lowshot("compare", "--preset", "tiny", "--data", world, "--set", "labels=[0.01, 0.1]")

@@ -12,10 +12,11 @@ from pathlib import Path
 import click
 import pytest
 
-from lowshot.cli import VERBS, app, evaluating
+from lowshot.cli import VERBS, app
 from lowshot.config import METHODS
 from lowshot.data.dataset import Dataset
 from lowshot.synthetic import render
+from lowshot.workflows import evaluate
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = {
@@ -114,12 +115,12 @@ def check_named(words):
 
 def settings_known(context):
     """Whether every KEY of --set KEY=VALUE is one."""
-    from lowshot.cli.options import resolve_config
+    from lowshot.workflows.settings import resolve_config
 
     given = context.params
     name = given.get("method")
     if name is None or name in METHODS:
-        resolve_config(given.get("preset"), None, given.get("sets", ()), {"method": {"name": name}} if name else {})
+        resolve_config(preset=given.get("preset"), settings=given.get("settings"), named={"method": name})
 
 
 @pytest.fixture(autouse=True)
@@ -251,7 +252,7 @@ def test_the_commands_of_a_page_run(page, lowshot, sets, world, vectors, vector_
     """In their order, in one folder, with settings under which they take a second."""
     monkeypatch.setattr(render, "ensure_world", lambda *args, **kwargs: world)
     # Pages take seconds, and have tests of their own.
-    monkeypatch.setattr(evaluating, "write_report", lambda *args, **kwargs: None)
+    monkeypatch.setattr(evaluate, "write_report", lambda *args, **kwargs: None)
     shutil.copytree(world, "DIRECTORY")
     dataset = Dataset.open(world)
     for modality, one, many in (("voice", "voice.wav", "voices"), ("face", "face.jpg", "faces")):

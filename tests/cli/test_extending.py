@@ -11,7 +11,6 @@ import pytest
 
 import lowshot as package
 from lowshot import settings
-from lowshot.cli import evaluating
 from lowshot.cli.wording import in_flags
 from lowshot.data.dataset import Dataset
 from lowshot.errors import RequestError
@@ -23,6 +22,7 @@ from lowshot.importers.registry import IMPORTERS
 from lowshot.methods import registry
 from lowshot.models import towers
 from lowshot.runs import read_config
+from lowshot.workflows import evaluate
 from lowshot.workflows.data import import_data
 
 PAGE = (Path(__file__).parents[2] / "docs" / "extending.md").read_text(encoding="utf-8")
@@ -43,7 +43,7 @@ def modules(monkeypatch):
     before = [table.copy() for table in TABLES]
     monkeypatch.setattr(sys, "path", [*sys.path])
     # Pages take seconds, and are not what is asked here.
-    monkeypatch.setattr(evaluating, "write_report", lambda *args, **kwargs: None)
+    monkeypatch.setattr(evaluate, "write_report", lambda *args, **kwargs: None)
     for name, text in MODULES.items():
         Path(f"{name}.py").write_text(text, encoding="utf-8")
     yield
@@ -87,7 +87,7 @@ def test_towers(lowshot, sets, config):
     # Without the module, the run says what is missing.
     settings.TOWERS.remove("small")
     code, _, err = lowshot("evaluate", "--model", run.strip() + "/model.safetensors", "--data", config.data)
-    assert (code, "your own need `lowshot --import MODULE`" in err) == (2, True)
+    assert (code, "of your own: --import MODULE first" in err) == (2, True)
 
 
 def test_a_protocol(lowshot, sets, config):

@@ -2,15 +2,23 @@
 
 import pytest
 
+from lowshot.cli.parsing import parse_fractions, parse_methods, parse_names
 from lowshot.config import build_config
 from lowshot.errors import RenamedSetting, RequestError
-from lowshot.experiments.cells import Cell, comparison_plan, parse_arms, parse_fractions
+from lowshot.experiments.cells import Cell, Variant, comparison_plan, make_arms
 
 BASE = build_config([{"method": {"temperature": 0.07}}])
 
 
 def plan(methods="cmpc,cid,scratch", fractions="0,0.1,1", adaptations="probe", subsets=2, seeds=2, reference="cid"):
-    return comparison_plan(build_config([]), methods, fractions, adaptations, subsets, seeds, reference)
+    shares = None if fractions is None else parse_fractions(fractions)
+    return comparison_plan(
+        build_config([]), parse_methods(methods), shares, parse_names(adaptations), subsets, seeds, reference
+    )
+
+
+def parse_arms(text, config):
+    return make_arms(parse_methods(text), config)
 
 
 def test_variants_are_labelled_by_what_they_change_and_share_the_rest():
@@ -63,11 +71,11 @@ def test_the_subset_of_a_training_is_its_own_unless_said_otherwise():
 def test_each_method_is_held_against_the_reference():
     assert plan().pairs == (("cmpc", "cid"), ("scratch", "cid"))
     assert plan(reference="scratch").pairs == (("cmpc", "scratch"), ("cid", "scratch"))
-    assert comparison_plan(build_config([]), "cmpc,cid", None, "probe", 1, 1, "cid").fractions == (0.0, *BASE.labels)
+    assert plan("cmpc,cid", None).fractions == (0.0, *BASE.labels)
 
 
 def test_fractions_rise_and_stand_once():
-    assert parse_fractions("1,0.1, 0,0.10") == (0.0, 0.1, 1.0)
+    assert plan(fractions="1,0.1, 0,0.10").fractions == (0.0, 0.1, 1.0)
 
 
 @pytest.mark.parametrize(
@@ -77,15 +85,15 @@ def test_fractions_rise_and_stand_once():
         ({"methods": "cmpc,cid,"}, "no method ''"),
         ({"methods": "cmpc,cid,cmpc"}, "cmpc and cmpc are the same"),
         ({"methods": "cid,cmpc,cmpc:method.recalibration=paper"}, r"recalibration=paper and cmpc are the same"),
-        ({"methods": "cid,cmpc:method.name=cid"}, "is no change of one method"),
-        ({"methods": "cid,cmpc:adapt.steps=3"}, r"'adapt\.steps=3' is no change of one method"),
-        ({"methods": "cid,cmpc:method.kappa"}, "'method.kappa' is no change of one method"),
+        ({"methods": "cid,cmpc:method.name=cid"}, "method.name is the same for all methods"),
+        ({"methods": "cid,cmpc:adapt.steps=3"}, r"adapt\.steps is the same for all methods"),
+        ({"methods": "cid,cmpc:method.kappa"}, "'method.kappa' is no change"),
         ({"methods": "cid,cmpc:method.kapa=1"}, r"unknown key 'method\.kapa'; did you mean 'method\.kappa'"),
         ({"methods": "cid,scratch:train.epochs=3"}, "scratch has the settings of the others"),
         ({"methods": "cid"}, "nothing to compare it with"),
         ({"fractions": "0", "methods": "cid,scratch"}, "fresh weights learn from labels alone"),
-        ({"fractions": "0,1.5"}, "'1.5' is not a share"),
-        ({"fractions": "0,nan"}, "'nan' is not a share"),
+        ({"fractions": "0,1.5"}, "`fractions=1.5`: is not a share"),
+        ({"fractions": "0,nan"}, "`fractions=nan`: is not a share"),
         ({"fractions": "0;1"}, "'0;1' is not a share"),
         ({"adaptations": "probe,fine"}, "no adaptation 'fine'; there are probe, finetune"),
         ({"reference": "avid"}, r"not one of the methods compared \(cmpc, cid, scratch\)"),
@@ -99,7 +107,18 @@ def test_what_cannot_be_compared_is_refused_in_one_line(changes, message):
 
 def test_a_setting_that_several_methods_have_is_not_given_to_all():
     changed = build_config([{"method": {"name": "cmpc", "videos_per_cluster": [9, 4]}}])
-    assert comparison_plan(changed, "cmpc,cid", "0", "probe", 1, 1, "cid").arms[0].config == changed
+    assert (
+        comparison_plan(changed, [Variant("cmpc"), Variant("cid")], [0], ["probe"], 1, 1, "cid").arms[0].config
+        == changed
+    )
     with pytest.raises(RequestError) as error:
-        comparison_plan(changed, "cmpc,cmpc-released", "0", "probe", 1, 1, "cmpc")
+        comparison_plan(changed, [Variant("cmpc"), Variant("cmpc-released")], [0], ["probe"], 1, 1, "cmpc")
     assert "cmpc:method.videos_per_cluster=[9.0, 4.0]" in str(error.value)
+
+
+def test_values_of_python_name_runs_as_those_of_the_command_line_do():
+    changes = {"method.recalibration": "none", "method.videos_per_cluster": [9, 4], "train.compile": True}
+    typed = "cmpc:method.recalibration=none:method.videos_per_cluster=[9,4]:train.compile=true"
+    variant = Variant("cmpc", changes)
+    assert str(variant) == typed
+    assert make_arms([variant], BASE) == parse_arms(typed, BASE)

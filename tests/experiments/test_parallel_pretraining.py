@@ -29,21 +29,25 @@ def one_thread():
 def test_side_by_side_equals_alone(config, reader, tmp_path, one_thread):
     single = build_config([config.model_dump(mode="json"), {"train": {"threads": 1}}])
     settings = [single.with_method(name) for name in ("cmpc", "cid")]
-    pretrain_all([(one, tmp_path / f"together-{one.method.name}", "never") for one in settings], reader)
+    events = []
+    jobs = [(one, tmp_path / f"together-{one.method.name}", "never") for one in settings]
+    pretrain_all(jobs, reader, report=events.append)
+    # What happens in other processes is told in this one, each run on a line of its own.
+    last = {event.text: (event.line, event.done == event.total) for event in events if event.kind == "steps"}
+    assert last == {"pretrain cmpc": (0, True), "pretrain cid": (1, True)}
     for one in settings:
         alone = load_file(pretrain(one, reader, tmp_path / one.method.name) / MODEL)
         together = load_file(tmp_path / f"together-{one.method.name}" / MODEL)
         assert all(torch.equal(alone[name], together[name]) for name in alone)
 
 
-def test_a_failure_in_one_names_it_and_those_beside_and_after_it_end_well(config, reader, tmp_path, capfd):
+def test_a_failure_in_one_names_it_and_those_beside_and_after_it_end_well(config, reader, tmp_path):
     (tmp_path / "taken").mkdir()
     (tmp_path / "taken" / "thesis.txt").write_text("x")
     settings = {"taken": config, "fine": config.with_method("cid"), "later": config.with_method("barlow")}
     done = []
-    with pytest.raises(RunError, match="taken failed"):
+    with pytest.raises(RunError, match=r"taken failed \(.*files that are not a run's"):
         pretrain_all([(one, tmp_path / name, "never") for name, one in settings.items()], reader, 2, done.append)
-    assert "files that are not a run's" in capfd.readouterr().err
     assert {run.name for run in done} == {"fine", "later"}
     assert all((run / MODEL).is_file() for run in done)
 
@@ -57,7 +61,7 @@ def test_a_run_that_is_left_alone_computes_as_beside_others(config, reader, tmp_
 def test_one_at_a_time_runs_here(config, reader, tmp_path, monkeypatch):
     made = []
     monkeypatch.setattr(
-        parallel_pretraining, "pretrain", lambda config, reader, run, resume: made.append((run, resume))
+        parallel_pretraining, "pretrain", lambda config, reader, run, resume, report: made.append((run, resume))
     )
     pretrain_all([(config, tmp_path / name, "never") for name in "ab"], reader, 1, lambda run: made.append(run.name))
     assert made == [(tmp_path / "a", "never"), "a", (tmp_path / "b", "never"), "b"]

@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lowshot.cli.report import _curves
 from lowshot.errors import RequestError
 from lowshot.reporting.cluster_tables import gather as gather_clusters
 from lowshot.reporting.cluster_tables import rows, sizes
@@ -16,6 +15,7 @@ from lowshot.reporting.efficiency_table import read as read_efficiency
 from lowshot.reporting.efficiency_table import rows as efficiency_rows
 from lowshot.reporting.page import write_report
 from lowshot.reporting.sources import gather
+from lowshot.workflows.report import training_logs
 
 from .invented import by_gender, clusters, curve, differences, label_efficiency, results
 
@@ -170,7 +170,7 @@ def test_a_table_without_any_figure_is_one_line(tmp_path: Path) -> None:
 
 def test_a_model_that_was_not_measured_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "model.safetensors").write_bytes(b"")
-    with pytest.raises(RequestError, match=r"a model that was not measured; run `lowshot evaluate --model"):
+    with pytest.raises(RequestError, match=r"a model that was not measured; measure it with `lowshot evaluate`"):
         gather([tmp_path])
 
 
@@ -199,10 +199,10 @@ def test_training_runs_of_one_name_carry_their_directory(tmp_path: Path) -> None
         for run in ("pretrain-cmpc-seed0", f"pretrain-{method}-seed1"):
             curve(directory / run / "metrics.csv")
     # One log of which two evaluations keep a copy is one run.
-    assert set(_curves(directories)) == {"pretrain-cmpc-seed0", "pretrain-cid-seed1", "pretrain-avid-seed1"}
+    assert set(training_logs(directories)) == {"pretrain-cmpc-seed0", "pretrain-cid-seed1", "pretrain-avid-seed1"}
     log = directories[1] / "pretrain-cmpc-seed0" / "metrics.csv"
     log.write_text(log.read_text().replace("0.66", "0.67"))
-    assert set(_curves(directories)) == {
+    assert set(training_logs(directories)) == {
         r"pretrain-cmpc (a\1)-seed0",
         "pretrain-cmpc (b)-seed0",
         "pretrain-cid-seed1",

@@ -35,7 +35,7 @@ def stop_after(step, monkeypatch):
 
 @pytest.mark.parametrize("method", ["cid", "cmpc"])
 @pytest.mark.parametrize("stop", [1, 5, 9])
-def test_row_10_resumed_equals_uninterrupted_bit_for_bit(config, reader, tmp_path, monkeypatch, capsys, method, stop):
+def test_row_10_resumed_equals_uninterrupted_bit_for_bit(config, reader, tmp_path, monkeypatch, method, stop):
     config = config.with_method(method)
     whole = pretrain(config, reader, tmp_path / "whole")
     with monkeypatch.context() as patch:
@@ -44,8 +44,10 @@ def test_row_10_resumed_equals_uninterrupted_bit_for_bit(config, reader, tmp_pat
             pretrain(config, reader, tmp_path / "stopped")
     assert not (tmp_path / "stopped" / MODEL).exists()
     assert load_checkpoint(tmp_path / "stopped" / CHECKPOINT)["step"] == stop
-    resumed = pretrain(config, reader, tmp_path / "stopped")
-    assert f"goes on from step {stop} of" in capsys.readouterr().err
+    events = []
+    resumed = pretrain(config, reader, tmp_path / "stopped", report=events.append)
+    assert f"goes on from step {stop} of" in events[0].text
+    assert [event.done for event in events[1:]] == [*range(stop, events[-1].total + 1)]
     assert same_weights(whole, resumed)
     assert (whole / "metrics.csv").read_bytes() == (resumed / "metrics.csv").read_bytes()
     ours, theirs = (load_checkpoint(run / CHECKPOINT) for run in (whole, resumed))

@@ -1,11 +1,10 @@
 """What frozen embeddings of one modality know: probes by logistic regression, measured and written as a run."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from tqdm import tqdm
 
 from lowshot.adapt.run import check_start, label_facts, videos_of_subset
 from lowshot.adapt.subsets import Subset
@@ -20,8 +19,9 @@ from lowshot.evaluation.results import results_frame, write_results, write_score
 from lowshot.evaluation.run import labels_of
 from lowshot.metrics.verification import FloatArray
 from lowshot.models.device import default_device
-from lowshot.models.embedding import embed_rows, embedding_bar
+from lowshot.models.embedding import embed_rows
 from lowshot.models.loaded import LoadedModel
+from lowshot.progress import Report, counter, quiet, warning
 from lowshot.runs import WITHIN, lock_run, open_run, safe_name, start_run, write_provenance
 from lowshot.schema import CHANCE, RESULTS, SCORES
 
@@ -36,7 +36,7 @@ def probe_within(
     reader: Reader,
     config: Config,
     out: Path | None = None,
-    say: Callable[[str], None] = lambda warning: None,
+    report: Report = quiet,
 ) -> tuple[Path, pd.DataFrame]:
     """Fit and measure probes of a model's embeddings; write results.csv and the single answers as a run.
 
@@ -48,7 +48,7 @@ def probe_within(
         reader: of the dataset.
         config: `config.evaluate` says how often each medium is looked at, and how intervals are made.
         out: the run directory; the next one in `runs/` when not given.
-        say: called with each warning.
+        report: takes progress and warnings.
 
     Returns:
         The run directory and the rows of its results.csv, those of chance among them.
@@ -66,8 +66,8 @@ def probe_within(
     tasks, warnings = _tasks(clips, targets, seed)
     for modality, part in clips.items():
         dataset.check_files(modality, part.rows)
-    for warning in warnings:
-        say(warning)
+    for line in warnings:
+        warning(report, line)
     name = "-".join(modalities)
     run = open_run(out, WITHIN, f"{start.metadata['method']}-{name}-{subset.name}")
     with lock_run(run):
@@ -86,19 +86,21 @@ def probe_within(
         chance: list[dict[str, object]] = []
         answers: dict[str, pd.DataFrame] = {}
         chosen: dict[str, dict[str, Any]] = {}
-        vectors = {modality: _embedded(start, modality, part, reader, config) for modality, part in clips.items()}
+        vectors = {
+            modality: _embedded(start, modality, part, reader, config, report) for modality, part in clips.items()
+        }
         fits = sum(fits_of(task.fit_classes, task.fit_groups) for _, task in tasks)
-        with tqdm(desc="fit", total=fits, unit="fit", delay=2, leave=False, disable=None) as bar:
-            for modality, task in tasks:
-                probe = fit_probe(vectors[modality][task.fitted], task.fit_classes, task.fit_groups, seed, bar.update)
-                figures, table = probe_figures(
-                    task, probe, vectors[modality], config.evaluate.replicates, config.evaluate.seed
-                )
-                rows += rows_of_figures(figures, task, modality, labels, dataset.sha)
-                blind = chance_figures(task, len(probe.classes))
-                chance += rows_of_figures(blind, task, modality, {"method": CHANCE}, dataset.sha)
-                answers[f"probe-{task.target}-{modality}"] = table
-                chosen[f"{task.target} {modality}"] = _choice(probe)
+        advance = counter(report, "fit", fits, "fit", brief=True)
+        for modality, task in tasks:
+            probe = fit_probe(vectors[modality][task.fitted], task.fit_classes, task.fit_groups, seed, advance)
+            figures, table = probe_figures(
+                task, probe, vectors[modality], config.evaluate.replicates, config.evaluate.seed
+            )
+            rows += rows_of_figures(figures, task, modality, labels, dataset.sha)
+            blind = chance_figures(task, len(probe.classes))
+            chance += rows_of_figures(blind, task, modality, {"method": CHANCE}, dataset.sha)
+            answers[f"probe-{task.target}-{modality}"] = table
+            chosen[f"{task.target} {modality}"] = _choice(probe)
         write_scores(run / SCORES / key, answers)
         results = results_frame([*rows, *chance])
         write_results(run / RESULTS, results)
@@ -140,11 +142,13 @@ def _tasks(clips: dict[str, Clips], targets: Sequence[str], seed: int) -> tuple[
     return tasks, list(dict.fromkeys([*(f"left out: {error}" for error in refused), *warnings]))
 
 
-def _embedded(start: LoadedModel, modality: str, clips: Clips, reader: Reader, config: Config) -> FloatArray:
+def _embedded(
+    start: LoadedModel, modality: str, clips: Clips, reader: Reader, config: Config, report: Report
+) -> FloatArray:
     """[n, d] of the videos, each medium embedded once."""
     model = start.towers.to(default_device())
-    with embedding_bar(len(clips.rows)) as bar:
-        return clips.vectors(embed_rows(model, reader, modality, clips.rows, config.evaluate, bar.update))
+    advance = counter(report, "embed", len(clips.rows), "file", brief=True)
+    return clips.vectors(embed_rows(model, reader, modality, clips.rows, config.evaluate, advance))
 
 
 def _choice(probe: FittedProbe) -> dict[str, Any]:

@@ -197,10 +197,10 @@ def test_results_and_answers_are_in_the_columns_of_the_contract(config, reader, 
 def test_what_the_data_do_not_allow_is_left_out_or_refused_where_it_was_named(made, config, tmp_path):
     reader, _ = made
     subset = draw_subset(reader.dataset.manifest, 1, 0)
-    warnings = []
-    run, rows = probe_within(
-        model_from_scratch(config), ["voice", "face"], [], subset, reader, config, say=warnings.append
-    )
+    events = []
+    asked = (model_from_scratch(config), ["voice", "face"], [], subset, reader, config)
+    run, rows = probe_within(*asked, report=events.append)
+    warnings = [event.text for event in events if event.kind == "warning"]
     assert set(rows["protocol"]) == {"probe-identity", "probe-gender", "probe-nationality"}
     assert warnings == ["left out: age: the manifest has no column 'age'"] == read_provenance(run)["warnings"]
     with pytest.raises(RequestError, match="age: the manifest has no column 'age'"):

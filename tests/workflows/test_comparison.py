@@ -7,17 +7,19 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from lowshot.cli.parsing import parse_fractions, parse_methods, parse_names
 from lowshot.config import build_config
 from lowshot.data.dataset import Dataset
 from lowshot.errors import RequestError
 from lowshot.evaluation.results import read_results
-from lowshot.experiments import cell_store, compare, runner
+from lowshot.experiments import cell_store, runner
 from lowshot.experiments.cells import comparison_plan
-from lowshot.experiments.compare import over_subsets, run_comparison
 from lowshot.files import write_text
 from lowshot.models.weights import read_model, save_model
 from lowshot.runs import read_config, read_provenance
 from lowshot.schema import CHECKPOINT, MODEL
+from lowshot.workflows import comparison
+from lowshot.workflows.comparison import over_subsets, run_comparison
 
 VARIANT = "cmpc+recalibration=cluster-neighbours"
 TABLES = ("results.csv", "differences.csv", "label_efficiency.csv")
@@ -37,7 +39,16 @@ def go(config, data, out, say=lambda line: None, **changes):
         "reference": "cid",
         **changes,
     }
-    return run_comparison(comparison_plan(config, **asked), config, Dataset.open(data), out, 1, say)
+    for name, parse in (("methods", parse_methods), ("fractions", parse_fractions), ("adaptations", parse_names)):
+        asked[name] = parse(asked[name])
+
+    def report(event):
+        if event.kind != "steps":
+            # Without the time.
+            say(event.text.partition("] ")[2] or event.text)
+
+    plan = comparison_plan(config, **asked)
+    return run_comparison(plan, "CMPC and CID", config, Dataset.open(data), out, 1, report)
 
 
 def small(config, data, out, say=lambda line: None, **changes):
@@ -190,8 +201,8 @@ def test_killed_again_and_again_it_ends_in_the_same_tables(whole, settings, worl
         (runner, "adapt", 5),
         (runner, "score_model", 5),
         (cell_store, "write_text", 3),
-        (compare, "write_table", 1),
-        (compare, "write_report", 0),
+        (comparison, "write_table", 1),
+        (comparison, "write_report", 0),
     ):
         with monkeypatch.context() as patch:
             stop_after(calls, patch, module, name)
@@ -354,13 +365,13 @@ def test_semi_supervised_is_refused_where_a_share_labels_everyone(settings, worl
     way = build_config(
         [settings.model_dump(mode="json", exclude={"method"}), {"adapt": {"objective": "semi-supervised"}}]
     )
-    with pytest.raises(RequestError, match=r"besides the labelled ones, .*; lower --fractions"):
+    with pytest.raises(RequestError, match=r"besides the labelled ones, .*; lower `fractions`"):
         small(way, world, tmp_path / "out", fractions="0,0.5,1", adaptations="probe,finetune")
     assert not (tmp_path / "out").exists()
 
 
 def test_too_few_labels_are_refused_by_the_name_of_the_option(settings, world, tmp_path):
-    with pytest.raises(RequestError, match=r"^--fractions 0\.1: 1 of 10 training identities"):
+    with pytest.raises(RequestError, match=r"^`fractions=0\.1`: 1 of 10 training identities"):
         small(settings, world, tmp_path / "out", fractions="0,0.1")
     assert not (tmp_path / "out").exists()
 

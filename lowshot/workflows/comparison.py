@@ -1,8 +1,6 @@
-"""Methods against each other at several shares of labels, over several seeds: one table, and what may be said of it."""
+"""Make, measure and compare the models of a plan: one table, and what may be said of it."""
 
-import shlex
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -20,15 +18,16 @@ from lowshot.evaluation.results import read_results
 from lowshot.evaluation.run import check_trial_files, write_evaluation
 from lowshot.evaluation.trial_set import TrialSet, build_trial_set
 from lowshot.experiments.cells import Cell, Plan
-from lowshot.experiments.curves import pretraining_curves
 from lowshot.experiments.differences import difference_rows, differences_table, enough_replicates
 from lowshot.experiments.efficiency import Budget, Point, efficiency_rows, efficiency_table, points
 from lowshot.experiments.runner import Making
 from lowshot.files import write_table
+from lowshot.progress import Report, message
 from lowshot.reporting import style
 from lowshot.reporting.page import write_report
 from lowshot.runs import (
     RUNS,
+    command_line,
     is_finished,
     lock_run,
     new_run,
@@ -41,12 +40,13 @@ from lowshot.runs import (
 )
 from lowshot.schema import CONFIG, DIFFERENCES, EFFICIENCY, REPORT, RESULTS
 from lowshot.training.choice import changed_settings
+from lowshot.workflows.training_logs import pretraining_curves
 
 TOO_SMALL = "synth:tiny is too small to learn from; its figures show what a comparison looks like, and no more"
 
 
 def run_comparison(
-    plan: Plan, config: Config, dataset: Dataset, out: Path | None, jobs: int, say: Callable[[str], None]
+    plan: Plan, title: str, config: Config, dataset: Dataset, out: Path | None, jobs: int, report: Report
 ) -> tuple[Path, pd.DataFrame]:
     """Make the models of a plan, measure them on the same trials, compare and report.
 
@@ -56,12 +56,13 @@ def run_comparison(
 
     Args:
         plan: what is compared.
+        title: heading of the page, without the data.
         config: settings that all methods share.
         dataset: opened from `config.data`.
         out: the directory; when not given, the newest unfinished one in `runs/` of the same request, for `compare` the
             newest finished one, or else the next one there.
         jobs: how many pretrainings side by side, on a CPU.
-        say: called with a line about each stage.
+        report: takes progress events.
 
     Returns:
         The directory and the rows of its results.csv.
@@ -72,13 +73,17 @@ def run_comparison(
         RunError: a pretraining failed or was stopped.
     """
     started = time.monotonic()
+
+    def say(line: str) -> None:
+        message(report, f"[{time.monotonic() - started:5.0f} s] {line}")
+
     for arm in plan.arms:
         check_towers(dataset, arm.config.model)
     reader = open_reader(dataset, config.model, config.voice, config.face)
     _check_labels(plan, config, dataset)
     trials = build_trial_set(dataset, seed=config.evaluate.seed, replicates=config.evaluate.replicates)
     check_trial_files(trials)
-    title = f"{plan.title} on {dataset.name}"
+    title = f"{title} on {dataset.name}"
     directory = _directory(plan, config, dataset, out)
     with lock_run(directory):
         before = read_provenance(directory)
@@ -104,9 +109,9 @@ def run_comparison(
                 **facts,
             )
 
-        making = Making(plan, reader, trials, config.evaluate, directory, say, lambda: record(finished=False))
+        making = Making(plan, reader, trials, config.evaluate, directory, say, report, lambda: record(finished=False))
         if _finished(plan, directory) and making.whole():
-            say(f"{directory} holds this very comparison, finished; to make another, name another directory with --out")
+            say(f"{directory} holds this very comparison, finished; to make another, name another directory by `out`")
             return directory, read_results(directory / RESULTS)
         start_run(directory, plan.kind, config, dataset.sha, **told, seconds=spent())
         # A page of an earlier plan beside what is made now would be a lie.
@@ -125,8 +130,7 @@ def run_comparison(
 
 def _command(plan: Plan, directory: Path) -> str:
     """What a person types to make a comparison again."""
-    verb, *options = plan.command
-    return shlex.join(["lowshot", verb, "--config", str(directory / CONFIG), *options])
+    return command_line(["lowshot", plan.kind], {"config": directory / CONFIG, **plan.request})
 
 
 def _check_labels(plan: Plan, config: Config, dataset: Dataset) -> None:
@@ -140,7 +144,7 @@ def _check_labels(plan: Plan, config: Config, dataset: Dataset) -> None:
             if _fine_tunes(plan) and config.adapt.objective == "semi-supervised":
                 training_videos(dataset, labelled_videos(dataset, labelled_identities(dataset.manifest, fraction, 0)))
         except RequestError as error:
-            raise RequestError(str(error).replace("--labels", plan.labels_key)) from error
+            raise RequestError(str(error).replace("`labels", f"`{plan.labels_key}")) from error
     validation_videos(dataset)
 
 
@@ -153,7 +157,7 @@ def _directory(plan: Plan, config: Config, dataset: Dataset, out: Path | None) -
     if out is not None and read_provenance(out).get("kind") == plan.kind:
         if changed := _changed(out, plan, config, dataset):
             what = "demo" if plan.kind == "demo" else "comparison"
-            raise RequestError(f"--out {out}: holds another {what}, {changed[0]} differs; name another directory")
+            raise RequestError(f"`out` {out}: holds another {what}, {changed[0]} differs; name another directory")
         return out
 
     def same(run: Path) -> bool:

@@ -10,14 +10,26 @@ import pytest
 from lowshot.config import build_config
 from lowshot.data.dataset import Dataset
 from lowshot.errors import RequestError, RunError
-from lowshot.experiments import compare, parallel_pretraining, runner
-from lowshot.experiments.curves import pretraining_curves
-from lowshot.experiments.demo import run_demo
+from lowshot.experiments import parallel_pretraining, runner
 from lowshot.models.loaded import load_model
 from lowshot.models.weights import save_model
 from lowshot.runs import lock_run, read_config, read_provenance
 from lowshot.schema import DIFFERENCE_COLUMNS, MODEL
 from lowshot.training.interrupt import StopRequest
+from lowshot.workflows import comparison
+from lowshot.workflows.demo import demo as make_demo
+from lowshot.workflows.training_logs import pretraining_curves
+
+
+def run_demo(config, dataset, seeds, out, say):
+    """The workflow's messages go to `say` without their times."""
+
+    def report(event):
+        if event.kind != "steps":
+            say(event.text.partition("] ")[2] or event.text)
+
+    found = make_demo(dataset.root, seeds=seeds, config=config, out=out, report=report)
+    return found.directory, found.results
 
 
 def small(config, **changes):
@@ -100,7 +112,7 @@ def test_the_page_and_its_plots_are_there(demo):
 
 
 def test_fractions_that_cannot_be_are_refused_before_anything_is_written(config, world, tmp_path):
-    with pytest.raises(RequestError, match="--labels 0"):
+    with pytest.raises(RequestError, match="`labels=0"):
         run_demo(small(config, labels=[0.01]), Dataset.open(world), 1, tmp_path / "out", print)
     assert not (tmp_path / "out").exists()
 
@@ -124,7 +136,7 @@ def stop_at(stage, patch, module=runner):
 def train_only(patch):
     """Make all models, and stop before any figure."""
     patch.setattr(runner.Making, "_scored", lambda *args: True)
-    stop_at("_write_tables", patch, compare)
+    stop_at("_write_tables", patch, comparison)
 
 
 @pytest.fixture
@@ -143,10 +155,10 @@ def test_runs_record_the_method_that_they_come_from(demo):
 def test_both_methods_get_the_settings_that_both_have(config, world, tmp_path, monkeypatch):
     made = []
 
-    def warning(jobs, *others):
+    def note(jobs, *others):
         made.extend((settings.method.name, settings.method.temperature) for settings, _, _ in jobs)
 
-    monkeypatch.setattr(runner, "pretrain_all", warning)
+    monkeypatch.setattr(runner, "pretrain_all", note)
     stop_at("load_model", monkeypatch)
     with pytest.raises(Stopped):
         run_demo(quick(config, method={"temperature": 0.07}), Dataset.open(world), 1, tmp_path / "out", print)
@@ -170,7 +182,7 @@ def test_adaptations_of_a_pretraining_that_was_made_anew_are_made_anew(copied, c
 
 def test_with_fewer_seeds_only_their_curves_are_shown(demo, copied, config, world, monkeypatch):
     shown = []
-    monkeypatch.setattr(compare, "write_report", lambda *args, curves, **options: shown.append(set(curves)))
+    monkeypatch.setattr(comparison, "write_report", lambda *args, curves, **options: shown.append(set(curves)))
     _, rows = run_demo(small(config), Dataset.open(world), 1, copied, print)
     assert set(rows["train_seed"].dropna()) == {0}
     assert shown == [{"pretrain-cmpc-seed0", "pretrain-cid-seed0"}]

@@ -6,10 +6,10 @@ from dataclasses import replace
 import pytest
 
 from lowshot.adapt.run import adapt
-from lowshot.experiments.curves import keep_training_log
 from lowshot.models.loaded import load_model
 from lowshot.schema import MODEL
 from lowshot.training.loop import pretrain
+from lowshot.workflows.training_logs import keep_training_log
 
 KEPT = "pretrain-cmpc-seed0"
 LOG, CLUSTERS = "metrics.csv", "clusters.csv"
