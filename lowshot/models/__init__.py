@@ -1,1 +1,1 @@
-"""Encoders, the two towers, and their weights on disk."""
+"""The two towers, their weights on disk, and the model that a person holds."""

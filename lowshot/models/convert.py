@@ -33,18 +33,18 @@ def convert_checkpoint(source: Path, out: Path | None = None) -> Path:
         The directory, with the weights and provenance.json.
 
     Raises:
-        RequestError: the file is no such checkpoint, and nothing was written; or the directory holds something else.
+        RequestError: the file is no such checkpoint, or the directory holds something else; nothing was written.
     """
     model = read_released(source)
     with source.open("rb") as file:
         sha = hashlib.file_digest(file, "sha256").hexdigest()[:16]
     name = re.sub(r"(\.pth|\.pt|\.tar)+$", "", source.name) or source.name
     run = open_run(out, KIND, name)
-    # Which data the weights saw is not written in a checkpoint; the data of the settings are not theirs.
-    facts = {"data": None, "source": source.name, "source_sha": sha}
+    # A checkpoint does not say what it was trained on; the data of the settings are not its own.
+    record = {"data": None, "source": source.name, "source_sha": sha}
     config = released_config()
-    write_provenance(run, KIND, config, "", **facts, finished=False)
-    # Two checkpoints in one table are told apart by their method, and no file makes itself `scratch` or `chance`.
+    write_provenance(run, KIND, config, "", **record, finished=False)
+    # Tables tell checkpoints apart by their method; the prefix keeps a file from being called `scratch` or `chance`.
     save_model(
         model,
         run / MODEL,
@@ -54,12 +54,12 @@ def convert_checkpoint(source: Path, out: Path | None = None) -> Path:
         fraction="0",
         source_sha=sha,
     )
-    write_provenance(run, KIND, config, "", **facts, finished=True)
+    write_provenance(run, KIND, config, "", **record, finished=True)
     return run
 
 
 def released_config() -> Config:
-    """The preset `paper`, which has the released checkpoints' towers and input sizes, with the released front ends."""
+    """The preset `paper` with the released front ends: towers and input sizes of the released checkpoints."""
     front_end = {"front_end": "released"}
     return build_config([read_preset("paper"), {"voice": front_end, "face": front_end}])
 
@@ -69,19 +69,19 @@ def read_released(path: Path) -> TwoTower:
 
     Args:
         path: a file of `torch.save` that holds a dictionary. Its entry `model` gives float32 tensors for the names
-            `voice_subnet.*` and `face_subnet.*`, which go on as in torchvision's ResNet-34 without `fc`; `conv1` takes
-            1 and 3 channels. `num_batches_tracked` may be missing. Other entries, as of the optimiser, are left out.
+            `voice_subnet.*` and `face_subnet.*`, followed by the names of torchvision's ResNet-34 without `fc`. `conv1`
+            takes 1 and 3 channels. `num_batches_tracked` may be missing. Other entries are skipped.
 
     Returns:
         The towers of `released_config`, in evaluation mode on the CPU. Their outputs equal those of torchvision's
         ResNet-34 with these weights and its head removed, bit for bit.
 
     Raises:
-        RequestError: the file is no such checkpoint, or reading it would execute code; names the tensor at fault.
+        RequestError: the file is no such checkpoint, or reading it would execute code; it names the wrong tensor.
 
     Deviation:
-        The prefix `module.` of torch's DataParallel is not taken off: the released training does not wrap its model,
-        and its evaluation does not read such files either.
+        Names with the prefix `module.` of torch's DataParallel are refused: the released code neither writes nor reads
+        them.
     """
     found = _model_entry(path, _load(path))
     config = released_config()
@@ -110,10 +110,12 @@ def _load(path: Path) -> object:
         # A damaged file can fail in any way: the reader meets lengths, names and indices that make no sense.
         if asked := re.search(r"GLOBAL (\S+)", str(error)):
             raise RequestError(
-                f"{path}: is not converted, for reading it would execute '{asked[1]}'; only files of tensors and plain "
-                "values are read"
+                f"{path}: cannot be converted: reading it would execute '{asked[1]}'; save it as tensors "
+                "and plain values alone"
             ) from error
-        raise RequestError(f"{path}: cannot be read as a PyTorch checkpoint; it is damaged or no such file") from error
+        raise RequestError(
+            f"{path}: cannot be read as a PyTorch checkpoint; it is damaged or of another format"
+        ) from error
 
 
 def _model_entry(path: Path, content: object) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""A dataset's rows to embeddings: each once, without augmentation, in batches that fit the memory."""
+"""Embed rows of a dataset: each once, without augmentation, in batches that fit into memory."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from lowshot.settings import EvaluateConfig
 
 BATCH = 128
 USUAL = EvaluateConfig()
-"""How media are looked at unless a person asks for something else."""
+"""Crops and mirror images unless a person asks for others."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def embed_rows(
 def embed_blocks(
     model: TwoTower, reader: Reader, modality: str, rows: np.ndarray, settings: EvaluateConfig = USUAL
 ) -> Iterator[np.ndarray]:
-    """Embed rows of one modality, some at a time, so that no more than those need be in memory.
+    """Embed rows of one modality block by block, so that few are in memory at once.
 
     Args:
         model, reader, modality, settings: as in `embed_rows`.
@@ -125,7 +125,7 @@ def embed_views(model: TwoTower, modality: str, views: Iterable[tuple[int, Views
 
 
 class _Encoder:
-    """Passes inputs through a tower in batches, smaller ones from when memory runs out."""
+    """Passes inputs through a tower in batches, smaller ones once memory ran out."""
 
     def __init__(self, model: TwoTower) -> None:
         self.model = model
@@ -147,7 +147,7 @@ class _Encoder:
         return torch.cat(parts)
 
     def _tried(self, encode: Callable[[torch.Tensor], torch.Tensor], inputs: torch.Tensor) -> torch.Tensor | None:
-        """The embeddings, or None where memory ran out and a smaller batch may do."""
+        """The embeddings; None if memory ran out and a smaller batch may fit."""
         was_training = self.model.training
         self.model.eval()
         try:
@@ -157,7 +157,7 @@ class _Encoder:
         except (RuntimeError, MemoryError) as error:
             if not _out_of_memory(error):
                 raise
-            # Smaller than what was tried, which may itself have been less than a batch.
+            # The failed inputs may themselves have been less than a batch.
             self.batch = min(self.batch, len(inputs))
             if self.batch == 1:
                 raise RunError(
@@ -169,6 +169,6 @@ class _Encoder:
 
 
 def _out_of_memory(error: Exception) -> bool:
-    # On a CPU torch raises a plain RuntimeError, which its allocator words.
+    # On a CPU torch raises a plain RuntimeError with its allocator's words.
     worded = "can't allocate memory" in str(error) or "not enough memory" in str(error)
     return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or worded

@@ -23,14 +23,14 @@ Format = Literal["torchscript", "onnx"]
 Run = Callable[[torch.Tensor], torch.Tensor]
 
 SUFFIX: dict[Format, str] = {"torchscript": ".pt", "onnx": ".onnx"}
-# Entries of unit vectors: what another order of float32 sums may move, and far below what moves a rank.
+# Entries of unit vectors may differ by so much: float32 sums in another order do, and no rank changes.
 TOLERANCE = 1e-5
 _ONNX_NEEDS = ("onnx", "onnxscript", "onnxruntime")
 _OPSET = 18
 
 
 class UnitTower(nn.Module):
-    """One tower with what follows it: inputs to unit vectors."""
+    """One tower and its head: inputs to unit vectors."""
 
     def __init__(self, tower: nn.Module, head: nn.Module) -> None:
         super().__init__()
@@ -42,26 +42,26 @@ class UnitTower(nn.Module):
         return functional.normalize(self.head(functional.normalize(self.tower(x), dim=1)), dim=1)
 
 
-def export_model(model: TwoTower, kind: Format, out: Path, **facts: object) -> dict[str, float]:
-    """Write voice.pt and face.pt, or voice.onnx and face.onnx, and model.json, which says what goes in and out.
+def export_model(model: TwoTower, kind: Format, out: Path, **described: object) -> dict[str, float]:
+    """Write both towers as TorchScript or ONNX, and model.json, which describes inputs and outputs.
 
     Args:
         model: the towers.
         kind: the format.
         out: the directory to make.
-        facts: what else model.json says.
+        described: more entries of model.json.
 
     Returns:
         The largest difference between entries of the exported and the original unit vectors, by modality.
 
     Raises:
         RequestError: `out` holds something, a package is missing, or the model takes vectors.
-        RunError: an exported tower gives something else than the original; nothing is left of it.
+        RunError: an exported tower gives other vectors than the original; nothing was written.
     """
     if out.exists() and (out.is_file() or any(out.iterdir())):
         raise RequestError(f"`out` {out}: exists; name an empty directory")
     if model.model_config.tower not in MEDIA_TOWERS:
-        raise RequestError("towers of vectors are not exported; those of voice and face files are")
+        raise RequestError("a model of vectors cannot be exported; name one of voice and face files")
     if kind == "onnx" and (missing := [name for name in _ONNX_NEEDS if find_spec(name) is None]):
         raise RequestError(f"`fmt=onnx`: needs {' and '.join(missing)}; pip install 'lowshot[onnx]'")
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -72,7 +72,7 @@ def export_model(model: TwoTower, kind: Format, out: Path, **facts: object) -> d
             modality: _export(model, modality, kind, building / f"{modality}{SUFFIX[kind]}")
             for modality in ("voice", "face")
         }
-        description = {**_description(model, kind), "largest_difference": differences, **facts}
+        description = {**_description(model, kind), "largest_difference": differences, **described}
         (building / EXPORT).write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8", newline="\n")
         if out.is_dir():
             out.rmdir()
@@ -86,19 +86,19 @@ def _export(model: TwoTower, modality: str, kind: Format, path: Path) -> float:
     tower = UnitTower(getattr(model, modality), getattr(model, f"{modality}_head")).cpu().eval()
     write = _write_torchscript if kind == "torchscript" else _write_onnx
     with warnings.catch_warnings():
-        # Of formats that torch means to leave, and of its own code.
+        # torch warns of formats that it will drop, and of its own code.
         warnings.simplefilter("ignore")
         run = write(tower, _example(model, modality, 2), path)
     original = {"voice": model.encode_voice, "face": model.encode_face}[modality]
     difference = 0.0
-    # Another number of samples than it was exported with, and longer voices, must do as well.
+    # Other numbers of samples than the example's, and longer voices, must work too.
     for count, more in ((1, 0), (3, 37)):
         inputs = _example(model, modality, count, more)
         with torch.inference_mode():
             difference = max(difference, float((run(inputs) - original(inputs)).abs().max()))
     if not difference <= TOLERANCE:
         raise RunError(
-            f"the {modality} tower as {kind} gives vectors that are off by {difference:.2g}; nothing was written"
+            f"the {modality} tower as {kind} gives vectors that differ by {difference:.2g}; nothing was written"
         )
     return difference
 
@@ -135,7 +135,7 @@ def _write_onnx(tower: UnitTower, example: torch.Tensor, path: Path) -> Run:
         verbose=False,
     )
     if program is None:
-        raise RunError("torch made no ONNX program of the tower")
+        raise RunError("torch could not turn the tower into ONNX")
     program.save(str(path))
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     return lambda inputs: torch.from_numpy(session.run(None, {"input": inputs.numpy()})[0])

@@ -1,4 +1,4 @@
-"""Models that come with lowshot: what `pretrained:NAME` names, and what is known of each. Data, checked; no torch."""
+"""The registry of models that come with lowshot, `pretrained:NAME`. It needs no torch."""
 
 import hashlib
 import math
@@ -17,7 +17,7 @@ PREFIX = "pretrained:"
 
 
 class Recipe(Section):
-    """The settings a model was trained with, as `lowshot pretrain` takes them."""
+    """Settings of the training, as `lowshot pretrain` takes them."""
 
     preset: str
     method: str
@@ -25,7 +25,7 @@ class Recipe(Section):
 
 
 class Trained(Section):
-    """What it learned from: the dataset, its hash, and whether the people are invented."""
+    """Training data: the dataset, its hash, and whether the people are invented."""
 
     name: str
     sha: str
@@ -33,7 +33,7 @@ class Trained(Section):
 
 
 class FittedMap(Section):
-    """The map from cosines to natural log-likelihood ratios, and what it was fitted on."""
+    """A map from cosines to natural log-likelihood ratios, and what it was fitted on."""
 
     scale: float = Field(ge=0)
     offset: float
@@ -41,12 +41,12 @@ class FittedMap(Section):
     trials: int = Field(ge=2)
 
     def probability(self, cosine: float) -> float:
-        """Of voice and face being one person's, if half of all pairs were."""
+        """Probability that voice and face are of one person, if half of all pairs are."""
         return 0.5 + 0.5 * math.tanh((self.scale * cosine + self.offset) / 2)
 
 
 class Measured(Section):
-    """A figure on the test split of the data that it learned from, with its 95 % interval; fractions."""
+    """A figure on the test split of its own data, with a 95 % interval; fractions."""
 
     protocol: str
     direction: str = ""
@@ -77,11 +77,11 @@ class Entry(Section):
 
     @property
     def path(self) -> Path:
-        """Where the weights lie."""
+        """The weights file."""
         return pretrained_folder() / self.file
 
     def config(self) -> Config:
-        """The settings that it was trained with; they name its data."""
+        """Settings that it was trained with, its data included."""
         recipe = self.recipe
         return build_config([read_preset(recipe.preset), {"method": {"name": recipe.method}, "seed": recipe.seed}])
 
@@ -91,7 +91,7 @@ class _Registry(Section):
 
 
 def pretrained_folder() -> Path:
-    """Where the models lie: inside an installed package, or beside the package in a checkout."""
+    """The folder of the models: inside an installed package, or beside it in a checkout."""
     return bundled_folder("pretrained")
 
 
@@ -114,13 +114,13 @@ def read_registry() -> dict[str, Entry]:
 
 
 def find_entry(source: str) -> Entry:
-    """What is known of a model that comes with lowshot.
+    """Find the entry of a model that comes with lowshot.
 
     Args:
         source: `pretrained:NAME`.
 
     Raises:
-        RequestError: there is none of that name; names those there are.
+        RequestError: there is no such model; names those that there are.
     """
     name, known = source.removeprefix(PREFIX), read_registry()
     if name not in known:
@@ -129,7 +129,7 @@ def find_entry(source: str) -> Entry:
 
 
 def checked_weights(entry: Entry) -> Path:
-    """The weights file of a model, if it is the one that the registry speaks of.
+    """Check the weights file of a model against the registry, and return it.
 
     Raises:
         RequestError: it is missing, or holds other bytes.
@@ -141,7 +141,7 @@ def checked_weights(entry: Entry) -> Path:
         raise RequestError(f"{entry.path}: cannot be read ({error.strerror}); reinstall lowshot") from error
     if found != entry.sha256:
         raise RequestError(
-            f"{entry.path}: is not the file that the registry speaks of (sha256 {found[:16]}..., "
-            f"not {entry.sha256[:16]}...); reinstall lowshot, or name the file itself if it is yours"
+            f"{entry.path}: is not the registered file (sha256 {found[:16]}..., "
+            f"not {entry.sha256[:16]}...); reinstall lowshot, or name the file itself if you changed it"
         )
     return entry.path

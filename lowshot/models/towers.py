@@ -9,16 +9,15 @@ from torch import nn
 from lowshot.settings import FaceConfig, ModelConfig, VoiceConfig
 
 COMPACT_WIDTHS = (16, 32, 64, 128)
-# Of a block of the compact tower: convolution, batch normalisation, rectifier.
+# Convolution, batch normalisation, rectifier.
 _LAYERS_PER_BLOCK = 3
 
 
 class CompactTower(nn.Module):
-    """Four strided convolutions, statistics over what may move, one linear map. Made for a CPU.
+    """Four strided convolutions, pooling over time, and a linear map: a tower for CPUs.
 
-    Along the axis that carries geometry (height of a face, frequency of a voice) positions are kept; along the other
-    one they are pooled: a voice's frames by mean and standard deviation (as in x-vectors), a face's columns not at all,
-    for a cropped face does not move.
+    A voice's frames are pooled by mean and standard deviation, as in x-vectors; its frequencies keep their places. A
+    face is not pooled, because a cropped face does not move.
 
     Args:
         channels: 1 for log-mel spectrograms, 3 for images.
@@ -45,7 +44,7 @@ class CompactTower(nn.Module):
 
     @property
     def last_stage(self) -> nn.Module:
-        """The last convolution with what follows it, but for the linear map."""
+        """The last block of convolution."""
         return self.trunk[-_LAYERS_PER_BLOCK:]
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -95,7 +94,7 @@ def _resnet(modality: str, model: ModelConfig, voice: VoiceConfig, face: FaceCon
 
 
 TowerBuilder = Callable[[str, ModelConfig, VoiceConfig, FaceConfig], nn.Module]
-"""Makes the tower of a modality, `voice` or `face`, with fresh weights."""
+"""Makes the tower of a modality, `voice` or `face`, with random weights."""
 
-# The towers that take spectrograms and images; others are added by lowshot.extend.
+# Towers of spectrograms and images; lowshot.extend adds others.
 MEDIA_TOWERS: dict[str, TowerBuilder] = {"compact": _compact, "resnet18": _resnet, "resnet34": _resnet}

@@ -15,12 +15,12 @@ from lowshot.settings import FaceConfig, ModelConfig, VoiceConfig
 
 
 class TwoTower(nn.Module):
-    """Two encoders whose outputs meet as unit vectors of one size.
+    """A voice encoder and a face encoder with unit vectors of one size.
 
     Args:
         model: which towers, and the size of the embedding.
-        voice, face: the media the towers are made for.
-        widths: columns of the vectors they are made for instead, by modality; towers `mlp` need them.
+        voice, face: front ends and input sizes.
+        widths: columns of the vectors that towers `mlp` take instead, by modality.
     """
 
     def __init__(
@@ -33,7 +33,7 @@ class TwoTower(nn.Module):
         self.widths = widths
         if model.tower == "mlp":
             if widths is None:
-                raise ValueError("towers of vectors are made for vectors of some width")
+                raise ValueError("towers of vectors need the widths of the vectors")
             self.voice: nn.Module = VectorTower(widths["voice"], model.dim, model.mlp)
             self.face: nn.Module = VectorTower(widths["face"], model.dim, model.mlp)
         else:
@@ -45,11 +45,11 @@ class TwoTower(nn.Module):
 
     @classmethod
     def from_config(cls, config: Config, statistics: Mapping[str, ColumnStatistics] | None = None) -> "TwoTower":
-        """Towers with fresh weights that `config.seed` decides, whatever was drawn before.
+        """Build towers with random weights, which depend on `config.seed` alone.
 
         Args:
             config: of the run.
-            statistics: as the reader of the training data gives them: what towers of vectors standardise by.
+            statistics: of the training data's columns, for towers of vectors to standardise by.
         """
         columns = statistics or {}
         widths = {modality: len(each.mean) for modality, each in columns.items()} or None
@@ -69,11 +69,11 @@ class TwoTower(nn.Module):
         return self.map_face(self.face(images).float())
 
     def map_voice(self, embedding: torch.Tensor) -> torch.Tensor:
-        """What follows the voice tower: [B, dim], of any length -> unit float32 [B, dim]."""
+        """The voice head: [B, dim] of any length -> unit float32 [B, dim]."""
         return functional.normalize(self.voice_head(functional.normalize(embedding, dim=1)), dim=1)
 
     def map_face(self, embedding: torch.Tensor) -> torch.Tensor:
-        """What follows the face tower: [B, dim], of any length -> unit float32 [B, dim]."""
+        """The face head: [B, dim] of any length -> unit float32 [B, dim]."""
         return functional.normalize(self.face_head(functional.normalize(embedding, dim=1)), dim=1)
 
     def forward(self, log_mel: torch.Tensor, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -82,12 +82,12 @@ class TwoTower(nn.Module):
 
 
 def tower_layout(batch: torch.Tensor) -> torch.Tensor:
-    """A batch of inputs in the memory layout that towers are fast in: channels last, where there are channels."""
+    """A batch in the memory layout that towers are fast in: channels last, if it has channels."""
     return batch.contiguous(memory_format=torch.channels_last) if batch.ndim == 4 else batch
 
 
 def _head(model: ModelConfig) -> nn.Module:
-    """Nothing, or a linear map that starts as the identity: an untrained probe changes nothing."""
+    """The identity, or a linear map that starts as the identity: an untrained probe changes nothing."""
     if not model.linear_heads:
         return nn.Identity()
     head = nn.Linear(model.dim, model.dim, bias=False)
@@ -96,9 +96,9 @@ def _head(model: ModelConfig) -> nn.Module:
 
 
 def with_linear_heads(model: TwoTower) -> TwoTower:
-    """A copy of a model with a linear map after each tower, the identity at first.
+    """Copy a model and put a linear map after each tower, the identity at first.
 
-    A model that has such maps already keeps them as they are.
+    A model with such maps keeps them as they are.
     """
     if model.model_config.linear_heads:
         return copy.deepcopy(model)

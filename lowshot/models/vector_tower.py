@@ -11,9 +11,8 @@ from lowshot.settings import MlpConfig
 class VectorTower(nn.Module):
     """A multi-layer perceptron on standardised columns.
 
-    Each hidden layer is a linear map, a layer normalisation, a rectifier and, if asked for, a dropout. Layer
-    normalisation looks at one sample alone: it is the same in training and evaluation, for any size of batch and any
-    number of processes, and a few labelled videos cannot spoil it.
+    Each hidden layer is a linear map, layer normalisation, a rectifier and, if set, dropout. Layer normalisation uses
+    one sample alone: it is the same in training and evaluation, and for any batch and number of processes.
 
     Args:
         width: columns of the input.
@@ -40,13 +39,13 @@ class VectorTower(nn.Module):
 
     @property
     def last_stage(self) -> nn.Module:
-        """The last hidden layer; nothing where there is none."""
+        """The last hidden layer; empty if there is none."""
         return self.trunk[-1:]
 
     def standardise_by(self, statistics: ColumnStatistics) -> None:
-        """Take over the statistics of training rows: columns have mean 0 and deviation 1 from now on.
+        """Standardise columns by training rows: to mean 0 and deviation 1.
 
-        A column that is constant in training stays 0 for any input: nothing was learned of it.
+        A column that is constant in training becomes 0 for any input: nothing was learned about it.
         """
         std = statistics.std
         scale = np.divide(1.0, std, out=np.zeros_like(std), where=std > 0)
@@ -66,13 +65,13 @@ class VectorTower(nn.Module):
 
 
 class CountedDropout(nn.Module):
-    """Dropout whose masks depend on how many batches were trained on before, and on no global generator.
+    """Dropout whose masks depend on a count of batches, and on no global generator.
 
-    The count and the key, which is drawn with the first weights, are buffers: a resumed run goes on with the masks of
-    one that was never stopped. Several processes each take their rows of the mask of the joint batch.
+    The count and the key are buffers, so a resumed run continues with the masks of an uninterrupted one. The key is
+    drawn with the first weights. Each of several processes takes its rows of the mask of the joint batch.
 
     Args:
-        share: of the units that are put to 0, in (0, 1); the others are scaled up by as much.
+        share: of the units that become 0, in (0, 1); the others are scaled up to make up for them.
     """
 
     key: torch.Tensor
@@ -86,7 +85,7 @@ class CountedDropout(nn.Module):
         self.register_buffer("count", torch.zeros((), dtype=torch.int64))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Drop units of [B, width] in training; nothing in evaluation."""
+        """Drop units of [B, width] in training, none in evaluation."""
         if not self.training:
             return x
         return x * self._mask(x)

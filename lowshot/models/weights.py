@@ -17,13 +17,13 @@ from lowshot.settings import TOWERS, FaceConfig, ModelConfig, VoiceConfig
 FORMAT = "lowshot-two-tower-1"
 
 
-def save_model(model: TwoTower, path: Path, **facts: str) -> None:
+def save_model(model: TwoTower, path: Path, **described: str) -> None:
     """Write a model, atomically.
 
     Args:
         model: its weights and architecture are written.
         path: ends in .safetensors.
-        facts: what else to say of the model, as text: method, data hash and the like.
+        described: metadata of the model, as text: method, data hash and the like.
     """
     metadata = {
         "format": FORMAT,
@@ -31,7 +31,7 @@ def save_model(model: TwoTower, path: Path, **facts: str) -> None:
         "voice": model.voice_config.model_dump_json(),
         "face": model.face_config.model_dump_json(),
         **({} if model.widths is None else {"widths": json.dumps(dict(model.widths))}),
-        **facts,
+        **described,
     }
     tensors = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
     with atomic_path(path) as temporary:
@@ -42,7 +42,9 @@ def save_model(model: TwoTower, path: Path, **facts: str) -> None:
 def blank_model(
     model: ModelConfig, voice: VoiceConfig, face: FaceConfig, widths: Mapping[str, int] | None = None
 ) -> TwoTower:
-    """Towers to read weights into. Every weight and buffer holds what memory held: drawing them first takes a second.
+    """Towers to read weights into; their weights are whatever the memory held.
+
+    To draw random weights first would take a second.
 
     Args:
         model, voice, face, widths: as of `TwoTower`.
@@ -59,7 +61,7 @@ def read_model(path: Path) -> tuple[TwoTower, dict[str, str]]:
         path: the .safetensors file.
 
     Returns:
-        The model in evaluation mode on the CPU, and the facts written with it.
+        The towers in evaluation mode on the CPU, and the metadata written with them.
 
     Raises:
         RequestError: the file is missing or damaged, is of another format, or its tensors do not fit its architecture.
@@ -81,7 +83,7 @@ def read_model(path: Path) -> tuple[TwoTower, dict[str, str]]:
         )
     except (KeyError, TypeError, ValueError) as error:
         raise RequestError(
-            f"{path}: its metadata does not describe a model that this version knows{_foreign(metadata)}"
+            f"{path}: its metadata describes no model that this version knows{_foreign(metadata)}"
         ) from error
     expected = set(model.state_dict())
     if odd := sorted(expected ^ set(tensors)):
@@ -91,12 +93,12 @@ def read_model(path: Path) -> tuple[TwoTower, dict[str, str]]:
         model.load_state_dict(tensors)
     except RuntimeError as error:
         raise RequestError(f"{path}: {str(error).splitlines()[-1].strip()}") from error
-    facts = {k: v for k, v in metadata.items() if k not in {"format", "model", "voice", "face", "widths"}}
-    return model.eval(), facts
+    described = {k: v for k, v in metadata.items() if k not in {"format", "model", "voice", "face", "widths"}}
+    return model.eval(), described
 
 
 def _foreign(metadata: Mapping[str, str]) -> str:
-    """What to do about towers that come from somebody's own module."""
+    """Hint for towers of a module that is not imported."""
     try:
         tower = json.loads(metadata["model"])["tower"]
     except (KeyError, TypeError, ValueError):

@@ -236,7 +236,7 @@ class Hostile:
 def test_nothing_in_the_file_is_executed(tmp_path, hollow, function, argument, name, zipped):
     state = {"epoch": Hostile(function, argument), "model": hollow}
     torch.save(state, tmp_path / "x.pth.tar", _use_new_zipfile_serialization=zipped)
-    check_refused(tmp_path / "x.pth.tar", f"{name}'; only files of tensors and plain values are read")
+    check_refused(tmp_path / "x.pth.tar", f"{name}'; save it as tensors and plain values alone")
     # The trap works: it is the reader that does not step into it.
     torch.load(tmp_path / "x.pth.tar", weights_only=False)
     assert Path("trap").exists()

@@ -80,7 +80,7 @@ def test_what_goes_in_is_written_beside(config, tmp_path):
 
 def test_other_outputs_leave_nothing_behind(config, tmp_path, monkeypatch):
     monkeypatch.setattr(torch.jit, "load", lambda path: lambda x: torch.zeros(len(x), 16))
-    with pytest.raises(RunError, match="the voice tower as torchscript gives vectors that are off by"):
+    with pytest.raises(RunError, match="the voice tower as torchscript gives vectors that differ by"):
         export_model(towers(config), "torchscript", tmp_path / "out")
     assert not [path for path in tmp_path.iterdir() if path.name != "cwd"]
 
@@ -95,5 +95,5 @@ def test_wrong_requests_are_one_line(config, tmp_path, monkeypatch):
     with pytest.raises(RequestError, match=r"needs onnx and onnxscript and onnxruntime; pip install 'lowshot\[onnx\]'"):
         export_model(model, "onnx", tmp_path / "out")
     model.model_config = model.model_config.model_copy(update={"tower": "mlp"})
-    with pytest.raises(RequestError, match="towers of vectors are not exported"):
+    with pytest.raises(RequestError, match="a model of vectors cannot be exported"):
         export_model(model, "torchscript", tmp_path / "out")

@@ -67,7 +67,7 @@ def test_other_bytes_are_refused(copied):
     content = bytearray(entry.path.read_bytes())
     content[-1] ^= 1
     entry.path.write_bytes(content)
-    with pytest.raises(RequestError, match=r"cmpc-compact\.safetensors: is not the file that the registry speaks of"):
+    with pytest.raises(RequestError, match=r"cmpc-compact\.safetensors: is not the registered file"):
         load_model("pretrained:cmpc-compact")
     entry.path.unlink()
     with pytest.raises(RequestError, match=r"cmpc-compact\.safetensors: cannot be read"):
