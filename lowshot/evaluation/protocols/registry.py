@@ -28,11 +28,18 @@ def _retrieval() -> "Protocol[Any]":
     return Retrieval()
 
 
+def _enrolment() -> "Protocol[Any]":
+    from lowshot.evaluation.protocols.enrolment import Enrolment
+
+    return Enrolment()
+
+
 # A protocol is imported when it is asked for: the help of the command line needs names only.
 _BUILT_IN: "dict[str, Callable[[], Protocol[Any]]]" = {
     "verification": _verification,
     "matching": _matching,
     "retrieval": _retrieval,
+    "enrolment": _enrolment,
 }
 _ADDED: "dict[str, Protocol[Any]]" = {}
 ALL = "all"
