@@ -146,6 +146,7 @@ def _tables(sources: Sources) -> dict[str, Any]:
         "groups": views.figure_table(tables.by_group(sources.groups, seen)),
         "heard": views.figure_table(tables.strata(results, seen=SEEN)),
         "directions": [(words, views.figure_table(table)) for _, words, table in tables.directions(results, seen)],
+        "others": [(words, views.figure_table(table)) for _, words, table in table_files.other_tables(results)],
         "probes": [(words, views.figure_table(table)) for _, words, table in table_files.probe_tables(results)],
         "efficiency": [] if efficiency is None else efficiency_table.rows(efficiency),
         "efficiency_g": [] if efficiency is None else efficiency_table.rows(efficiency, "auc_g"),

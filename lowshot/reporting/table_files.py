@@ -15,6 +15,8 @@ from lowshot.reporting.sources import PROBED, Sources
 FORMATS = ("csv", "md", "latex")
 _SEARCHES = tuple(tables.search_name(name, stratum) for stratum in tables.STRATA for name in tables.DIRECTIONS)
 _NAMES = ("headline", "strata", "groups", *_SEARCHES, "differences", "label-efficiency")
+OTHER = "protocol-"
+"""Begins the names of tables of protocols that no other table shows."""
 _SUFFIX = {"csv": ".csv", "md": ".md", "latex": ".tex"}
 # The figures of `verdicts.FIGURES` that a column of a table holds: only there can a difference be tested.
 _TESTED = {
@@ -75,7 +77,7 @@ def sheets(sources: Sources) -> list[Sheet]:
     ]
     for name, words, table in tables.directions(results, seen):
         wanted.append((name, f"Matching and retrieval on {people}, {words}, per cent", table))
-    for name, words, table in probe_tables(results):
+    for name, words, table in (*other_tables(results), *probe_tables(results)):
         wanted.append((name, words, table))
     found = [_sheet(name, caption, table, judged) for name, caption, table in wanted if tables.names_of_figures(table)]
     if judged is not None and len(judged):
@@ -101,6 +103,28 @@ def probe_tables(results: pd.DataFrame) -> list[tuple[str, str, pd.DataFrame]]:
             number = f"-{place + 1}" if probed["source"].nunique() > 1 else ""
             caption = f"What frozen {modality} embeddings know: classifiers on them, per cent"
             found.append((f"probe-{modality}{number}", caption, tables.figures(part, wanted)))
+    return found
+
+
+def other_tables(results: pd.DataFrame) -> list[tuple[str, str, pd.DataFrame]]:
+    """Name, caption and figures of protocols that no other table shows, such as your own, one per list of trials.
+
+    Figures outside [0, 1] are left to results.csv: a table shows per cent.
+    """
+    shown = {where["protocol"] for where in tables.HEADLINE.values()}
+    others = results[~results["protocol"].isin(shown) & ~results["protocol"].str.startswith(PROBED)]
+    found = []
+    for place, part in others.groupby(["protocol", "direction", "stratum", "seen"], sort=False):
+        words = [str(word) for word in place if word]
+        where = dict(zip(("protocol", "direction", "stratum", "seen"), place, strict=True))
+        wanted: dict[str, dict[str, object]] = {}
+        for (metric, n), rows in part.groupby(["metric", "gallery_size"], sort=False, dropna=False):
+            size = float(str(n))
+            if rows["value"].between(0, 1).all():
+                sized: dict[str, object] = {} if math.isnan(size) else {"gallery_size": size}
+                name = " ".join([str(metric), *(f"1:{n:g}" for n in sized.values())])
+                wanted[name] = {**where, "metric": metric, **sized}
+        found.append((f"{OTHER}{'-'.join(words)}", f"{' '.join(words)}, per cent", tables.figures(part, wanted)))
     return found
 
 
@@ -188,7 +212,7 @@ def write_tables(folder: Path, found: Sequence[Sheet], formats: Sequence[str]) -
             write_text(path, text)
             paths.append(path)
     for path in folder.glob("*"):
-        ours = path.stem in _NAMES or path.stem.startswith(PROBED)
+        ours = path.stem in _NAMES or path.stem.startswith((PROBED, OTHER))
         if ours and path.suffix in _SUFFIX.values() and path not in paths:
             path.unlink()
     return paths

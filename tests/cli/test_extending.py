@@ -17,6 +17,7 @@ from lowshot.errors import RequestError
 from lowshot.evaluation.protocols import custom
 from lowshot.evaluation.protocols import registry as protocols
 from lowshot.evaluation.results import read_results
+from lowshot.experiments import differences
 from lowshot.extend import add_importer, add_method, add_protocol, add_tower, import_module
 from lowshot.importers.registry import IMPORTERS
 from lowshot.methods import registry
@@ -107,6 +108,25 @@ def test_a_protocol(lowshot, sets, config):
     assert set(found["protocol"]) == {"verification", "matching", "retrieval", "naming"}
     mine = found.query("protocol == 'naming' and method == 'cmpc'")["value"].item()
     assert mine == pytest.approx(rows.loc["cmpc", "value"])
+
+
+def test_a_protocol_takes_part_in_comparisons_and_reports(lowshot, sets, monkeypatch):
+    monkeypatch.setattr(differences, "LEAST_REPLICATES", 100)
+    request = ("compare", "--methods", "cmpc,cid", "--fractions", "0", "--adaptations", "probe", "--jobs", "1")
+    code, _, err = lowshot("--import", "naming", *request, "--seeds", "1", *sets)
+    assert code == 0, err
+    (folder,) = Path("runs").glob("0001-compare-*")
+    mine = read_results(folder / "results.csv").query("protocol == 'naming'").set_index("method")["value"]
+    assert set(mine.index) == {"cmpc", "cid", "chance", "oracle"}
+    assert mine["chance"] == pytest.approx(1 / 6)
+    # A report needs the table alone, not the module.
+    sys.modules.pop("naming")
+    protocols._ADDED.clear()
+    code, _, err = lowshot("report", folder, "--format", "csv")
+    assert code == 0, err
+    table = pd.read_csv(folder / "tables" / "protocol-naming-U-unseen-unheard.csv").set_index("method")
+    assert table.loc["cid", "accuracy"] == pytest.approx(mine["cid"])
+    assert "naming U unseen-unheard" in (folder / "report.html").read_text(encoding="utf-8")
 
 
 def test_the_protocol_of_the_page_names_people(lowshot):

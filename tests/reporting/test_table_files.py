@@ -96,6 +96,28 @@ def test_names_stay_themselves_in_every_format(directory: Path, name: str) -> No
     assert escape_latex(name) in (directory / "tables" / "headline.tex").read_text(encoding="utf-8")
 
 
+def test_protocols_that_no_other_table_shows_have_one_per_list(directory: Path) -> None:
+    table = pd.read_csv(directory / "results.csv", keep_default_na=False)
+    kept = table[(table["protocol"] == "verification") & (table["metric"] == "auc") & (table["stratum"] == "U")]
+    parts = [
+        kept.assign(protocol="enrolment", direction=side, metric=metric)
+        for side in ("voice", "both")
+        for metric in ("auc@k=1", "auc@k=2")
+    ]
+    beyond = kept.assign(protocol="own", metric="rank", value=7.0, ci_low="", ci_high="")
+    pd.concat([table, *parts, beyond]).to_csv(directory / "results.csv", index=False)
+    found = {each.name: each for each in sheets(gather([directory])) if each.name.startswith("protocol-")}
+    assert list(found) == [f"protocol-enrolment-{side}-U-unseen-unheard" for side in ("voice", "both")]
+    for each in found.values():
+        assert {"auc@k=1", "auc@k=2"} <= set(each.lines[0])
+        assert each.data["auc@k=1"].tolist() == each.data["auc@k=2"].tolist()
+    written = write_tables(directory / "tables", list(found.values()), ["csv"])
+    assert all(path.is_file() for path in written)
+    # Tables of an earlier report go.
+    write_tables(directory / "tables", [], ["csv"])
+    assert not any(path.is_file() for path in written)
+
+
 def test_characters_of_latex_are_shown_as_they_are() -> None:
     assert escape_latex(r"a_b & 5 % \x {y} $z$ ~ ^ #") == (
         r"a\_b \& 5 \% \textbackslash{}x \{y\} \$z\$ \textasciitilde{} \textasciicircum{} \#"
