@@ -45,7 +45,7 @@ def pretrain(
 
     Args:
         data: a directory, a manifest, or `synth:tiny|demo|bench`; the preset's, or `synth:demo`, if None.
-        method: `cmpc` unless given; `cid` or another of docs/methods.md, or its settings by key.
+        method: `cmpc` unless given; `cid` or another of docs/settings.md, or its settings by key.
         preset: settings that come with lowshot.
         config: a YAML file of settings, or settings.
         settings: by the names in docs/settings.md: `{"train.epochs": 20}` or `{"train": {"epochs": 20}}`.
