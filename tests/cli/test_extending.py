@@ -61,7 +61,7 @@ def commands(name):
 
 
 def test_modules_are_about_thirty_lines():
-    assert set(MODULES) == {"hardest", "small", "naming", "flat"}
+    assert set(MODULES) == {"hardest", "small", "naming", "same_age", "flat"}
     assert max(len([line for line in text.splitlines() if line.strip()]) for text in MODULES.values()) <= 32
 
 
@@ -113,20 +113,39 @@ def test_a_protocol(lowshot, sets, config):
 def test_a_protocol_takes_part_in_comparisons_and_reports(lowshot, sets, monkeypatch):
     monkeypatch.setattr(differences, "LEAST_REPLICATES", 100)
     request = ("compare", "--methods", "cmpc,cid", "--fractions", "0", "--adaptations", "probe", "--jobs", "1")
-    code, _, err = lowshot("--import", "naming", *request, "--seeds", "1", *sets)
+    code, _, err = lowshot("--import", "naming", "--import", "same_age", *request, "--seeds", "1", *sets)
     assert code == 0, err
     (folder,) = Path("runs").glob("0001-compare-*")
     mine = read_results(folder / "results.csv").query("protocol == 'naming'").set_index("method")["value"]
     assert set(mine.index) == {"cmpc", "cid", "chance", "oracle"}
     assert mine["chance"] == pytest.approx(1 / 6)
-    # A report needs the table alone, not the module.
-    sys.modules.pop("naming")
+    # One with score tables is compared in pairs.
+    compared = pd.read_csv(folder / "differences.csv").query("protocol == 'same-age'")
+    assert compared[["stratum", "metric"]].to_numpy().tolist() == [["A", "auc"]]
+    assert list(folder.glob("scores/*/same-age-unseen-unheard-A.csv"))
+    # A report needs the tables alone, not the modules.
     protocols._ADDED.clear()
     code, _, err = lowshot("report", folder, "--format", "csv")
     assert code == 0, err
     table = pd.read_csv(folder / "tables" / "protocol-naming-U-unseen-unheard.csv").set_index("method")
     assert table.loc["cid", "accuracy"] == pytest.approx(mine["cid"])
     assert "naming U unseen-unheard" in (folder / "report.html").read_text(encoding="utf-8")
+
+
+def test_a_protocol_with_score_tables(lowshot, sets):
+    evaluate, show = commands("same_age")
+    assert lowshot("pretrain", *sets)[0] == 0
+    code, out, err = lowshot(*evaluate)
+    assert code == 0, err
+    run = Path(re.search(r"results: (.+)", out)[1]).parent
+    rows = read_results(run / "results.csv")
+    assert set(rows["protocol"]) == {"same-age"} and set(rows["stratum"]) == {"A"}
+    (scores,) = run.glob("scores/*cmpc*/same-age-unseen-unheard-A.csv")
+    assert list(run.glob("curves/*cmpc*/same-age-unseen-unheard-A.csv"))
+    # Its lists and its score tables are those of verification.
+    assert lowshot("evaluate", "--scores", scores)[0] == 0
+    code, out, err = lowshot(*show)
+    assert (code, "default_strata:\n- A\n" in out) == (0, True), err
 
 
 def test_the_protocol_of_the_page_names_people(lowshot):

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
 
 import pandas as pd
+import yaml
 
 from lowshot.data.dataset import Dataset
 from lowshot.errors import RequestError
@@ -26,6 +27,7 @@ from lowshot.evaluation.score_files import Place, ScoreFile
 from lowshot.evaluation.scorers import Scorer
 from lowshot.evaluation.trial_lists.listed import TrialList
 from lowshot.evaluation.trials import Population
+from lowshot.files import bundled_folder
 
 if TYPE_CHECKING:
     from lowshot.evaluation.trial_lists.counts import Audit
@@ -175,7 +177,7 @@ class TableProtocol(Protocol[TTable]):
 
     Attributes:
         definition_kind: model of `protocols/<name>.yaml`.
-        compared: figures by which methods are compared, each with the columns of results.csv that name it.
+        compared: figures by which methods are compared: metric, direction, stratum, seen and gallery_size of each.
         list_kind: what its trial lists are read as; None: it has no trial lists.
         score_columns: columns that its score tables must have.
     """
@@ -213,8 +215,10 @@ class TableProtocol(Protocol[TTable]):
         return dict(self.definition.model_dump(mode="json"))
 
     def text(self) -> str:
-        """The definition as it is written."""
-        return definition_text(self.name)
+        """The definition as it is written, or as YAML if no file of lowshot has it."""
+        if (bundled_folder("protocols") / f"{self.name}.yaml").is_file():
+            return definition_text(self.name)
+        return str(yaml.safe_dump(self.record(), sort_keys=False))
 
     # Scores and figures.
 

@@ -162,7 +162,6 @@ class Matching(TableProtocol[MatchingTrials]):
     compared = (
         {
             "metric": "accuracy",
-            "protocol": "matching",
             "direction": "voice_to_face",
             "stratum": "U",
             "seen": UNSEEN,

@@ -124,4 +124,9 @@ def score_key(place: Mapping[str, object]) -> str:
 
 def compared_figures() -> tuple[dict[str, object], ...]:
     """Figures by which methods are compared, each with the columns of results.csv that name it."""
-    return tuple(dict(figure) for protocol in table_protocols() if protocol.in_all for figure in protocol.compared)
+    return tuple(
+        {"protocol": protocol.name, **figure}
+        for protocol in table_protocols()
+        if protocol.in_all
+        for figure in protocol.compared
+    )

@@ -226,7 +226,6 @@ class Retrieval(TableProtocol[Queries]):
     compared = (
         {
             "metric": "map",
-            "protocol": "retrieval",
             "direction": "voice_to_face",
             "stratum": "U",
             "seen": UNSEEN,

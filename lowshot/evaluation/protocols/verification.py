@@ -145,7 +145,6 @@ class Verification(TableProtocol[VerificationTrials]):
     compared = tuple(
         {
             "metric": "auc",
-            "protocol": "verification",
             "direction": "",
             "gallery_size": None,
             "stratum": stratum,
