@@ -23,11 +23,6 @@ KNOWN = set(
     """
 lowshot.checking.run names flags
 lowshot.cli.data_check spells manifest.csv
-lowshot.data.dataset names flags
-lowshot.data.features names flags
-lowshot.data.packing.pack names flags
-lowshot.data.packing.writing names flags
-lowshot.data.readers.choice names flags
 lowshot.evaluation.scorers names flags
 """.strip().splitlines()
 )

@@ -1,1 +1,1 @@
-"""Everything between the disk and a batch."""
+"""Datasets: manifests, media and vectors, from the disk to a batch."""

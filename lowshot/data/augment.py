@@ -1,4 +1,4 @@
-"""Training-time changes of voices and faces, a whole batch at a time, from given uniform numbers."""
+"""Augment voices and faces, a whole batch at a time, by given random numbers."""
 
 import torch
 from torch.nn import functional
@@ -7,9 +7,9 @@ from lowshot.data.voice import LOG_POWER_SCALE
 from lowshot.settings import AugmentConfig, FrontEnd
 
 VOICE_UNIFORMS, FACE_UNIFORMS = 6, 8
-# Draws of one sample: which clip, where the crop starts, which image, then those of the two modalities.
+# Random numbers of one sample: for the clip, the start of its crop, the image, then those of either modality.
 UNIFORMS = 3 + VOICE_UNIFORMS + FACE_UNIFORMS
-# One decibel in the units of each front end's log-mel; the centred one's is natural-log power divided by a scale.
+# One decibel in the units of each front end's log-mel. The centred one is natural-log power over a scale.
 DECIBEL: dict[FrontEnd, float] = {
     "centred": 0.1 * torch.log(torch.tensor(10.0)).item() / LOG_POWER_SCALE,
     "released": 1.0,
@@ -19,16 +19,16 @@ DECIBEL: dict[FrontEnd, float] = {
 def augment_voices(
     log_mel: torch.Tensor, uniforms: torch.Tensor, config: AugmentConfig, front_end: FrontEnd = "centred"
 ) -> torch.Tensor:
-    """Random smooth equaliser, one masked stretch of time and one of frequency.
+    """Apply a random smooth equaliser, and mask one stretch of time and one of frequency.
 
     Args:
         log_mel: [B, mel_bands, frames].
-        uniforms: uniform in [0, 1), [B, VOICE_UNIFORMS + FACE_UNIFORMS].
-        config: how strong.
-        front_end: where the spectrograms come from, which decides what a decibel is in them.
+        uniforms: random numbers in [0, 1), [B, VOICE_UNIFORMS + FACE_UNIFORMS].
+        config: strength of each change.
+        front_end: of the spectrograms; it decides their unit of a decibel.
 
     Returns:
-        [B, 1, mel_bands, frames]. Masked stretches hold the sample's mean, which says nothing about the speaker.
+        [B, 1, mel_bands, frames]. Masked stretches hold the sample's mean, which tells nothing about the speaker.
     """
     _, bands, frames = log_mel.shape
     u = uniforms[:, :VOICE_UNIFORMS]
@@ -44,7 +44,7 @@ def augment_voices(
 
 
 def _stretch(length: torch.Tensor, place: torch.Tensor, longest: int, total: int) -> torch.Tensor:
-    """Mask [B, total] of one stretch per sample, 0..longest long."""
+    """Return a mask [B, total] of one stretch per sample, 0..longest long."""
     count = (length * (longest + 1)).floor()
     start = (place * (total - count + 1)).floor()
     position = torch.arange(total)
@@ -52,14 +52,14 @@ def _stretch(length: torch.Tensor, place: torch.Tensor, longest: int, total: int
 
 
 def augment_faces(images: torch.Tensor, uniforms: torch.Tensor, size: int, config: AugmentConfig) -> torch.Tensor:
-    """Random mirror, shift, size, rotation, brightness and contrast.
+    """Mirror, shift, scale and rotate images at random, and change brightness and contrast.
 
     Args:
-        images: uint8 [B, 3, side, side], side from `stored_size`. Where that leaves no margin, a shift shows the
-            image's border repeated.
-        uniforms: uniform in [0, 1), [B, VOICE_UNIFORMS + FACE_UNIFORMS].
+        images: uint8 [B, 3, side, side], side from `stored_size`. If it leaves no margin, a shift repeats the
+            image's border.
+        uniforms: random numbers in [0, 1), [B, VOICE_UNIFORMS + FACE_UNIFORMS].
         size: side of the result, pixels.
-        config: how strong.
+        config: strength of each change.
 
     Returns:
         [B, 3, size, size] in [-1, 1].
@@ -67,7 +67,7 @@ def augment_faces(images: torch.Tensor, uniforms: torch.Tensor, size: int, confi
     u = uniforms[:, VOICE_UNIFORMS:]
     side = images.shape[-1]
     centred = 2 * u - 1
-    # The tower's square, as a share of the stored one, times the random change of size.
+    # Share of the stored square that the tower sees, times the random change of size.
     zoom = size / side * (1 + config.scale * centred[:, 0])
     angle = torch.deg2rad(config.rotate_degrees * centred[:, 1])
     mirror = torch.where((u[:, 2] < 0.5) & config.flip, -1.0, 1.0)
@@ -85,22 +85,22 @@ def augment_faces(images: torch.Tensor, uniforms: torch.Tensor, size: int, confi
     gain = 1 + config.contrast * centred[:, 5]
     shift = config.brightness * centred[:, 6]
     out = (out - mean) * gain[:, None, None, None] + mean + shift[:, None, None, None]
-    # A mild warmth change, a fifth of the brightness change: light has a colour, but skin tone must survive.
+    # A mild change of warmth, a fifth of that of brightness: light has a colour, but skin tone must survive.
     warmth = 0.2 * config.brightness * centred[:, 7]
     out = out + warmth[:, None, None, None] * torch.tensor([1.0, 0.0, -1.0])[:, None, None]
     return out.clamp(-1, 1)
 
 
 def to_unit(images: torch.Tensor) -> torch.Tensor:
-    """Bytes 0..255 to float32 in [-1, 1]."""
+    """Map bytes 0..255 to float32 in [-1, 1]."""
     return images.float().div_(127.5).sub_(1)
 
 
 def centre_crop(images: torch.Tensor, size: int) -> torch.Tensor:
-    """The middle square of the stored images, without any change: what evaluation sees.
+    """Cut out the middle square of stored images, as evaluation sees them.
 
     Args:
-        images: uint8 [B, 3, side, side]; the whole image where side equals size.
+        images: uint8 [B, 3, side, side]; the whole image if side equals size.
         size: side of the result, pixels.
 
     Returns:

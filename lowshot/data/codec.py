@@ -1,4 +1,4 @@
-"""Sound files, opened by what they hold: WAV, FLAC, OGG and MP3 by soundfile, films and their like by PyAV."""
+"""Open sound files by their content: WAV, FLAC, OGG and MP3 by soundfile, videos and the like by PyAV."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -10,33 +10,34 @@ import soundfile
 from lowshot.data.sound import PREROLL_S, Sound, check_whole, mean_of
 from lowshot.errors import RequestError, reason
 
-# Samples of each channel that are decoded at a time, whatever length a header claims.
+# Samples of each channel decoded at a time. A header may claim any length.
 BLOCK = 1 << 16
 SUFFIXES = (
     *(".m4a", ".m4b", ".m4v", ".mp4", ".mov", ".3gp", ".3g2", ".webm", ".mkv", ".mka", ".aac", ".ac3", ".amr"),
     *(".avi", ".flv", ".mpg", ".mpeg", ".ts", ".m2ts", ".wma", ".wmv"),
 )
-"""What names of files end in that PyAV reads, in small letters."""
-# libsndfile's numbers for a format it does not know, and for a file named .mp3 that holds no MPEG frame.
+"""Endings of names of files that PyAV reads, in small letters."""
+# libsndfile's errors for an unknown format, and for a file named .mp3 without an MPEG frame.
 _UNKNOWN_FORMAT, _NO_MPEG = 1, 7
-# Writers that cannot go back to the header of a WAV leave the greatest sizes in it.
+# A writer that cannot return to the header of a WAV leaves the greatest size in it.
 _UNKNOWN_SIZE = 0x7FFF0000
-# More samples than any recording has: the header of a FLAC does not say how many there are.
+# More samples than any recording has: the header of a FLAC leaves their number open.
 _UNKNOWN_LENGTH = 1 << 48
-# Bytes of one sample of one channel, where all have as many.
+# Bytes of one sample of one channel, of formats with a fixed number.
 _BYTES = {"PCM_U8": 1, "PCM_16": 2, "PCM_24": 3, "PCM_32": 4, "FLOAT": 4, "DOUBLE": 8, "ULAW": 1, "ALAW": 1}
 
 
 @contextmanager
 def open_sound(path: Path) -> Iterator[Sound]:
-    """Open a sound file, whatever its name ends in.
+    """Open a sound file by its content; the ending of its name does not matter.
 
     Args:
-        path: what soundfile reads (WAV, FLAC, OGG, MP3, AIFF and more), or what PyAV reads: the first sound track of
-            M4A, MP4, MOV, WebM, MKV, AAC, AVI and the like.
+        path: a file that soundfile reads (WAV, FLAC, OGG, MP3, AIFF and more) or PyAV: the first sound track of M4A,
+            MP4, MOV, WebM, MKV, AAC, AVI and the like.
 
     Raises:
-        RequestError: the file is missing, empty, no sound, damaged or truncated, or PyAV is needed and not there.
+        RequestError: the file is missing, empty, without sound, damaged or truncated, or it needs PyAV, which is not
+            installed.
     """
     try:
         if not path.is_file():
@@ -47,7 +48,7 @@ def open_sound(path: Path) -> Iterator[Sound]:
             yield sound
     except RequestError:
         raise
-    # A decoder that trips over the bytes of a file raises whatever it happens to run into.
+    # A decoder may raise anything at damaged bytes.
     except Exception as error:
         raise RequestError(f"{path}: cannot be read as audio ({reason(error)})") from error
 
@@ -70,9 +71,9 @@ def _opened(path: Path) -> Iterator[Sound]:
 
 @contextmanager
 def _film(path: Path) -> Iterator[Sound]:
-    """What PyAV reads. Its reasons for not reading a file are of interest where the file's name promised it."""
+    """Open a file by PyAV. Its own error is shown only if the file's name promised such a format."""
     named = path.suffix.lower() in SUFFIXES
-    unknown = ValueError("its format is none that is read")
+    unknown = ValueError("unknown format")
     with ExitStack() as stack:
         try:
             from lowshot.data.film import open_film
@@ -80,7 +81,7 @@ def _film(path: Path) -> Iterator[Sound]:
             film = stack.enter_context(open_film(path))
         except ImportError as error:
             if named:
-                raise RequestError(f'{path}: {path.suffix} is read by PyAV: pip install "lowshot[codec]"') from error
+                raise RequestError(f'{path}: reading {path.suffix} needs PyAV: pip install "lowshot[codec]"') from error
             raise unknown from error
         except Exception as error:
             raise (error if named else unknown) from error
@@ -88,21 +89,21 @@ def _film(path: Path) -> Iterator[Sound]:
 
 
 class StraightFile(soundfile.SoundFile):
-    """A file read block after block without the jump that soundfile makes after each: an MP3 is silent after one."""
+    """A file that is read without seeking: soundfile seeks after each block, and an MP3 is silent after that."""
 
     def seekable(self) -> bool:
         return False
 
 
 class _SoundFile:
-    """What soundfile reads."""
+    """A sound opened by soundfile."""
 
     def __init__(self, path: Path, file: soundfile.SoundFile) -> None:
         if file.frames >= _UNKNOWN_LENGTH:
-            raise ValueError("its header does not say how long it is; convert it to WAV")
+            raise ValueError("its header does not tell its length; convert it to WAV")
         self.file = file
         self.rate: int = file.samplerate
-        # libsndfile takes a WAV that was cut off for a shorter one, and guesses the length of an MP3 that has no index.
+        # libsndfile takes a truncated WAV for a shorter one, and guesses the length of an MP3 without an index.
         width = file.channels * _BYTES.get(file.subtype, 0)
         promised = _promised_bytes(path) // width if width else 0
         self.exact = file.format != "MP3" or has_index(path)
@@ -134,7 +135,7 @@ class _SoundFile:
 
 
 def _promised_bytes(path: Path) -> int:
-    """The size of a WAV's samples as its header has it; 0 for other files, and where it is not known."""
+    """Return the size of a WAV's samples by its header; 0 for other files, and if it is unknown."""
     with path.open("rb") as file:
         head = file.read(12)
         if head[:4] != b"RIFF" or head[8:] != b"WAVE":
@@ -148,7 +149,7 @@ def _promised_bytes(path: Path) -> int:
 
 
 def has_index(path: Path) -> bool:
-    """Whether the first frame of an MP3 counts its frames, as encoders write it; tags may come before."""
+    """Tell whether the first frame of an MP3 holds the number of frames; tags may come before it."""
     with path.open("rb") as file:
         head = file.read(10)
         if head[:3] == b"ID3":

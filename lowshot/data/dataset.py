@@ -1,4 +1,4 @@
-"""A dataset: a manifest plus the place where its voices and faces live."""
+"""A dataset: a manifest, and the folder of its voices and faces."""
 
 import hashlib
 from collections.abc import Iterable, Mapping
@@ -19,12 +19,12 @@ _CHECKED_ROWS = 2**14
 
 
 class Dataset:
-    """Voices and faces by number: voice k is the k-th manifest row of modality voice, and faces alike.
+    """Voices and faces by number: voice k is the k-th row of modality `voice` in the manifest; likewise faces.
 
     Attributes:
         root: the folder that paths of the manifest are relative to.
-        name: what to call the dataset in messages and reports.
-        manifest: every row, as `read_manifest` gives it.
+        name: its name in messages and reports.
+        manifest: all rows, as `read_manifest` returns them.
         voices, faces: the rows of one modality, numbered from 0.
     """
 
@@ -58,25 +58,25 @@ class Dataset:
         )
 
     def rows(self, modality: str) -> pd.DataFrame:
-        """The manifest rows of one modality, numbered from 0."""
+        """Return the manifest rows of one modality, numbered from 0."""
         return {"voice": self.voices, "face": self.faces}[modality]
 
     def path(self, modality: str, index: int) -> Path:
-        """Where the medium `index` of `modality` lies."""
+        """Return the path of the file `index` of `modality`."""
         return self.root / self.rows(modality)["path"].iloc[index]
 
     def __getstate__(self) -> dict[str, object]:
-        """All but the vectors: a memory map would travel to another process as a copy."""
+        """Leave out the vectors: a memory map would travel to another process as a copy."""
         return {name: value for name, value in self.__dict__.items() if name != "features"}
 
     @property
     def has_features(self) -> bool:
-        """Whether the rows are vectors in features.safetensors rather than media files."""
+        """Whether its rows are vectors in features.safetensors, not media files."""
         return (self.root / FEATURES).is_file()
 
     @property
     def has_pack(self) -> bool:
-        """Whether the rows are decoded media in a pack rather than media files."""
+        """Whether its rows are decoded media in a pack, not media files."""
         return (self.root / PACK).is_file()
 
     @cached_property
@@ -93,7 +93,7 @@ class Dataset:
             count = len(self.rows(modality))
             if fault := misfit(tensors, modality, count):
                 raise RequestError(f"{path}: {fault}")
-            # In parts: all rows together may be more than the memory holds.
+            # In parts: all rows together may exceed the memory.
             for start in range(0, count, _CHECKED_ROWS):
                 block = tensors[modality][start : start + _CHECKED_ROWS]
                 with np.errstate(over="ignore"):
@@ -104,16 +104,16 @@ class Dataset:
         return {modality: tensors[modality] for modality in MODALITIES}
 
     def bad_vector(self, modality: str, index: int, fault: str) -> RequestError:
-        """What to raise for the vector `index` of `modality`; its row is numbered as `lowshot data check` does."""
+        """Make the error for the vector `index` of `modality`. Rows are numbered as in `lowshot data check`."""
         row = int(np.flatnonzero(self.manifest["modality"] == modality)[index]) + 2
         return RequestError(
             f"{self.manifest_path}, row {row}: {modality} vector {fault}; "
-            "`lowshot data check` leaves such rows out with --write-clean"
+            "`lowshot data check` writes a manifest without such rows (`write_clean`)"
         )
 
     @cached_property
     def feature_facts(self) -> dict[str, str]:
-        """What features.safetensors says of the model behind it; empty where nobody wrote anything."""
+        """Metadata of features.safetensors: what is known of the model behind it. It may be empty."""
         from safetensors import safe_open
 
         with safe_open(self.root / FEATURES, framework="numpy") as file:
@@ -121,18 +121,17 @@ class Dataset:
 
     @cached_property
     def sha(self) -> str:
-        """Hash of what says which dataset this is: 16 hexadecimal digits.
+        """Hash that identifies the dataset: 16 hexadecimal digits.
 
-        It covers the manifest and, of those that lie in the root, the features and what an embedded world says of
-        itself: its configuration, the version of its renderer, and its truth. It does not cover media files: reading
-        or even counting the bytes of millions of them would cost more than most runs. Media that are changed under
-        the same names leave it as it is; give such a dataset a manifest of its own.
+        It covers the manifest, the features and the description of an embedded world: its configuration, the version
+        of its renderer, and its truth. It does not cover media files, because even the sizes of millions of files
+        would take longer than most runs. If you change media under the same names, write another manifest.
 
-        A pack of all rows has the hash of the dataset it was made of, for it gives the same batches: a run begun on one
-        goes on with the other. A pack that leaves rows out has another manifest, and so another hash.
+        A pack of all rows has the hash of its dataset, because it gives the same batches: a run on one can resume on
+        the other. A pack that skips rows has another manifest and another hash.
         """
         digest = hashlib.sha256(self.manifest_path.read_bytes())
-        # Two renderings of one world have the same manifest; WORLD_FILES tell them apart.
+        # Two renderings of one world share a manifest; WORLD_FILES tell them apart.
         for name in (FEATURES, *WORLD_FILES):
             path = self.root / name
             if path.is_file():
@@ -144,9 +143,9 @@ class Dataset:
         return digest.hexdigest()[:16]
 
     def training_rows(self, split: str = "train") -> dict[str, np.ndarray]:
-        """Numbers of the rows of `split`, by modality; of all rows when the manifest has no splits at all.
+        """Return the numbers of the rows of `split` by modality; of all rows if the manifest has no splits.
 
-        A manifest without any split is an unlabelled archive: all of it is for pretraining.
+        A manifest without splits is an unlabelled archive: all of it is for pretraining.
         """
         unsplit = split == "train" and (self.manifest["split"] == "").all()
         return {
@@ -156,12 +155,12 @@ class Dataset:
         }
 
     def check_files(self, modality: str, indices: np.ndarray) -> None:
-        """Refuse rows whose files are missing, all at once, before any time is spent. A pack has all of its rows.
+        """Refuse rows with missing files before any time is spent.
 
-        Rows of vectors have no files; all vectors are checked when they are opened.
+        A pack has all of its rows. Vectors have no files; they are checked when they are opened.
 
         Raises:
-            RequestError: names the number of missing files and the first few.
+            RequestError: files are missing; names their number and the first few.
         """
         if self.has_features or self.has_pack:
             return
@@ -183,7 +182,7 @@ class Dataset:
         return rows.reset_index(drop=True)
 
     def _refuse_paths(self, paths: "pd.Series[str]") -> None:
-        # What a manifest names is read; one that somebody else made should not reach into other folders.
+        # A manifest that somebody else made should not reach into other folders.
         trusted: bool | None = None
         for line, path in zip(paths.index, paths.tolist(), strict=True):
             if path and not leaves_root(path):
@@ -191,7 +190,7 @@ class Dataset:
             if path and trusted is None:
                 trusted = is_trusted(self.manifest_path)
             if not path or not trusted:
-                hint = "; if you trust whoever made this manifest, add --trust-paths once" if path else ""
+                hint = "; if you trust the author of this manifest, add `trust_paths` once" if path else ""
                 raise RequestError(
                     f"{self.manifest_path}, row {line + 2}: path '{path}' "
                     f"must name a file below the manifest's folder{hint}"
@@ -199,8 +198,8 @@ class Dataset:
 
 
 def leaves_root(path: str) -> bool:
-    """Whether a path of a manifest is absolute or climbs out of the dataset, on any operating system."""
-    # Millions of paths have none of what it takes; parsing each would cost minutes.
+    """Tell whether a path of a manifest leads out of its folder on any operating system."""
+    # Few paths can lead out; parsing millions of others would take minutes.
     if path[:1] not in "/\\" and ":" not in path and ".." not in path:
         return False
     posix, windows = PurePosixPath(path), PureWindowsPath(path)
@@ -214,13 +213,13 @@ def write_features(
     face: np.ndarray | Iterable[np.ndarray],
     facts: Mapping[str, str],
 ) -> None:
-    """Write vectors of a dataset's rows as a dataset of its own.
+    """Write vectors of a dataset's rows as a new dataset.
 
     Args:
         out: the directory to make.
-        dataset: whose rows they are; its manifest goes along, paths included.
+        dataset: dataset of the rows. Its manifest is copied, paths included.
         voice, face: [rows of the modality, d], as a whole or as blocks of rows, which are written as they come.
-        facts: str -> str metadata of the file.
+        facts: metadata of the file, str to str.
     """
     write_blocks(out / FEATURES, {"voice": voice, "face": face}, facts)
     write_manifest(dataset.manifest, out / MANIFEST)

@@ -1,6 +1,6 @@
-"""Feature files: vectors of a dataset's rows in safetensors, written block by block and read from the disk.
+"""Write and read files of vectors, one per row of a dataset, in safetensors.
 
-Neither needs the vectors in memory: millions of rows may be more than there is.
+Writing goes block by block and reading maps the file, because millions of rows may exceed the memory.
 """
 
 import json
@@ -16,17 +16,17 @@ from lowshot.errors import RequestError
 from lowshot.files import atomic_path
 from lowshot.schema import FEATURES, WORLD_PREFIX
 
-# Names of tensors, or of files, in a message.
+# Names of tensors or files shown in a message.
 _SHOWN = 3
-# Numbers that are looked at at once.
+# Numbers processed at a time.
 _BLOCK_ELEMENTS = 2**22
-# A spread below this share of the mean is what rounding to float32 leaves of a constant column.
+# Rounding to float32 leaves a spread below this share of the mean in a constant column.
 _CONSTANT = 1e-7
-# Its inverse is a number in float32.
+# The inverse of a smaller one overflows float32.
 _LEAST_STD = 1e-30
 
 _TYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "i1", "U8": "u1"}
-# Room for the sizes of tensors, which are known only when all of them are written.
+# Room for the sizes of tensors, which are known after all are written.
 _SPARE_HEADER = 512
 
 
@@ -38,7 +38,7 @@ def write_blocks(
     Args:
         path: the file.
         tensors: by name, float32 [n, d] as a whole or as blocks of rows, which are written as they come.
-        facts: str -> str metadata of the file.
+        facts: metadata of the file, str to str.
 
     Raises:
         ValueError: blocks of several widths.
@@ -66,21 +66,21 @@ def _as_text(header: Mapping[str, Any]) -> bytes:
 
 
 def map_features(path: Path) -> dict[str, npt.NDArray[Any]]:
-    """The tensors of a safetensors file, read from the disk where they are looked at and not before.
+    """Map the tensors of a safetensors file, so that only the parts in use are read.
 
     Args:
         path: the file.
 
     Returns:
-        By name, in the type they are stored in; read-only.
+        Arrays by name, in the stored type; read-only.
 
     Raises:
-        RequestError: the file is unreadable, or holds a type that numpy has not.
+        RequestError: the file is unreadable, or holds a type that numpy lacks.
     """
     from safetensors import SafetensorError, safe_open
 
     try:
-        # The library checks that the header is one and that it fits the file.
+        # The library checks the header, and that it fits the file.
         with safe_open(path, framework="numpy"):
             pass
         with path.open("rb") as file:
@@ -103,15 +103,15 @@ def map_features(path: Path) -> dict[str, npt.NDArray[Any]]:
 
 
 def misfit(tensors: Mapping[str, npt.NDArray[Any]], modality: str, count: int) -> str:
-    """Why a file's tensors do not fit the manifest's rows of a modality, in words; "" where they do.
+    """Say why a file's tensors do not fit the manifest's rows of a modality; "" if they do.
 
     Args:
-        tensors: as `map_features` gives them.
+        tensors: as `map_features` returns them.
         modality: `voice` or `face`.
-        count: its rows.
+        count: its number of rows.
     """
     if modality not in tensors:
-        # A file of weights has hundreds.
+        # A file of weights has hundreds of tensors.
         found = ", ".join([f"'{name}'" for name in tensors][:_SHOWN]) + (", ..." if len(tensors) > _SHOWN else "")
         return (
             f"tensor '{modality}' is missing; tensors there: {found or 'none'}; needed: 'voice' and 'face', with one "
@@ -129,7 +129,7 @@ def misfit(tensors: Mapping[str, npt.NDArray[Any]], modality: str, count: int) -
 
 
 def holds_features(source: str) -> bool:
-    """Whether a dataset, given as `--data` takes it, is one of vectors; no where nothing is there."""
+    """Tell whether a dataset, by the name that `data` takes, holds vectors; no if there is none."""
     if source.startswith(WORLD_PREFIX):
         return False
     path = Path(source)
@@ -137,26 +137,26 @@ def holds_features(source: str) -> bool:
 
 
 def missing_vectors(root: Path, paths: Iterable[str]) -> str:
-    """Why rows that name no files have no vectors either, in words; "" where a row names a file.
+    """Say why rows without files have no vectors either; "" if a row names a file.
 
     Args:
-        root: the dataset's folder, which holds no vectors under the name that they need.
+        root: the dataset's folder, without a file of vectors of the right name.
         paths: the column `path` of its manifest.
     """
     if any(paths):
         return ""
     others = ", ".join(sorted(path.name for path in root.glob("*.safetensors"))[:_SHOWN])
-    found = f"; there is {others}, which may need that name" if others else ""
-    return f"is missing; no row of the manifest names a path, so its vectors must lie there, beside the manifest{found}"
+    found = f"; perhaps {others} needs that name" if others else ""
+    return f"is missing; no row of the manifest names a file, so its vectors must lie there, beside the manifest{found}"
 
 
 @dataclass(frozen=True)
 class ColumnStatistics:
-    """How the columns of vectors lie.
+    """Mean and standard deviation of the columns of vectors.
 
     Attributes:
         mean: float32 [d].
-        std: standard deviation, float32 [d]; exactly 0 for a column that is constant but for rounding.
+        std: float32 [d]; exactly 0 for a column that is constant up to rounding.
     """
 
     mean: npt.NDArray[np.float32]
@@ -164,13 +164,13 @@ class ColumnStatistics:
 
 
 def column_statistics(vectors: npt.NDArray[Any], rows: npt.NDArray[Any]) -> ColumnStatistics:
-    """Mean and standard deviation of each column over some rows, in float64 and block by block.
+    """Compute mean and standard deviation of each column over some rows, in float64 and block by block.
 
     Args:
         vectors: [n, d], of any floating type, all finite; may be memory-mapped.
-        rows: which of them, rising, at least one.
+        rows: numbers of the rows, rising, at least one.
     """
-    # About the first row: of columns far from 0 no digits are lost, and constant ones have a spread of exactly 0.
+    # Relative to the first row: columns far from 0 lose no digits, and constant ones get a spread of exactly 0.
     origin = vectors[rows[0]].astype(np.float64)
     total, squares = np.zeros_like(origin), np.zeros_like(origin)
     size = max(1, _BLOCK_ELEMENTS // max(1, len(origin)))

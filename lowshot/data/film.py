@@ -1,6 +1,6 @@
-"""The sound of films, and of what else libsndfile does not read: M4A, MP4, WebM and the like, by PyAV.
+"""Decode the sound of formats that libsndfile does not read, as M4A, MP4 and WebM, by PyAV.
 
-PyAV is the extra `codec`: this module can only be imported where it is installed.
+PyAV is the extra `codec`. Importing this module fails without it.
 """
 
 from collections.abc import Iterable, Iterator
@@ -13,9 +13,9 @@ import numpy as np
 
 from lowshot.data.sound import PREROLL_S, check_whole, mean_of
 
-# The demuxers in use: none that fetches other files, as playlists do, and none of a format that libsndfile reads.
+# Demuxers in use. Left out are those that fetch other files, as playlists do, and formats that libsndfile reads.
 FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,aac,ac3,eac3,amr,asf,avi,flv,mpeg,mpegts"
-# Of these the header tells the length of each stream.
+# Their header tells the length of each stream.
 _MOV = "mov,mp4,m4a,3gp,3g2,mj2"
 
 
@@ -24,7 +24,7 @@ def open_film(path: Path) -> Iterator["Film"]:
     """Open the first sound track of a file.
 
     Args:
-        path: the file; its content, not its name, says what it is.
+        path: the file. Its content decides its format, not its name.
 
     Raises:
         ValueError: it holds no sound.
@@ -36,7 +36,7 @@ def open_film(path: Path) -> Iterator["Film"]:
 
 @contextmanager
 def _container(path: Path) -> Iterator[av.container.InputContainer]:
-    # A file object, and not the path: FFmpeg takes some names for addresses. Tags may be in any encoding.
+    # An open file, not its name: FFmpeg takes some names for addresses. Tags may be in any encoding.
     with (
         path.open("rb") as file,
         av.open(file, "r", container_options={"format_whitelist": FORMATS}, metadata_errors="replace") as container,
@@ -45,7 +45,7 @@ def _container(path: Path) -> Iterator[av.container.InputContainer]:
 
 
 class Film:
-    """The first sound track of an open container, as `lowshot.data.codec.Sound` has it."""
+    """The first sound track of an open container: a `Sound`."""
 
     def __init__(self, path: Path, container: av.container.InputContainer) -> None:
         if not container.streams.audio:
@@ -58,12 +58,12 @@ class Film:
         if head is None:
             raise ValueError("it holds no samples")
         self.head = head
-        # The header may say half: some encoders hide the upper octave from old decoders.
+        # Some headers say half of it: their encoders hide the upper octave from old decoders.
         self.rate = head.sample_rate
 
     @property
     def promised(self) -> float | None:
-        """Length in seconds as the header has it; None where that may be off."""
+        """Length in seconds by the header; None if that may be wrong."""
         if self.container.format.name == _MOV and self.stream.duration and self.stream.time_base:
             return float(self.stream.duration * self.stream.time_base)
         return None
@@ -90,7 +90,7 @@ class Film:
         return found
 
     def _from(self, first: int) -> tuple[int, Iterable[av.AudioFrame]]:
-        """The number of a sample at or before `first`, and the frames from there on."""
+        """Return the number of a sample at or before `first`, and the frames from there on."""
         start = first - round(PREROLL_S * self.rate)
         if start <= 0 or self.head.pts is None or not self.stream.time_base:
             return 0, chain([self.head], self.frames)
@@ -100,7 +100,7 @@ class Film:
         at = None if head is None else self._position(head)
         if head is not None and at is not None and at <= first:
             return at, chain([head], frames)
-        # A container that cannot be searched: from its beginning on.
+        # The container does not support seeking: decode it from the beginning.
         self._seek(0)
         return 0, self.container.decode(self.stream)
 
@@ -115,18 +115,18 @@ class Film:
 
 
 def _counted(path: Path) -> float:
-    """Length in seconds, from the first packet to the last; nothing is decoded."""
+    """Measure the length in seconds, from the first packet to the last, without decoding."""
     with _container(path) as container:
         stream = container.streams.audio[0]
         spans = [(packet.pts, packet.duration or 0) for packet in container.demux(stream) if packet.pts is not None]
         if not spans or stream.time_base is None:
-            raise ValueError("it does not say how long it is")
+            raise ValueError("it does not tell its length")
         ticks = max(start + duration for start, duration in spans) - min(start for start, _ in spans)
         return float(ticks * stream.time_base)
 
 
 def _mono(frame: av.AudioFrame) -> np.ndarray:
-    """The mean of a frame's channels, float32 in [-1, 1]."""
+    """Return the mean of a frame's channels, float32 in [-1, 1]."""
     samples: np.ndarray = frame.to_ndarray()
     if not frame.format.is_planar:
         samples = samples.reshape(-1, len(frame.layout.channels)).T

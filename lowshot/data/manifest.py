@@ -1,4 +1,4 @@
-"""The one table: which voice clips and face images belong to which video, whose they are, and how they are split."""
+"""The manifest: a table of voice clips and face images with their videos, identities and splits."""
 
 import csv
 from collections.abc import Iterable
@@ -16,67 +16,64 @@ def read_manifest(path: Path) -> pd.DataFrame:
     """Read a manifest and check it.
 
     Args:
-        path: a CSV file with the columns of `MANIFEST_COLUMNS`, any of `ATTRIBUTES`, and any others, which are kept.
+        path: a CSV file with `MANIFEST_COLUMNS`, any of `ATTRIBUTES`, and any others, which are kept.
 
     Returns:
-        One row per voice clip or face image, every column as text, missing values as "".
+        One row per voice clip or face image. Every column is text; missing values are "".
 
     Raises:
-        RequestError: see `check_header`; the file is not a CSV table, has a row with more or fewer cells than the
-            header, or breaks a rule of `check_manifest`.
-
-    Source:
-        DESIGN, section 2.
+        RequestError: the file is not a CSV table, has a row with more or fewer cells than the header, or breaks a rule
+            of `check_header` or `check_manifest`.
     """
     check_header(path)
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         raise RequestError(f"{path}: not a CSV table in UTF-8 ({str(error).strip()})") from error
-    # pandas gives the second column of a name another one.
+    # pandas renames the second of two columns with one name.
     with path.open(encoding="utf-8-sig", newline="") as file:
         header = next(csv.reader(file), [])
     if twice := [name for name in dict.fromkeys(header) if header.count(name) > 1]:
-        raise RequestError(f"{path}: column '{twice[0]}' stands there twice; keep one of them")
+        raise RequestError(f"{path}: column '{twice[0]}' appears twice; keep one of them")
     if may_be_uneven(table):
         with path.open(encoding="utf-8-sig", newline="") as file:
             if fault := uneven_row(file):
-                raise RequestError(f"{path}, {fault}; a cell without a value is empty, with its commas around it")
+                raise RequestError(f"{path}, {fault}; keep the commas around an empty cell")
     check_manifest(table, path)
     return table
 
 
 def check_header(path: Path) -> None:
-    """Refuse what is no manifest at first sight, before its rows are read.
+    """Refuse a file that cannot be a manifest before its rows are read.
 
     Raises:
-        RequestError: no such file, a file of vectors, or a header that other marks than commas separate, as some
+        RequestError: there is no such file, it holds vectors, or semicolons or tabs separate its header, as some
             spreadsheets write it.
     """
     if not path.is_file():
         raise RequestError(f"{path}: no such manifest; give a directory with manifest.csv, or a CSV file")
     if path.name == FEATURES:
-        raise RequestError(f"{path}: holds vectors, not the manifest beside them; give the directory, {path.parent}")
-    # What is not UTF-8 is told with its place by who reads the rows.
+        raise RequestError(f"{path}: holds vectors, not a manifest; give the directory, {path.parent}")
+    # Whoever reads the rows reports bytes that are not UTF-8, with their row.
     with path.open(encoding="utf-8-sig", errors="replace") as file:
         header = next((line for line in file if line.strip()), "")
     commas = header.count(",")
-    for mark, said in ((";", "';'"), ("\t", "tabs")):
-        # Commas enough for all columns make it a header, whatever names hold.
+    for mark, said in ((";", "semicolons"), ("\t", "tabs")):
+        # A header has enough commas for all columns; names may hold other marks.
         if commas < len(MANIFEST_COLUMNS) - 1 and header.count(mark) > commas:
-            raise RequestError(f"{path}: the header looks separated by {said}; write commas")
+            raise RequestError(f"{path}: {said} seem to separate the columns; write commas")
 
 
 def may_be_uneven(table: pd.DataFrame) -> bool:
-    """Whether a table that pandas read may have had rows with more or fewer cells than its header.
+    """Tell whether a table that pandas read may have rows with more or fewer cells than its header.
 
-    pandas takes what is in excess at all rows for a column of row names, and what is missing for empty.
+    pandas takes an excess cell in all rows for the rows' names, and missing cells for empty ones.
     """
     return not isinstance(table.index, pd.RangeIndex) or bool((table.iloc[:, -1] == "").any())
 
 
 def uneven_row(lines: Iterable[str]) -> str:
-    """The first row of a CSV table with more or fewer cells than the header, in words; "" where there is none."""
+    """Describe the first row of a CSV table with more or fewer cells than the header; "" if there is none."""
     try:
         rows = (row for row in csv.reader(lines) if len(row) > 1 or "".join(row).strip())
         header = len(next(rows, []))
@@ -89,16 +86,16 @@ def uneven_row(lines: Iterable[str]) -> str:
 
 
 def check_manifest(table: pd.DataFrame, name: str | Path = MANIFEST) -> None:
-    """Refuse a table that cannot be a manifest, naming the first row or column at fault.
+    """Refuse a table that breaks a rule of manifests; name the first row or column at fault.
 
     Args:
         table: as `read_manifest` returns it.
-        name: what to call the table in the message.
+        name: the table's name in the message.
 
     Raises:
-        RequestError: a required column is missing, there are no rows, a modality or split is unknown, a modality is
-            absent altogether, a video is missing, a video has two identities, or two splits share an identity, a video
-            or a path.
+        RequestError: a required column is missing, there are no rows, a modality or split is unknown, no row has a
+            modality, a row has no video, a video has two identities, or two splits share an identity, a video or a
+            path.
     """
     missing = [column for column in MANIFEST_COLUMNS if column not in table.columns]
     if missing:
@@ -119,7 +116,7 @@ def check_manifest(table: pd.DataFrame, name: str | Path = MANIFEST) -> None:
 def write_manifest(table: pd.DataFrame, path: Path) -> None:
     """Check `table` and write it to `path` as CSV, atomically."""
     check_manifest(table, path)
-    # pandas leaves a bare carriage return unquoted, and readers take it for the end of a line.
+    # pandas does not quote a lone carriage return, and readers take it for the end of a line.
     bare = any(table[column].astype(str).str.contains("\r", regex=False).any() for column in table.columns)
     with atomic_path(path) as temporary:
         quoting: Literal[0, 1] = csv.QUOTE_ALL if bare else csv.QUOTE_MINIMAL
@@ -127,7 +124,7 @@ def write_manifest(table: pd.DataFrame, path: Path) -> None:
 
 
 def _row(mask: pd.Series) -> int:
-    """Line number in the file of the first true entry: the header is line 1."""
+    """Return the line number in the file of the first true entry; the header is line 1."""
     return int(mask.to_numpy().argmax()) + 2
 
 
@@ -148,10 +145,10 @@ def _check_identities(table: pd.DataFrame, name: str | Path) -> None:
 
 
 def _check_splits(table: pd.DataFrame, name: str | Path) -> None:
-    # Rows without a split may be other clips of a training identity: that is how seen-heard clips are kept. A file is
-    # another matter: the one that is trained on is not an unheard clip as well.
+    # Rows without a split may be further clips of a training identity: the seen-heard clips. A file, however, cannot
+    # be both a training clip and a held-out one.
     split = table[table["split"] != ""]
-    # Of a million paths, hardly any stands twice.
+    # Hardly any path appears twice.
     repeated = table[table["path"].duplicated(keep=False)]
     for column, rows in (("identity", split), ("video", split), ("path", repeated)):
         places = rows.loc[rows[column] != "", [column, "split"]].drop_duplicates()
@@ -161,5 +158,5 @@ def _check_splits(table: pd.DataFrame, name: str | Path) -> None:
             splits = sorted(places.loc[places[column] == value, "split"])
             raise RequestError(
                 f"{name}: {column} '{value}' is in several splits ({', '.join(part or 'empty' for part in splits)}); "
-                f"what a model is measured on must share no {column} with what it is trained on"
+                f"training and evaluation must share no {column}"
             )

@@ -1,4 +1,4 @@
-"""Decoded voices and faces as inputs of towers: crops, augmentation, and what evaluation looks at."""
+"""Turn decoded voices and faces into inputs of towers: crops and augmentation, or views for evaluation."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
@@ -13,30 +13,30 @@ from lowshot.settings import EvaluateConfig, FaceConfig, FrontEnd, VoiceConfig
 
 
 class MediaInputs(ABC):
-    """What `Reader` asks for, made of decoded media."""
+    """Makes the samples and views of a `Reader` from decoded media."""
 
     statistics = None
 
     @abstractmethod
     def voices(self, indices: Iterable[int]) -> list[tuple[np.ndarray, float]]:
-        """Spectrograms [mel_bands, frames] of voices, each with what it is padded with."""
+        """Return spectrograms [mel_bands, frames] of voices, each with its padding value."""
 
     @abstractmethod
     def faces(self, indices: Iterable[int]) -> list[np.ndarray]:
-        """Images of faces, uint8 [3, side, side]."""
+        """Return images of faces, uint8 [3, side, side]."""
 
     def samples(
         self, voices: Sequence[int], faces: Sequence[int], uniforms: np.ndarray, sampling: Sampling
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Log-mel crops [B, 1, mel_bands, frames] and images [B, 3, size, size]; see `Reader.samples`."""
+        """Make log-mel crops [B, 1, mel_bands, frames] and images [B, 3, size, size]; see `Reader.samples`."""
         crops = [
-            crop_voice(log_mel, silence, sampling.voice.frames, draw)
-            for (log_mel, silence), draw in zip(self.voices(voices), uniforms[:, 1], strict=True)
+            crop_voice(log_mel, silence, sampling.voice.frames, uniform)
+            for (log_mel, silence), uniform in zip(self.voices(voices), uniforms[:, 1], strict=True)
         ]
         images = self.faces(faces)
         rest = torch.from_numpy(uniforms[:, 3:]).float()
         augment = sampling.augment
-        # A normalised clip has a spread near 1, as a centred one has: a decibel is as large in the one as in the other.
+        # A normalised clip has a spread near 1, like a centred one: a decibel is equally large in both.
         front_end: FrontEnd = "centred" if sampling.voice.normalise else sampling.voice.front_end
         return (
             augment_voices(torch.from_numpy(np.stack(crops)).float(), rest, augment, front_end),
@@ -46,7 +46,7 @@ class MediaInputs(ABC):
     def views(
         self, modality: str, rows: np.ndarray, voice: VoiceConfig, face: FaceConfig, settings: EvaluateConfig
     ) -> Views:
-        """Evenly spaced crops that cover a voice; a face as `centre_crop` leaves it, mirrored too if asked for."""
+        """Make evenly spaced crops of a voice, or the centre crop of a face and, if asked for, its mirror image."""
         if modality == "voice":
             return self._voice_views(rows, voice.frames, settings.voice_crops)
         return self._face_views(rows, face.size, settings.mirror)
@@ -72,24 +72,27 @@ class MediaInputs(ABC):
         return Views(len(both), lambda part: both[part], torch.arange(len(images)).repeat(2))
 
 
-def crop_voice(log_mel: np.ndarray, silence: float, frames: int, draw: float) -> np.ndarray:
-    """A crop of `frames` frames from a spectrogram, padded with silence where it is shorter.
+def crop_voice(log_mel: np.ndarray, silence: float, frames: int, uniform: float) -> np.ndarray:
+    """Cut a crop from a spectrogram; pad a shorter one with silence.
 
     Args:
         log_mel: [mel_bands, n].
         silence: value of digital silence in it.
-        frames: length of the crop.
-        draw: uniform in [0, 1), decides where it starts.
+        frames: length of the crop, frames.
+        uniform: random number in [0, 1) that decides where it starts.
     """
     padded = pad_to(log_mel, frames, silence)
-    start = int(draw * (padded.shape[1] - frames + 1))
+    start = int(uniform * (padded.shape[1] - frames + 1))
     return padded[:, start : start + frames]
 
 
 def even_crops(log_mel: np.ndarray, frames: int, most: int = EvaluateConfig().voice_crops) -> list[np.ndarray]:
-    """Crops of `frames` frames that cover a spectrogram [mel_bands, n >= frames], evenly spaced, at most `most`.
+    """Cut evenly spaced crops that cover a spectrogram.
 
-    A single crop is that of the middle.
+    Args:
+        log_mel: [mel_bands, n >= frames].
+        frames: length of a crop, frames.
+        most: greatest number of crops. A single crop is the middle one.
     """
     rest = log_mel.shape[1] - frames
     count = min(most, -(-log_mel.shape[1] // frames))

@@ -1,4 +1,4 @@
-"""Video-level voice-face pairs, and batches of them that depend on (seed, step, position) and on nothing else."""
+"""Voice-face pairs of videos, and batches of them that depend on (seed, step, position) alone."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ from lowshot.data.readers.base import Reader, Sampling
 from lowshot.errors import RequestError
 from lowshot.settings import AugmentConfig, FaceConfig, VoiceConfig
 
-# One random stream per purpose, so that a new draw in one never shifts another.
+# One random stream per purpose: a change in one never shifts another.
 ORDER_STREAM, SAMPLE_STREAM = 1, 2
 
 
@@ -21,8 +21,8 @@ class Videos:
 
     Attributes:
         names: video ids, [n].
-        identities: whose they are, "" where unknown, [n].
-        voices, faces: the row numbers of each video's voices and faces.
+        identities: their identities, "" if unknown, [n].
+        voices, faces: row numbers of each video's voices and faces.
     """
 
     names: list[str]
@@ -34,7 +34,7 @@ class Videos:
         return len(self.names)
 
     def select(self, keep: np.ndarray) -> "Videos":
-        """The videos numbered in `keep`, in that order."""
+        """Return the videos with the numbers `keep`, in that order."""
         return Videos(*([column[i] for i in keep] for column in self._columns()))
 
     def _columns(self) -> tuple[list, list, list, list]:
@@ -42,11 +42,11 @@ class Videos:
 
 
 def videos_of(dataset: Dataset, split: str) -> Videos:
-    """The videos of a split that have both modalities.
+    """Return the videos of a split that have both modalities.
 
     Args:
         dataset: where to look.
-        split: `train` or `val`; for `train`, a manifest without any split counts as a whole.
+        split: `train` or `val`. In a manifest without splits, all videos are of `train`.
 
     Raises:
         RequestError: no video of the split has both a voice and a face.
@@ -74,7 +74,7 @@ class Batch:
     """Pairs of one step.
 
     Attributes:
-        index: which videos, int64 [B].
+        index: numbers of the videos, int64 [B].
         voice: log-mel crops, float32 [B, 1, mel_bands, frames], or vectors [B, d_v].
         face: images in [-1, 1], float32 [B, 3, size, size], or vectors [B, d_f].
     """
@@ -84,7 +84,7 @@ class Batch:
     face: torch.Tensor
 
     def to(self, device: torch.device) -> "Batch":
-        """The batch on another device."""
+        """Copy the batch to a device."""
         return Batch(
             self.index.to(device),
             self.voice.to(device, non_blocking=True),
@@ -93,27 +93,27 @@ class Batch:
 
 
 def epoch_order(videos: int, seed: int, epoch: int) -> np.ndarray:
-    """The order in which an epoch visits the videos: a permutation that only (seed, epoch) decides."""
+    """Return the order of videos in an epoch: a permutation that depends on (seed, epoch) alone."""
     return _generator(seed, ORDER_STREAM, epoch).permutation(videos)
 
 
 def sample_uniforms(batch: int, seed: int, step: int) -> np.ndarray:
-    """Uniform numbers behind every random choice of a step's samples.
+    """Return the random numbers behind every choice of a step's samples.
 
     Args:
-        batch: samples in the joint batch of all processes.
+        batch: number of samples in the joint batch of all processes.
         seed: of the run.
         step: counted from 0 over the whole run.
 
     Returns:
         float64 [batch, UNIFORMS] in [0, 1). Row p depends on (seed, step, p) alone: a larger batch, another number of
-        workers or a restart give the same row.
+        workers and a restart give the same row.
     """
     return _generator(seed, SAMPLE_STREAM, step).random((batch, UNIFORMS))
 
 
 def _generator(seed: int, stream: int, counter: int) -> np.random.Generator:
-    # The counter's last word is the highest: streams of different steps never overlap.
+    # The last word of the counter is the highest: streams of different steps never overlap.
     return np.random.Generator(np.random.Philox(key=[seed, stream], counter=[0, 0, 0, counter]))
 
 
@@ -121,13 +121,13 @@ class PairBatches:
     """Augmented training batches, addressed by step.
 
     Args:
-        videos: what to train on.
-        reader: where the samples come from.
-        batch_size: videos per step, over all processes; lowered to the number of videos when there are fewer.
+        videos: videos to train on.
+        reader: makes the samples.
+        batch_size: videos per step over all processes; at most the number of videos.
         seed: of the run.
-        voice, face, augment: how samples are made.
-        rank, processes: which of how many equal parts of each batch to make; the parts of all ranks, one after the
-            other, are the batch of a single process.
+        voice, face, augment: settings of samples.
+        rank, processes: number of this process, and how many there are. Each makes an equal part of a batch; the parts
+            in order are the batch of a single process.
 
     Raises:
         RequestError: the batch cannot be cut into so many equal parts.
@@ -151,17 +151,17 @@ class PairBatches:
         part, rest = divmod(self.batch_size, processes)
         if rest:
             raise RequestError(
-                f"a batch of {self.batch_size} videos cannot be shared out evenly among {processes} processes; "
+                f"a batch of {self.batch_size} videos cannot be shared evenly among {processes} processes; "
                 f"set train.batch_size to a multiple of {processes}, at most {len(videos)}"
             )
         self._part = slice(rank * part, (rank + 1) * part)
         self.seed = seed
         self.sampling = Sampling(voice, face, augment)
-        # A last, smaller batch would change what a step means; its videos come in another epoch.
+        # No smaller batch ends an epoch: its step would differ. Its videos come in another epoch.
         self.steps_per_epoch = len(videos) // self.batch_size
 
     def batch(self, step: int) -> Batch:
-        """This process's part of the batch of a step, whatever was asked for before."""
+        """Make this process's part of the batch of a step. Earlier calls do not matter."""
         epoch, position = divmod(step, self.steps_per_epoch)
         order = epoch_order(len(self.videos), self.seed, epoch)
         index = order[position * self.batch_size : (position + 1) * self.batch_size][self._part]
@@ -174,5 +174,5 @@ class PairBatches:
 
 
 def choose(options: list[np.ndarray], uniforms: np.ndarray) -> list[int]:
-    """One of each sample's row numbers, each equally likely, by uniform draws in [0, 1)."""
-    return [int(rows[int(draw * len(rows))]) for rows, draw in zip(options, uniforms, strict=True)]
+    """Choose one of each sample's row numbers by a random number in [0, 1); all are equally likely."""
+    return [int(rows[int(uniform * len(rows))]) for rows, uniform in zip(options, uniforms, strict=True)]

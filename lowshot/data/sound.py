@@ -1,12 +1,12 @@
-"""What every decoder of sound offers, and what all share."""
+"""The interface of decoders of sound, and what they share."""
 
 from typing import Protocol
 
 import numpy as np
 
-# By so much may what can be read fall short of what the header promises: encoders round to their frames.
+# A file may be so much shorter than its header says, seconds: encoders round to their frames.
 TOLERANCE_S = 0.25
-# A decoder that starts in the middle starts so much earlier, for some need a few frames to settle.
+# A decoder starts so much before the wanted sample, seconds: some need a few frames to settle.
 PREROLL_S = 0.5
 # Peak of a silent clip: -60 dB of full scale.
 SILENT_PEAK = 1e-3
@@ -23,16 +23,16 @@ class Sound(Protocol):
 
     @property
     def seconds(self) -> float:
-        """Length: as the header tells it or, where it says nothing exact, as the packets do."""
+        """Length by the header, or by the packets if the header is not exact."""
         ...
 
     def read(self, first: int = 0, count: int | None = None) -> np.ndarray:
-        """The mean of the channels from sample `first` on, float32 [at most count]; to be called once."""
+        """Return the mean of the channels from sample `first` on, float32 [at most count]. Call it once."""
         ...
 
 
 class Samples:
-    """A sound that is in memory already.
+    """A sound in memory.
 
     Args:
         channels: float32 [n] or [n, channels], in [-1, 1].
@@ -49,17 +49,17 @@ class Samples:
         return len(self.channels) / self.rate
 
     def read(self, first: int = 0, count: int | None = None) -> np.ndarray:
-        """The mean of the channels from sample `first` on, float32 [at most count]."""
+        """Return the mean of the channels from sample `first` on, float32 [at most count]."""
         part = self.channels[first:][:count]
-        # Channels lie side by side as in a file: in another order their sum could differ in the last bit.
+        # Channels side by side, as in a file: in another order the last bit of their sum could differ.
         return np.ascontiguousarray(part) if part.ndim == 1 else mean_of(np.ascontiguousarray(part), 1)
 
 
 def check_whole(got: int, wanted: float, rate: int) -> None:
-    """Refuse a file that ends before what its header promises.
+    """Refuse a file that is shorter than its header says.
 
     Args:
-        got, wanted: samples that could be read, and that were to be.
+        got, wanted: numbers of samples that were read and that were to be read.
         rate: samples per second.
 
     Raises:
@@ -70,6 +70,6 @@ def check_whole(got: int, wanted: float, rate: int) -> None:
 
 
 def mean_of(channels: np.ndarray, axis: int) -> np.ndarray:
-    """The mean along the channels, float32; values that are not finite stay so, without a warning."""
+    """Return the mean over the channels, float32. Values that are not finite stay so, without a warning."""
     with np.errstate(over="ignore", invalid="ignore"):
         return channels.astype(np.float32, copy=False).mean(axis=axis)

@@ -1,4 +1,4 @@
-"""The text of a table as rows of fields, each with the line it stands in; what cannot be that is refused."""
+"""Read the text of a table as rows of fields, each with its line; refuse what is not a table."""
 
 import codecs
 import csv
@@ -12,19 +12,19 @@ import numpy.typing as npt
 
 from lowshot.errors import RequestError
 
-# The longest path that Linux takes; a field beyond it is no path but, as a rule, the rest of a file behind a quote.
+# The longest path that Linux takes. A longer field is usually the rest of a file after a quote.
 LONGEST_FIELD = 4096
 
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """The rows of a list.
+    """Rows of a table.
 
     Args:
         path: the file.
         separator: comma, tab or blank.
         fields: n rows, at least one, all with the same number of fields.
-        line: [n] the line in which each row begins; the file's first line is 1.
+        line: [n] the line in which each row begins; the first line of the file is 1.
     """
 
     path: Path
@@ -34,13 +34,13 @@ class Rows:
 
 
 def read_rows(path: Path) -> Rows:
-    """Read a table of text: CSV, tab-separated, or separated by blanks, as its first line is.
+    """Read a table of text. Its first line decides whether commas, tabs or blanks separate the fields.
 
-    UTF-8 with or without a byte order mark and UTF-16 with one are read, with the line ends of any system. Quotes are
-    those of CSV where a comma or a tab separates; empty lines are passed over.
+    The encoding is UTF-8, or UTF-16 with a byte order mark; line ends may be of any system. If commas or tabs
+    separate, quotes are those of CSV. Empty lines are ignored.
 
     Raises:
-        RequestError: no such file, another encoding, no rows, rows of different lengths, a quote that is not closed,
+        RequestError: there is no such file, it has another encoding, no rows, rows of different lengths, an open quote,
             or a field longer than a path can be. Names the row.
     """
     if not path.is_file():
@@ -54,15 +54,15 @@ def read_rows(path: Path) -> Rows:
 
 
 def read_columns(path: Path, kind: str, required: Iterable[str] = ()) -> Rows:
-    """Read CSV whose first row names the columns, of which there may be a single one.
+    """Read CSV whose first row names the columns.
 
-    Encodings, line ends and quotes are those of `read_rows`. Commas, semicolons or tabs separate, as the first line
-    has them: spreadsheets write each of these. Rows without any text are passed over.
+    Encodings, line ends and quotes are those of `read_rows`. Commas, semicolons or tabs separate the fields:
+    spreadsheets write each of these. Rows without text are ignored.
 
     Args:
         path: the file.
-        kind: what to call it where it is missing.
-        required: columns it should have: of several marks in the first line, that one separates which gives them.
+        kind: what a message calls the file if it is missing.
+        required: columns that it should have. Of several marks in the first line, the one that gives them separates.
 
     Raises:
         RequestError: as `read_rows`.
@@ -79,7 +79,7 @@ def read_columns(path: Path, kind: str, required: Iterable[str] = ()) -> Rows:
 
 
 def column_separator(text: str, required: Iterable[str] = ()) -> str:
-    """What separates the columns of a table with a header: tab, semicolon or comma, as in `read_columns`."""
+    """Find what separates the columns of a table with a header: tab, semicolon or comma."""
     first = _first_line(text)
     for mark in "\t;,":
         if mark in first and {name.strip() for name in first.split(mark)} >= set(required):
@@ -92,13 +92,13 @@ def _first_line(text: str) -> str:
 
 
 def _separator(text: str, marks: str, otherwise: str) -> str:
-    """The first of some marks that the first line with any text holds."""
+    """Return the first of some marks that occurs in the first line with text."""
     first = _first_line(text)
     return next((mark for mark in marks if mark in first), otherwise)
 
 
 def _even(path: Path, separator: str, fields: list[list[str]], lines: list[int]) -> Rows:
-    """Rows of one length, each field no longer than a path can be."""
+    """Check that rows have one length and that no field is longer than a path can be."""
     width = len(fields[0])
     for row, line in zip(fields, lines, strict=True):
         if len(row) != width:
@@ -109,10 +109,10 @@ def _even(path: Path, separator: str, fields: list[list[str]], lines: list[int])
 
 
 def decode(path: Path, data: bytes) -> str:
-    """The bytes of a table as text: UTF-8, or UTF-16 with its mark.
+    """Decode the bytes of a table: UTF-8, or UTF-16 with a byte order mark.
 
     Raises:
-        RequestError: another encoding, or zero bytes. Names the row.
+        RequestError: they have another encoding, or hold zero bytes. Names the row.
     """
     encoding = "utf-16" if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
     try:
@@ -149,10 +149,10 @@ def _split_csv(path: Path, text: str, separator: str) -> tuple[list[list[str]], 
                 lines.append(before + 1)
             before = reader.line_num
     except csv.Error as error:
-        # The module knows these faults by their words only.
+        # Only the words of its errors tell the faults apart.
         if "field limit" in str(error):
             raise _too_long(path, before + 1, csv.field_size_limit()) from error
-        fault = "a quote is opened and never closed" if "end of data" in str(error) else f"not CSV ({error})"
+        fault = "a quote is never closed" if "end of data" in str(error) else f"not CSV ({error})"
         raise RequestError(f"{path}, row {before + 1}: {fault}") from error
     return fields, lines
 

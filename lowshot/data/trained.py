@@ -1,4 +1,4 @@
-"""Which videos a model learned from: a list beside its weights, so that none of them is ever taken for unseen."""
+"""The list of videos that a model learned from: it lies beside the weights, so that none counts as unseen."""
 
 from pathlib import Path
 
@@ -16,8 +16,8 @@ def write_trained(folder: Path, videos: Videos, before: Path | None = None) -> N
 
     Args:
         folder: of the run.
-        videos: what it learns from.
-        before: the list of the model that it began with; its videos are learned from as well.
+        videos: videos that it learns from.
+        before: list of the model that it starts from; its videos are added.
     """
     table = pd.DataFrame({"video": videos.names, "identity": videos.identities})
     if before is not None:
@@ -26,7 +26,7 @@ def write_trained(folder: Path, videos: Videos, before: Path | None = None) -> N
 
 
 def read_trained(path: Path) -> pd.DataFrame:
-    """Read such a list: columns video and identity, the latter empty where it was not known.
+    """Read a list: columns `video` and `identity`; an unknown identity is "".
 
     Raises:
         RequestError: the file is damaged.
@@ -35,20 +35,21 @@ def read_trained(path: Path) -> pd.DataFrame:
         table = pd.read_csv(path, dtype=str, keep_default_na=False)
         return table[list(TRAINED_COLUMNS)]
     except (ValueError, KeyError, OSError) as error:
-        raise RequestError(f"{path}: is no list of videos as a run writes it; make the model anew") from error
+        raise RequestError(f"{path}: is damaged; make the model anew") from error
 
 
 def refuse_trained(path: Path, model: str, dataset: Dataset, split: str, same_data: bool) -> None:
-    """Refuse to measure a model on what it learned from.
+    """Refuse to evaluate a model on videos or people that it learned from.
 
-    Two datasets may name different people alike, but hardly two videos: identities are compared within one alone.
+    Names of videos are compared across datasets. Names of people are compared only within one dataset, because two
+    datasets may give two people one name.
 
     Args:
         path: the model's list.
-        model: what to call it.
-        dataset: what it is to be measured on.
-        split: whose rows are taken for unseen.
-        same_data: whether this is the dataset that the model learned from, or what has become of it.
+        model: its name in the message.
+        dataset: dataset of the evaluation.
+        split: split of the evaluation.
+        same_data: whether the model learned from this dataset, or an earlier state of it.
 
     Raises:
         RequestError: a video of the split is on the list or, in the same dataset, one of its identities.
@@ -60,6 +61,6 @@ def refuse_trained(path: Path, model: str, dataset: Dataset, split: str, same_da
         if len(known):
             raise RequestError(
                 f"{dataset.manifest_path}: {model} learned from {len(known)} of the {len(names)} "
-                f"{'videos' if column == 'video' else 'identities'} of split '{split}', as {column} '{known[0]}': "
-                "what it makes of them says nothing about unseen people; pretrain again on the data with these splits"
+                f"{'videos' if column == 'video' else 'identities'} of split '{split}', as {column} '{known[0]}'; "
+                "they are not unseen. Pretrain again on the data with these splits"
             )

@@ -1,4 +1,4 @@
-"""Manifests that may name files anywhere on this machine, because their reader said so or made them."""
+"""Manifests that may name files anywhere on this machine, because the user trusts or made them."""
 
 import hashlib
 from pathlib import Path
@@ -7,22 +7,22 @@ from lowshot.files import cache_root, write_text
 
 
 def trust(manifest: Path, content: Path | None = None) -> None:
-    """Remember that a manifest may name files outside its folder, as long as it stays as it is and where it is.
+    """Remember that a manifest may name files outside its folder, until it changes or is moved.
 
     Args:
-        manifest: where it lies.
-        content: where what it will hold lies, if it is not written yet.
+        manifest: its path.
+        content: a file with its future content, if it is not written yet.
     """
     write_text(_record(manifest, content or manifest), f"{manifest.absolute()}\n")
 
 
 def is_trusted(manifest: Path) -> bool:
-    """Whether `trust` was called for this manifest in this place, with this content."""
+    """Tell whether `trust` was called for this manifest in this place with this content."""
     return _record(manifest, manifest).is_file()
 
 
 def _record(manifest: Path, content: Path) -> Path:
-    # It lies with the reader, not with the dataset: what comes along with a manifest cannot vouch for it.
+    # In the user's cache, not in the dataset: what comes with a manifest cannot vouch for it.
     digest = hashlib.sha256(f"{manifest.parent.resolve() / manifest.name}\0".encode())
     with content.open("rb") as file:
         while block := file.read(1 << 20):

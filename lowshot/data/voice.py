@@ -1,4 +1,4 @@
-"""A voice clip as a log-mel spectrogram."""
+"""Read a voice clip as a log-mel spectrogram."""
 
 from fractions import Fraction
 from math import ceil, isqrt
@@ -14,38 +14,38 @@ from lowshot.errors import RequestError
 from lowshot.settings import VoiceConfig
 
 SAMPLE_RATE = 16_000
-# Hz; beyond them a header is wrong, or the file is no recording of a voice.
+# Hz. Other rates come from wrong headers, or from files that are not recordings of voices.
 LOWEST_RATE, HIGHEST_RATE = 2_000, 768_000
-# Times full scale; beyond it a file is no recording, and the power of its bands no number of float32.
+# Times full scale. A louder file is not a recording, and the power of its bands overflows float32.
 LOUDEST = 1e12
-# Samples at 16 kHz, on either side, that a resampled one depends on, and more.
+# A resampled sample depends on fewer neighbours on either side, samples at 16 kHz.
 _NEIGHBOURS = 32
-# Values of a resampling kernel: torchaudio has a filter for each phase, which for odd rates were gigabytes.
+# Values of a resampling kernel. torchaudio has a filter for each phase: gigabytes for odd rates.
 _LARGEST_KERNEL = 1 << 21
-# Power of a mel band below which nothing is told apart: the log-mel of digital silence.
+# Least power of a mel band: that of digital silence.
 POWER_FLOOR = 1e-7
-# Typical spread of log power in speech; dividing by it brings samples near unit scale for the tower.
+# Typical spread of log power in speech. Dividing by it brings inputs of the tower near unit scale.
 LOG_POWER_SCALE = 4.0
-# The released code's: least power, and how far below a clip's loudest value its others are cut, in dB.
+# Of the released code: least power, and the range in dB below a clip's loudest value.
 RELEASED_FLOOR = 1e-10
 RELEASED_RANGE = 80.0
-# A clip that is nothing but silence has no spread to divide by.
+# A silent clip has no spread to divide by.
 _LEAST_SPREAD = 1e-3
-# Values that torch sums in one thread at most.
+# torch sums fewer values in one thread.
 _ONE_THREAD = 2**15
 
 
 def read_waveform(path: Path, start_s: float = 0.0, seconds: float | None = None) -> np.ndarray:
-    """Read a clip, or a part of it and no more, as 16 kHz mono.
+    """Read a clip, or only a part of it, as 16 kHz mono.
 
     Args:
-        path: what `open_sound` takes, of any depth and number of channels, at 2 to 768 kHz.
-        start_s: where to begin, seconds from the start.
-        seconds: how much to read at most; None for all that follows.
+        path: a file that `open_sound` takes, of any depth and number of channels, at 2 to 768 kHz.
+        start_s: where to begin, seconds.
+        seconds: greatest length to read; None for all that follows.
 
     Returns:
         Samples, float32 [n], n >= 1: in [-1, 1] unless a file of floats holds more. A part equals that part of the
-        whole clip, up to the rounding of float32 and of the milliseconds that WebM and MKV count in.
+        whole clip, up to rounding: to float32, and to milliseconds in WebM and MKV.
 
     Raises:
         RequestError: the file is missing, unreadable, truncated or empty, or holds values that are not finite or
@@ -56,14 +56,14 @@ def read_waveform(path: Path, start_s: float = 0.0, seconds: float | None = None
 
 
 def read_clip(path: Path, config: VoiceConfig) -> np.ndarray:
-    """Read what counts of a clip: all of it, or the middle of a clip that is longer than the settings allow.
+    """Read a clip, or its middle if it is longer than the settings allow.
 
-    An hour's spectrogram takes seconds to make and 50 MB to keep. The middle is one stretch, and the same one whoever
-    asks, so that nothing depends on when or by which process a clip is read.
+    The spectrogram of an hour takes seconds to compute and 50 MB to keep. The middle is always the same stretch, so
+    that time and process of reading do not matter.
 
     Args:
         path: as of `read_waveform`.
-        config: `max_seconds`, and the length of a crop, which is read in any case.
+        config: `max_seconds`; at least a crop is read.
 
     Returns:
         As `read_waveform`.
@@ -76,7 +76,7 @@ def read_clip(path: Path, config: VoiceConfig) -> np.ndarray:
 
 
 def read_middle(name: Path | str, sound: Sound, config: VoiceConfig) -> np.ndarray:
-    """Read what counts of an open sound, as `read_clip` does of a file; `name` is what errors call it."""
+    """Read an open sound as `read_clip` reads a file; errors name `name`."""
     longest = config.longest_seconds
     if sound.seconds <= longest:
         return _read_part(name, sound, 0.0, None)
@@ -89,8 +89,8 @@ def _read_part(name: Path | str, sound: Sound, start_s: float, seconds: float | 
     count = None if seconds is None else max(1, round(seconds * SAMPLE_RATE))
     if sound.rate == SAMPLE_RATE:
         return _usable(name, sound.read(first, count))
-    # So many samples of the file are exactly so many of the result; parts begin and end between such blocks, and those
-    # beside them are read too, for a resampled value depends on its neighbours.
+    # `given` samples of the file are exactly `made` samples of the result. A part consists of such blocks, and a few
+    # blocks beside it are read too, because a resampled value depends on its neighbours.
     given, made = _ratio(sound.rate)
     beside = ceil(_NEIGHBOURS * max(1.0, sound.rate / SAMPLE_RATE) / given)
     block = max(0, first // made - beside)
@@ -101,13 +101,13 @@ def _read_part(name: Path | str, sound: Sound, start_s: float, seconds: float | 
 
 
 def check_rate(name: Path | str, rate: int) -> None:
-    """Refuse a sampling rate that no voice is recorded at.
+    """Refuse an implausible sampling rate.
 
     Raises:
         RequestError: it is below `LOWEST_RATE` or above `HIGHEST_RATE`.
     """
     if not LOWEST_RATE <= rate <= HIGHEST_RATE:
-        raise RequestError(f"{name}: its sampling rate, {rate} Hz, is none that voices are recorded at")
+        raise RequestError(f"{name}: a sampling rate of {rate} Hz; voices have {LOWEST_RATE} to {HIGHEST_RATE} Hz")
 
 
 def _usable(name: Path | str, mono: np.ndarray) -> np.ndarray:
@@ -121,7 +121,7 @@ def _usable(name: Path | str, mono: np.ndarray) -> np.ndarray:
 
 
 def _ratio(rate: int) -> tuple[int, int]:
-    """So many samples at `rate` become so many at 16 kHz; for odd rates, as 44,099 Hz, to 0.03 %."""
+    """Return how many samples at `rate` become how many at 16 kHz; to 0.03 % for odd rates as 44,099 Hz."""
     exact = Fraction(rate, SAMPLE_RATE)
     if exact.numerator * exact.denominator > _LARGEST_KERNEL:
         exact = exact.limit_denominator(isqrt(_LARGEST_KERNEL * SAMPLE_RATE // rate))
@@ -129,26 +129,26 @@ def _ratio(rate: int) -> tuple[int, int]:
 
 
 class LogMel:
-    """Waveform -> log-mel spectrogram, by the front end that the settings name.
+    """Turns a waveform into a log-mel spectrogram by one of two front ends.
 
-    `centred`: natural-log power, each clip about its own mean. Centring removes the recording level and keeps the shape
+    `centred`: natural-log power minus the mean of the clip. Centring removes the recording level and keeps the shape
     of the spectrum, which tells speakers apart.
 
-    `released`: what the towers of the released checkpoints were trained on: decibels that nothing normalises. A clip
-    shorter than a crop has zeros at both ends, one more than needed where an odd number of frames is missing. It is
-    computed in float64, for librosa's bands are told to 1e-5 dB.
+    `released`: decibels without normalisation, the input of the released checkpoints. A clip shorter than a crop gets
+    zeros at both ends; if an odd number of frames is missing, it gets one more than needed. Values are computed in
+    float64, because they match librosa's to 1e-5 dB.
 
-    `normalise`, in either front end: each clip's own mean and standard deviation become 0 and 1.
+    `normalise`, in either front end: the mean and standard deviation of each clip become 0 and 1.
 
     Args:
-        config: front end, bands, window and hop, normalisation and padding; the released front end pads to its frames.
+        config: front end, bands, window and hop, normalisation and padding. The released front end pads to its frames.
 
     Source:
-        `released`: the released code (commit 760b65f), which takes librosa 0.6.2: Slaney's mel scale with filters of
-        unit area, a periodic Hann window as long as the transform, ends mirrored, and decibels relative to 1.
+        `released`: the released code (commit 760b65f) with librosa 0.6.2: Slaney's mel scale with filters of unit area,
+        a periodic Hann window as long as the transform, mirrored ends, and decibels relative to 1.
 
     Deviation:
-        `released`: files of another rate than 16 kHz are resampled by torchaudio, not by librosa.
+        `released`: torchaudio, not librosa, resamples files of another rate than 16 kHz.
     """
 
     def __init__(self, config: VoiceConfig) -> None:
@@ -182,9 +182,9 @@ class LogMel:
             waveform: float32 [n] at 16 kHz in [-1, 1].
 
         Returns:
-            The spectrogram, [mel_bands, frames], and what a clip shorter than a crop is padded with (`pad_to`): the
-            value that digital silence has in it. `centred`: float16. `released`: float32, for float16 would round loud
-            decibels to steps of 0.06; unless the settings ask for the floor, never shorter than a crop, and 0.
+            The spectrogram [mel_bands, frames], and the value of digital silence in it, which `pad_to` pads shorter
+            clips with. `centred`: float16. `released`: float32, because float16 would round loud decibels to steps of
+            0.06. Unless the settings ask for the floor, it is never shorter than a crop, and the padding value is 0.
         """
         with torch.inference_mode():
             return self._released(waveform) if self.released else self._centred(waveform)
@@ -201,7 +201,7 @@ class LogMel:
         return centred.numpy().astype(np.float16), float((floor - mean) / LOG_POWER_SCALE)
 
     def _released(self, waveform: np.ndarray) -> tuple[np.ndarray, float]:
-        # torch mirrors no clip shorter than what it adds; NumPy goes back and forth.
+        # torch cannot mirror a clip that is shorter than the added ends; NumPy can.
         mirrored = np.pad(waveform.astype(np.float64), self.window // 2, mode="reflect")
         power = self.filters @ self.transform(torch.from_numpy(mirrored))
         decibels = 10 * power.clamp_min(RELEASED_FLOOR).log10().numpy()
@@ -216,23 +216,23 @@ class LogMel:
 
 
 def _normalised(values: np.ndarray, floor: float) -> tuple[np.ndarray, float]:
-    """Values, and the floor among them, with the values' mean taken off and by their standard deviation."""
+    """Normalise values and their floor by the mean and standard deviation of the values."""
     mean, spread = values.mean(dtype=np.float64), max(values.std(dtype=np.float64), _LEAST_SPREAD)
     return (values - mean) / spread, float((floor - mean) / spread)
 
 
 def slaney_filters(transform: int, bands: int) -> np.ndarray:
-    """Triangular filters, evenly spaced on Slaney's mel scale from 0 to 8 kHz, each of area 1 in hertz.
+    """Make triangular filters, evenly spaced on Slaney's mel scale from 0 to 8 kHz, each of area 1 in hertz.
 
     Args:
-        transform: samples of the Fourier transform.
-        bands: how many filters.
+        transform: number of samples of the Fourier transform.
+        bands: number of filters.
 
     Returns:
-        float64 [bands, transform // 2 + 1]; torchaudio has them to one part in 5,000.
+        float64 [bands, transform // 2 + 1]. torchaudio's have an error of one part in 5,000.
 
     Source:
-        librosa.filters.mel with its defaults: 3 mel in 200 Hz up to 1 kHz, from there on 27 mel for a factor of 6.4.
+        librosa.filters.mel with its defaults: 3 mel in 200 Hz up to 1 kHz, then 27 mel for a factor of 6.4.
     """
     per_mel, first_log = np.log(6.4) / 27, 15.0
     highest = first_log + np.log(SAMPLE_RATE / 2000) / per_mel
@@ -245,8 +245,8 @@ def slaney_filters(transform: int, bands: int) -> np.ndarray:
 
 
 def _mean(values: torch.Tensor) -> torch.Tensor:
-    """Mean of all values, the same bits whatever number of threads torch computes with."""
-    # From here on torch adds in several threads, and so in another order.
+    """Return the mean of all values, the same bits for any number of threads of torch."""
+    # torch sums more values in several threads, and so in another order.
     if values.numel() < _ONE_THREAD:
         return values.mean()
     return torch.from_numpy(values.numpy().mean(dtype=np.float64, keepdims=True)).float()
@@ -257,9 +257,9 @@ def pad_to(log_mel: np.ndarray, frames: int, silence: float) -> np.ndarray:
 
     Args:
         log_mel: [mel_bands, n].
-        frames: wanted length; a longer spectrogram is returned as it is, and so is one that `LogMel` padded.
-        silence: what digital silence is in this spectrogram (`LogMel.__call__`). The released code pads with 0, which
-            in its un-normalised log-mel is louder than speech.
+        frames: wanted length. A longer spectrogram is returned as it is, and so is one that `LogMel` padded.
+        silence: value of digital silence in it (`LogMel.__call__`). The released code pads with 0, which is louder
+            than speech in its log-mel.
     """
     missing = frames - log_mel.shape[1]
     if missing <= 0:

@@ -314,7 +314,7 @@ def test_vectors_that_are_not_there_are_one_fault_and_not_cleaned(tmp_path):
     (folder / "features.safetensors").rename(folder / "vectors.safetensors")
     result = check_dataset(folder / "manifest.csv")
     assert found(result) - {("unpaired", "", ())} == {("missing", "features.safetensors", ())}
-    assert "there is vectors.safetensors" in result.of_kind("missing")[0].detail
+    assert "perhaps vectors.safetensors needs that name" in result.of_kind("missing")[0].detail
     with pytest.raises(RequestError, match=r"features\.safetensors: is missing; .*leaving rows out does not mend"):
         write_clean(result, tmp_path / "clean")
     assert not (tmp_path / "clean").exists()

@@ -169,7 +169,7 @@ def test_methods_are_compared_on_vectors(lowshot, vectors):
 
 
 def test_kinds_that_do_not_go_together_are_refused_in_one_line(lowshot, vectors, world, config, tmp_path):
-    refused(lowshot("pretrain", "--data", vectors, "--preset", "paper"), "resnet34", "leave model.tower")
+    refused(lowshot("pretrain", "--data", vectors, "--preset", "paper"), "resnet34", "omit model.tower")
     refused(lowshot("pretrain", "--data", world, "--set", "model.tower=mlp"), "voice and face files", "mlp")
     micro = tmp_path / "micro.yaml"
     micro.write_text(config.to_yaml())

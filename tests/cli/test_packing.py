@@ -72,7 +72,7 @@ def test_every_unreadable_file_is_named_and_skipped_when_told(lowshot, sets, wor
     assert "--skip-unreadable" in err.splitlines()[-1]
     code, _, err = lowshot("pretrain", "--data", "packed", *sets)
     assert code == 2
-    assert "was not packed to the end" in err
+    assert "packing did not end" in err
     code, out, err = lowshot(*request, "--skip-unreadable")
     assert (code, out.strip()) == (0, "packed")
     assert "left out: 3 of 228 files" in err

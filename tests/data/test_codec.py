@@ -175,15 +175,15 @@ def test_a_flac_of_unknown_length_is_named(tmp_path):
     content[21] &= 0xF0
     content[22:26] = bytes(4)
     path.write_bytes(content)
-    with pytest.raises(RequestError, match=r"piped\.flac: .*does not say how long it is"):
+    with pytest.raises(RequestError, match=r"piped\.flac: .*does not tell its length"):
         read_waveform(path)
 
 
 @pytest.mark.parametrize(
     ("name", "content", "fault"),
     [
-        ("text.wav", b"not sound at all, but text " * 40, "its format is none that is read"),
-        ("text.mp3", b"not sound at all, but text " * 40, "its format is none that is read"),
+        ("text.wav", b"not sound at all, but text " * 40, "unknown format"),
+        ("text.mp3", b"not sound at all, but text " * 40, "unknown format"),
         ("text.raw", b"1234" * 40, "without a header"),
         ("empty.wav", b"", "the file is empty"),
         ("empty.m4a", b"", "the file is empty"),
@@ -234,7 +234,7 @@ def test_without_pyav_an_m4a_is_answered_with_what_to_install(tmp_path, monkeypa
         with pytest.raises(RequestError, match=rf'{name}: .* pip install "lowshot\[codec\]"$'):
             read_waveform(tmp_path / name)
     (tmp_path / "text.wav").write_bytes(b"text " * 30)
-    with pytest.raises(RequestError, match=r"text\.wav: .*its format is none that is read"):
+    with pytest.raises(RequestError, match=r"text\.wav: .*unknown format"):
         read_waveform(tmp_path / "text.wav")
 
 

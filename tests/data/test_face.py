@@ -141,7 +141,7 @@ def test_folders_empty_files_and_other_formats_are_named_without_starting_a_prog
     (tmp_path / "drawing.jpg").write_bytes(
         b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\nshowpage\n"
     )
-    for name, fault in (("", "it is a folder"), ("empty.jpg", "is empty"), ("drawing.jpg", "its format is none that")):
+    for name, fault in (("", "it is a folder"), ("empty.jpg", "is empty"), ("drawing.jpg", "unknown format")):
         with pytest.raises(RequestError, match=rf"{name}: cannot be read as an image .*{fault}"):
             read_face(tmp_path / name, CENTRED)
 

@@ -88,13 +88,13 @@ def test_a_missing_column_is_named(tmp_path):
         read_manifest(written(tmp_path, table().drop(columns="identity")))
 
 
-@pytest.mark.parametrize(("mark", "said"), [(";", "';'"), ("\t", "tabs")])
+@pytest.mark.parametrize(("mark", "said"), [(";", "semicolons"), ("\t", "tabs")])
 @pytest.mark.parametrize("read", [read_manifest, read_table])
 def test_columns_that_no_commas_separate_are_told_by_what_does(tmp_path, read, mark, said):
     path = tmp_path / "manifest.csv"
     # A cell with a comma makes rows of two cells of it, and a byte order mark comes with it from a spreadsheet.
     table(mood=["x, y"] * 4).to_csv(path, index=False, sep=mark, encoding="utf-8-sig")
-    with pytest.raises(RequestError, match=rf"manifest\.csv: the header looks separated by {said}; write commas$"):
+    with pytest.raises(RequestError, match=rf"manifest\.csv: {said} seem to separate the columns; write commas$"):
         read(path)
 
 
@@ -106,7 +106,7 @@ def test_a_name_with_semicolons_is_no_separator(tmp_path):
 def test_a_column_named_twice_is_named(tmp_path):
     path = written(tmp_path, table())
     path.write_text(path.read_text().replace("mood", "identity", 1))
-    with pytest.raises(RequestError, match=r"manifest\.csv: column 'identity' stands there twice"):
+    with pytest.raises(RequestError, match=r"manifest\.csv: column 'identity' appears twice"):
         read_manifest(path)
 
 
@@ -146,7 +146,7 @@ def test_rows_without_any_path_ask_for_their_vectors_by_name(tmp_path):
     with pytest.raises(RequestError, match=r"features\.safetensors: is missing; no row .* beside the manifest$"):
         Dataset.open(tmp_path)
     (tmp_path / "feature.safetensors").touch()
-    with pytest.raises(RequestError, match=r"there is feature\.safetensors"):
+    with pytest.raises(RequestError, match=r"perhaps feature\.safetensors needs that name"):
         Dataset.open(tmp_path)
 
 

@@ -116,7 +116,7 @@ def test_a_stopped_packing_is_refused_and_goes_on(pack, world, config, tmp_path,
         patch.setattr(packing, "make_shard", interrupted)
         with pytest.raises(KeyboardInterrupt):
             packed(world, out, config)
-    with pytest.raises(RequestError, match="was not packed to the end"):
+    with pytest.raises(RequestError, match="packing did not end"):
         Dataset.open(out)
     # A kill in the midst of a write leaves this, and a shard whose last bytes never came to the disk.
     (out / STORE / ".voice-0003.bin.x.part").write_bytes(b"half")
@@ -140,7 +140,7 @@ def test_unreadable_files_are_all_named_and_left_out_only_when_told(source, conf
     assert [(entry.modality, entry.row) for entry in outcome.unreadable] == [("voice", 3), ("voice", 20), ("face", 70)]
     assert all(str(path) in entry.fault for path, entry in zip(broken, outcome.unreadable, strict=True))
     assert len(pd.read_csv(out / UNREADABLE)) == 3
-    with pytest.raises(RequestError, match="was not packed to the end"):
+    with pytest.raises(RequestError, match="packing did not end"):
         Dataset.open(out)
 
     fewer = packed(source, out, config, skip_unreadable=True)
@@ -241,7 +241,7 @@ def test_labels_of_a_pack_may_change_and_its_rows_may_not(pack, config, tmp_path
     table.assign(gender="").to_csv(out / "manifest.csv", index=False)
     opened(out, config)
     table.iloc[1:].to_csv(out / "manifest.csv", index=False)
-    with pytest.raises(RequestError, match="names other files than were packed"):
+    with pytest.raises(RequestError, match="names other files than the pack holds"):
         opened(out, config)
 
 
@@ -269,5 +269,5 @@ def test_a_pack_of_another_version_is_refused(pack, tmp_path):
     out = shutil.copytree(pack, tmp_path / "pack")
     record = json.loads((out / PACK).read_text())
     (out / PACK).write_text(json.dumps(record | {"version": 2}))
-    with pytest.raises(RequestError, match=r"pack\.json: not a pack that this version of lowshot reads"):
+    with pytest.raises(RequestError, match=r"pack\.json: damaged, or written by another version"):
         Dataset.open(out)

@@ -129,7 +129,7 @@ def test_media_elsewhere_have_absolute_paths_that_are_trusted_here_only(tmp_path
         copy = out if "b.wav" in content else tmp_path / "home/copy.csv"
         kept = out.read_text()
         copy.write_text(content)
-        with pytest.raises(RequestError, match=r"row 2: path .* must name a file below .* add --trust-paths once"):
+        with pytest.raises(RequestError, match=r"row 2: path .* must name a file below .* add `trust_paths` once"):
             Dataset.open(copy)
         out.write_text(kept)
 

@@ -1,1 +1,1 @@
-"""Decoded media in one memory-mapped file per modality."""
+"""Decoded media in memory-mapped files."""

@@ -1,4 +1,4 @@
-"""A pack: a dataset whose media were decoded once and are mapped into memory by every process that reads them."""
+"""A pack: a dataset of media that were decoded once. Every process maps them into memory."""
 
 import hashlib
 from collections.abc import Callable, Sequence
@@ -16,10 +16,8 @@ from lowshot.files import write_text
 from lowshot.schema import MODALITIES, PACK, PACK_INDEX
 from lowshot.settings import FaceConfig, Section, VoiceConfig
 
-"""Name of the file that says what a pack holds; it makes a directory one."""
 STORE = "pack"
 """Name of the folder of shards."""
-"""Name of the file, in the store, that says how long each row is."""
 
 FaceForm = Literal["pixels", "jpeg"]
 
@@ -30,7 +28,7 @@ class Shard(Section):
     Attributes:
         name: of the file.
         modality: of its rows.
-        rows: how many.
+        rows: their number.
         bytes: size of the file.
         sha256: of the file.
     """
@@ -43,18 +41,18 @@ class Shard(Section):
 
 
 class PackRecord(Section):
-    """What pack.json says.
+    """Content of pack.json.
 
     Attributes:
-        version: of the form.
-        manifest_sha256: of the manifest that was packed, before any row was left out.
-        voice, face: the settings that media were decoded with.
-        faces: `pixels` as `read_face` gives them, or `jpeg`, the files' own bytes.
+        version: of the format.
+        manifest_sha256: of the packed manifest, before any row was skipped.
+        voice, face: settings of decoding.
+        faces: `pixels` as of `read_face`, or `jpeg`, the bytes of the files.
         voice_type: NumPy's name of the spectrograms' type.
-        voice_order: their layout, F where a frame's bands lie together. It is that of `LogMel`: what adds up a batch
-            adds in the order of its memory, and bits depend on it.
-        shard_rows: rows of each shard but the last, by modality, before any was left out.
-        finished: whether all is there. What follows is known then only.
+        voice_order: their layout; F if a frame's bands lie together. It is that of `LogMel`, because sums over a batch
+            follow the order in memory, and their last bits depend on it.
+        shard_rows: rows of each shard but the last, by modality, before any was skipped.
+        finished: whether the pack is whole. Only then are the following attributes known.
         rows_sha256: of the order of the rows; see `rows_digest`.
         index_sha256: of the index.
         shards: in the order of their rows.
@@ -79,31 +77,31 @@ class PackRecord(Section):
 
 
 def read_record(root: Path) -> PackRecord:
-    """What the pack.json of a directory says.
+    """Read the pack.json of a directory.
 
     Raises:
-        RequestError: it is damaged, or of another version.
+        RequestError: it is damaged, or has another version.
     """
     try:
         return PackRecord.model_validate_json((root / PACK).read_bytes())
     except (ValidationError, OSError) as error:
-        raise RequestError(f"{root / PACK}: not a pack that this version of lowshot reads; pack anew") from error
+        raise RequestError(f"{root / PACK}: damaged, or written by another version of lowshot; pack anew") from error
 
 
 def open_record(root: Path) -> PackRecord:
-    """The same of a pack that is whole.
+    """Read the pack.json of a whole pack.
 
     Raises:
-        RequestError: it was not packed to the end, or as `read_record`.
+        RequestError: packing did not end, or as `read_record`.
     """
     record = read_record(root)
     if not record.finished:
-        raise RequestError(f"{root}: was not packed to the end; the same `lowshot data pack` command goes on")
+        raise RequestError(f"{root}: packing did not end; the same `lowshot data pack` command goes on")
     return record
 
 
 def rows_digest(manifest: pd.DataFrame) -> str:
-    """Hash of which file each row of a manifest names, in their order; labels and splits take no part."""
+    """Hash the files that the rows of a manifest name, in their order; labels and splits do not matter."""
     digest = hashlib.sha256()
     for modality in MODALITIES:
         paths = manifest.loc[manifest["modality"] == modality, "path"]
@@ -112,7 +110,7 @@ def rows_digest(manifest: pd.DataFrame) -> str:
 
 
 def damaged_files(root: Path, progress: Callable[[int, int], None] = lambda done, total: None) -> list[Path]:
-    """The files of a pack that are not what was written, by their hashes.
+    """Find the files of a pack that are missing or whose hash differs.
 
     Args:
         root: the dataset's directory.
@@ -135,16 +133,16 @@ def damaged_files(root: Path, progress: Callable[[int, int], None] = lambda done
 
 
 def file_sha256(path: Path) -> str:
-    """Hash of a file's bytes."""
+    """Hash the bytes of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def other_setting(record: PackRecord, voice: VoiceConfig, face: FaceConfig) -> tuple[str, Any, Any] | None:
-    """The first setting in which media are wanted otherwise than they were packed: its key, packed, wanted.
+    """Return the first setting that differs from that of a pack: its key, the packed value, the wanted value.
 
-    The length of a voice crop counts only where the front end pads to it, and where a crop is longer than what is read
-    of a clip otherwise. Of faces that are kept as their files' bytes no setting counts.
+    The length of a voice crop matters only if the front end pads to it, or if a crop is longer than the part of a clip
+    that is read otherwise. Faces that are kept as bytes of files suit any settings.
     """
     kept = None if voice.front_end == "released" else {"frames"}
     pairs = {"voice": (record.voice.model_dump(exclude=kept), voice.model_dump(exclude=kept))}
@@ -160,17 +158,17 @@ def other_setting(record: PackRecord, voice: VoiceConfig, face: FaceConfig) -> t
 
 
 class Pack:
-    """The media of a pack, by row. Safe to use from several threads.
+    """The media of a pack by row. Several threads may use it.
 
-    What is read stays in the operating system's memory for files, one copy for all processes.
+    The operating system keeps what was read in memory, one copy for all processes.
 
     Args:
         root: the dataset's directory.
         manifest: its rows.
-        voice, face: how the media are wanted.
+        voice, face: wanted settings of decoding.
 
     Raises:
-        RequestError: the pack was made with other settings, which are named, or of other rows, or is damaged.
+        RequestError: the pack has other settings, which are named, or other rows, or is damaged.
     """
 
     def __init__(self, root: Path, manifest: pd.DataFrame, voice: VoiceConfig, face: FaceConfig) -> None:
@@ -179,13 +177,13 @@ class Pack:
         if other := other_setting(record, voice, face):
             key, packed, wanted = other
             raise RequestError(
-                f"{root}: packed with {key}={packed}, wanted with {key}={wanted}; pack anew with `lowshot data pack "
-                f"--set {key}={wanted}`, or read the files themselves"
+                f"{root}: packed with {key}={packed}, wanted with {key}={wanted}; pack anew with "
+                f"`settings={key}={wanted}`, or use the dataset of the files"
             )
         if record.rows_sha256 != rows_digest(manifest):
             raise RequestError(
-                f"{root}: the manifest names other files than were packed, or in another order; pack anew, or take "
-                "back the pack's own manifest.csv (identities, splits and other columns may change, rows may not)"
+                f"{root}: the manifest names other files than the pack holds, or in another order; pack anew, or "
+                "restore the pack's manifest.csv (identities, splits and other columns may change, rows may not)"
             )
         index = map_features(root / STORE / PACK_INDEX)
         shards = {modality: [shard for shard in record.shards if shard.modality == modality] for modality in MODALITIES}
@@ -197,15 +195,15 @@ class Pack:
         self._faces = _Rows(root, shards["face"], np.dtype("u1"), index["face"])
 
     def voice(self, row: int) -> tuple[np.ndarray, float]:
-        """Spectrogram and silence of a voice, as `LogMel` gives them; read-only."""
+        """Return the spectrogram of a voice and its padding value, as of `LogMel`; read-only."""
         return self._voices[row].reshape((self._bands, -1), order=self._order), float(self._silence[row])
 
     def face(self, row: int) -> np.ndarray:
-        """Image of a face as `read_face` gives it; read-only. Of a pack of pixels."""
+        """Return the image of a face as of `read_face`; read-only. Only for a pack of pixels."""
         return self._faces[row].reshape(3, self._side, self._side)
 
     def face_file(self, row: int) -> bytes:
-        """The bytes of a face's file. Of a pack that keeps files as they are."""
+        """Return the bytes of a face's file. Only for a pack that keeps files."""
         return self._faces[row].tobytes()
 
 
@@ -216,17 +214,17 @@ class _Rows:
         root: the dataset's directory.
         shards: in the order of their rows.
         kind: type of an item.
-        sizes: items of each row, [n].
+        sizes: number of items of each row, [n].
 
     Raises:
-        RequestError: a shard is missing, or its size is not what it was.
+        RequestError: a shard is missing, or its size has changed.
     """
 
     def __init__(self, root: Path, shards: Sequence[Shard], kind: np.dtype, sizes: np.ndarray) -> None:
         self._paths = [root / STORE / shard.name for shard in shards]
         self._kind = kind
         self._ends = np.cumsum(sizes)
-        # Rows and items before each shard.
+        # Numbers of rows and items before each shard.
         self._rows = np.cumsum([0, *(shard.rows for shard in shards)])
         self._items = np.concatenate([[0], self._ends])[self._rows]
         self._maps: dict[int, np.ndarray] = {}

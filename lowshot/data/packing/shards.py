@@ -1,4 +1,4 @@
-"""Shards of a pack: one task of a worker each."""
+"""Make the shards of a pack; each is one task of a worker."""
 
 import hashlib
 import json
@@ -20,7 +20,7 @@ from lowshot.workers import begin_worker
 
 @dataclass(frozen=True)
 class ShardTask:
-    """One shard of a pack to make: `paths` are its rows' files, of which the first is row `first`."""
+    """A shard to make. `paths` are the files of its rows, from row `first` on."""
 
     path: Path
     modality: str
@@ -31,14 +31,16 @@ class ShardTask:
 
 @dataclass
 class ShardMade:
-    """What is known of a shard, and written beside it.
+    """Record of a finished shard; a JSON file beside the shard holds it.
 
     Attributes:
         sha256: of its bytes.
-        sizes: items of each row.
-        silence: of each voice.
-        faults: (row, what is wrong) of those left out.
-        sources: of the files it was made of, see `_sources`; "" where that is not known.
+        bytes: its size.
+        sizes: number of items of each row.
+        silence: padding value of each voice.
+        faults: (row, error) of each skipped row.
+        sources: hash of the files it was made of, see `_sources`; "" if unknown.
+        kept: whether an earlier command made it.
     """
 
     sha256: str = ""
@@ -50,29 +52,29 @@ class ShardMade:
     kept: bool = False
 
 
-# Set when workers are to stop at the next file.
+# Its event tells workers to stop at the next file.
 _stop: list[Event] = []
 
 
 def begin_packing(stop: Event) -> None:
-    """Make this process a worker that stops at the next file when `stop` is set."""
+    """Make this process a worker that stops at the next file once `stop` is set."""
     begin_worker()
     _stop[:] = [stop]
 
 
 def make_shard(task: ShardTask) -> ShardMade:
-    """Make one shard and the note beside it, unless both are there and whole, and of the files as they are.
+    """Make one shard and its record, unless both are there, whole, and up to date.
 
-    What cannot be decoded is left out and noted.
+    A file that cannot be decoded is skipped and recorded.
     """
-    note = task.path.with_suffix(".json")
-    # Before any is read: a file that changes meanwhile is found to have changed.
+    record = task.path.with_suffix(".json")
+    # Before any file is read, to notice a file that changes meanwhile.
     sources = _sources(task.paths)
-    found = _whole(task, note, sources)
+    found = _whole(task, record, sources)
     if found:
         return found
-    # Without its note a shard counts for nothing: none may describe a file that is being replaced.
-    note.unlink(missing_ok=True)
+    # A shard without a record does not count. No record may describe a file that is being replaced.
+    record.unlink(missing_ok=True)
     made, digest = ShardMade(sources=sources), hashlib.sha256()
     with atomic_path(task.path) as temporary, temporary.open("wb") as file:
         for row, path in enumerate(task.paths, start=task.first):
@@ -90,12 +92,12 @@ def make_shard(task: ShardTask) -> ShardMade:
             digest.update(block)
             made.bytes += file.write(block)
     made.sha256 = digest.hexdigest()
-    write_text(note, json.dumps(asdict(made)) + "\n")
+    write_text(record, json.dumps(asdict(made)) + "\n")
     return made
 
 
 def _sources(paths: list[Path]) -> str:
-    """Hash of the sizes of files and of when they were last changed; "" where one is missing: none is told from it."""
+    """Hash the sizes and times of change of files; "" if one is missing."""
     try:
         found = [path.stat() for path in paths]
     except OSError:
@@ -103,13 +105,13 @@ def _sources(paths: list[Path]) -> str:
     return hashlib.sha256(json.dumps([[file.st_size, file.st_mtime_ns] for file in found]).encode()).hexdigest()
 
 
-def _whole(task: ShardTask, note: Path, sources: str) -> ShardMade | None:
-    """What the note beside a shard says, if the shard is what it says, has every row, and its files have not changed.
+def _whole(task: ShardTask, record: Path, sources: str) -> ShardMade | None:
+    """Return the record of a shard, if the shard matches it, has every row, and its files have not changed.
 
-    Files may be gone once they are packed: then the shard is all there is.
+    Files may be deleted after they were packed: then the shard is valid.
     """
     try:
-        facts: dict[str, Any] = json.loads(note.read_text(encoding="utf-8"))
+        facts: dict[str, Any] = json.loads(record.read_text(encoding="utf-8"))
         made = ShardMade(**facts | {"kept": True})
     except (OSError, ValueError, TypeError):
         return None
@@ -121,7 +123,7 @@ def _whole(task: ShardTask, note: Path, sources: str) -> ShardMade | None:
 
 
 def _decoded(task: ShardTask, path: Path) -> tuple[np.ndarray, float]:
-    """The items of a row as they are stored, and of a voice what it is padded with."""
+    """Return the items of a row as they are stored, and the padding value of a voice."""
     record = task.record
     if task.modality == "voice":
         log_mel, silence = _decoder(record.voice, record.face).voice(path)
@@ -132,7 +134,7 @@ def _decoded(task: ShardTask, path: Path) -> tuple[np.ndarray, float]:
         content = path.read_bytes()
     except OSError as error:
         raise RequestError(f"{path}: cannot be read ({error.strerror})") from error
-    # Only to see that it is an image.
+    # Only to check that it is an image.
     _decoder(record.voice, record.face).face(path, content)
     return np.frombuffer(content, np.uint8), 0.0
 

@@ -1,4 +1,4 @@
-"""Packing: the media of a dataset decoded once, in parallel, into a store that a killed process leaves whole."""
+"""Pack a dataset: decode its media once, in parallel. A killed process leaves the store valid."""
 
 import contextlib
 import csv
@@ -37,11 +37,11 @@ from lowshot.schema import MANIFEST, MODALITIES, PACK, PACK_INDEX, UNREADABLE, V
 from lowshot.settings import FaceConfig, VoiceConfig
 from lowshot.workers import signals_held
 
-# Each shard that is read is an open file, in each process: few enough for the usual limit of 1,024.
+# Each process opens each shard. The usual limit is 1,024 open files.
 _MOST_SHARDS = 128
-# Rows of a shard at least: enough to be worth a task, few enough that small datasets are shared out, too.
+# Least rows of a shard: worth a task, but few enough to share small datasets among processes.
 _LEAST_ROWS = {"voice": 16, "face": 64}
-# What else of a dataset's directory is read: an embedded world's truth, and who is who in published lists.
+# Other files of a dataset that evaluation reads: the truth of an embedded world, and VoxCeleb's table of people.
 _COMPANIONS = (*WORLD_FILES, VOX1_META)
 
 Progress = Callable[[int, int], None]
@@ -49,7 +49,7 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Unreadable:
-    """A row whose file cannot be decoded: number among those of its modality, path, and what is wrong."""
+    """A row whose file cannot be decoded: its number within the modality, path and error."""
 
     modality: str
     row: int
@@ -59,13 +59,13 @@ class Unreadable:
 
 @dataclass(frozen=True)
 class Packed:
-    """What came of packing.
+    """Outcome of packing.
 
     Attributes:
-        record: what pack.json says; unfinished where files are unreadable and may not be left out.
-        rows: how many rows were asked for.
-        kept: how many shards were whole already.
-        unreadable: in the order of their rows.
+        record: content of pack.json. It is unfinished if files are unreadable and may not be skipped.
+        rows: number of rows of the dataset.
+        kept: number of shards that an earlier command made.
+        unreadable: rows with unreadable files, in their order.
     """
 
     record: PackRecord
@@ -84,19 +84,19 @@ def pack_dataset(
     skip_unreadable: bool = False,
     progress: Progress = lambda done, total: None,
 ) -> Packed:
-    """Decode all media of a dataset into a pack, or go on with one that was begun.
+    """Decode all media of a dataset into a pack, or continue a pack.
 
-    What is in a pack does not depend on the number of processes, nor on how often it was stopped. Shards that are there
-    are read, compared with their hashes, and kept if they are whole; those with unreadable files, and those of files
-    that have changed since, are made anew.
+    The content does not depend on the number of processes, nor on interruptions. Finished shards are compared with
+    their hashes and kept if they are whole. Shards with unreadable files, and shards of files that have changed, are
+    made anew.
 
     Args:
         dataset: of media files.
-        out: directory to make, or to go on with.
-        voice, face: how to decode.
-        faces: keep faces as decoded squares, or as their files' bytes.
-        jobs: processes; as many as there are CPUs, at most 8, when None.
-        skip_unreadable: leave out rows whose files cannot be decoded; else the pack stays unfinished for them.
+        out: directory to make, or to continue.
+        voice, face: settings of decoding.
+        faces: keep faces as decoded squares (`pixels`), or as the bytes of their files (`jpeg`).
+        jobs: number of processes; if None, the number of CPUs, at most 8.
+        skip_unreadable: skip rows whose files cannot be decoded. Otherwise such files leave the pack unfinished.
         progress: called with (files done, files in all).
 
     Raises:
@@ -113,11 +113,13 @@ def pack_dataset(
         with FileLock(out / STORE / ".lock", timeout=0):
             for left in (out / STORE).glob(".*.part"):
                 left.unlink()
-            # Until all is there again, nobody takes it for whole.
+            # Until it is whole again, the record says so.
             record.write(out)
             return _pack(dataset, out, record, jobs or min(os.cpu_count() or 1, 8), skip_unreadable, progress)
     except Timeout as error:
-        raise RequestError(f"--out {out}: another process is packing into it") from error
+        raise RequestError(
+            f"`out` {out}: another process is packing into it; wait for it, or name another directory"
+        ) from error
 
 
 def _wanted(dataset: Dataset, voice: VoiceConfig, face: FaceConfig, faces: FaceForm) -> PackRecord:
@@ -135,17 +137,17 @@ def _wanted(dataset: Dataset, voice: VoiceConfig, face: FaceConfig, faces: FaceF
 
 
 def _claim(out: Path, record: PackRecord) -> None:
-    """Make the directory of a pack, or find the same pack begun there."""
+    """Make the directory of a pack, or find the same pack there."""
     if (out / PACK).is_file():
         there = read_record(out)
         if there.manifest_sha256 != record.manifest_sha256:
-            raise RequestError(f"--out {out}: holds a pack of another manifest; name another directory")
+            raise RequestError(f"`out` {out}: holds a pack of another manifest; name another directory")
         if there.faces != record.faces:
-            raise RequestError(f"--out {out}: holds a pack with --faces {there.faces}; name another directory")
+            raise RequestError(f"`out` {out}: holds a pack with `faces={there.faces}`; name another directory")
         if other := other_setting(there, record.voice, record.face):
-            raise RequestError(f"--out {out}: holds a pack with {other[0]}={other[1]}; name another directory")
+            raise RequestError(f"`out` {out}: holds a pack with {other[0]}={other[1]}; name another directory")
     elif out.exists() and not (out.is_dir() and all(path.name == STORE for path in out.iterdir())):
-        raise RequestError(f"--out {out}: exists and holds no pack; name a directory to make")
+        raise RequestError(f"`out` {out}: exists and holds no pack; name a directory to make")
     (out / STORE).mkdir(parents=True, exist_ok=True)
 
 
@@ -185,7 +187,7 @@ def _tasks(dataset: Dataset, out: Path, record: PackRecord) -> Iterator[ShardTas
 def _made(
     dataset: Dataset, out: Path, record: PackRecord, jobs: int
 ) -> Generator[tuple[ShardTask, ShardMade], None, None]:
-    """Make all shards, in whatever order they are ready."""
+    """Make all shards; give each when it is ready."""
     tasks = _tasks(dataset, out, record)
     if jobs == 1:
         for task in tasks:
@@ -198,7 +200,7 @@ def _made(
         try:
             while True:
                 with signals_held():
-                    # A few more than there are processes: none waits, and Ctrl-C leaves little to cancel.
+                    # A few more tasks than processes: no process waits, and Ctrl-C leaves little to cancel.
                     for task in itertools.islice(tasks, 2 * jobs - len(pending)):
                         pending[pool.submit(make_shard, task)] = task
                 if not pending:
@@ -207,8 +209,8 @@ def _made(
                     yield pending.pop(future), future.result()
         except BrokenProcessPool as error:
             raise RunError(
-                "a decoding process died, perhaps for want of memory; what is packed is kept: the same command goes "
-                "on, with fewer --jobs if need be"
+                "a decoding process died, perhaps because memory ran out; finished shards are kept. Give the same "
+                "command again, with fewer `jobs` if need be"
             ) from error
         finally:
             stop.set()
@@ -222,7 +224,7 @@ def _finish(
     made: list[tuple[ShardTask, ShardMade]],
     unreadable: list[Unreadable],
 ) -> PackRecord:
-    """Write the index, the manifest and at last the word that all is there."""
+    """Write the index, the manifest and last the finished record."""
     sizes = {
         modality: np.array([size for task, shard in made if task.modality == modality for size in shard.sizes], "i8")
         for modality in MODALITIES
@@ -238,7 +240,7 @@ def _finish(
         manifest = _without(dataset.manifest, unreadable)
         write_manifest(manifest, out / MANIFEST)
     else:
-        # The same bytes: the pack is the same dataset (`Dataset.sha`).
+        # The same bytes, so that the pack counts as the same dataset (`Dataset.sha`).
         manifest = dataset.manifest
         with atomic_path(out / MANIFEST) as temporary:
             shutil.copyfile(dataset.manifest_path, temporary)
@@ -266,7 +268,7 @@ def _without(manifest: pd.DataFrame, unreadable: list[Unreadable]) -> pd.DataFra
 
 
 def _write_unreadable(path: Path, unreadable: list[Unreadable]) -> None:
-    """The list of what cannot be decoded; no file where all can."""
+    """List the files that cannot be decoded; remove the list if there are none."""
     if not unreadable:
         path.unlink(missing_ok=True)
         return

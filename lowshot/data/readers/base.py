@@ -1,4 +1,4 @@
-"""What training and evaluation ask of a dataset's rows, whether they are media or vectors."""
+"""The interface of readers: rows of a dataset, media or vectors, as inputs of towers."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from lowshot.settings import AugmentConfig, EvaluateConfig, FaceConfig, VoiceCon
 
 @dataclass(frozen=True)
 class Sampling:
-    """How training samples are made of rows."""
+    """Settings of training samples."""
 
     voice: VoiceConfig
     face: FaceConfig
@@ -23,13 +23,13 @@ class Sampling:
 
 @dataclass(frozen=True)
 class Views:
-    """What a tower is shown of some rows at evaluation.
+    """Inputs of a tower for some rows at evaluation: one or more views of each.
 
     Attributes:
-        count: inputs in all.
-        make: any part of them, as a batch for the tower.
-        owner: whose look each input is, as a place among the rows, int64 [count]; the mean direction of a row's looks
-            is its embedding. None where each row is looked at once, in order.
+        count: number of views.
+        make: makes a batch of some of them.
+        owner: place of each view's row among the rows, int64 [count]. The embedding of a row is the mean direction of
+            its views. None if each row has one view, in order.
     """
 
     count: int
@@ -38,32 +38,32 @@ class Views:
 
 
 class Reader(Protocol):
-    """The rows of a dataset as inputs of towers. Safe to use from several threads.
+    """The rows of a dataset as inputs of towers. Several threads may use it.
 
     Attributes:
-        dataset: whose rows they are.
+        dataset: dataset of the rows.
     """
 
     dataset: Dataset
 
     @property
     def statistics(self) -> Mapping[str, ColumnStatistics] | None:
-        """By modality, what the towers are to standardise their inputs by; None for media, which need none."""
+        """Statistics by modality for towers to standardise their inputs; None for media."""
         ...
 
     def for_worker(self, workers: int) -> "Reader":
-        """A reader of the same rows for one of several worker processes, with its share of the memory."""
+        """Return a reader of the same rows for one of several worker processes, with its share of the memory."""
         ...
 
     def samples(
         self, voices: Sequence[int], faces: Sequence[int], uniforms: np.ndarray, sampling: Sampling
     ) -> tuple[Tensor, Tensor]:
-        """Augmented training samples.
+        """Make augmented training samples.
 
         Args:
             voices, faces: row numbers, B each.
-            uniforms: those of each sample, [B, UNIFORMS], as `sample_uniforms` gives them; nothing else is drawn by.
-            sampling: how samples are made.
+            uniforms: random numbers of each sample, [B, UNIFORMS], of `sample_uniforms`. They decide every choice.
+            sampling: settings of samples.
 
         Returns:
             Inputs of the voice tower and of the face tower, [B, ...] each, float32.
@@ -73,12 +73,12 @@ class Reader(Protocol):
     def views(
         self, modality: str, rows: np.ndarray, voice: VoiceConfig, face: FaceConfig, settings: EvaluateConfig
     ) -> Views:
-        """Inputs without augmentation.
+        """Make views of rows, without augmentation.
 
         Args:
             modality: `voice` or `face`.
             rows: row numbers.
-            voice, face: the input the towers are made for.
-            settings: how often each medium is looked at.
+            voice, face: inputs of the towers.
+            settings: number of views of each row.
         """
         ...

@@ -1,4 +1,4 @@
-"""Which reader a dataset takes, and which towers."""
+"""Choose the reader for a dataset, and check that towers suit it."""
 
 from collections.abc import Mapping
 
@@ -14,18 +14,18 @@ def check_towers(dataset: Dataset, model: ModelConfig) -> None:
     """Refuse towers of media for vectors, and towers of vectors for media.
 
     Raises:
-        RequestError: the towers take something else than the dataset holds.
+        RequestError: the towers do not suit the dataset.
     """
     takes_vectors = model.tower == "mlp"
     if dataset.has_features and not takes_vectors:
         raise RequestError(
-            f"{dataset.root}: holds feature vectors, and the towers {model.tower} take voice and face files; leave "
-            "model.tower to the data, or score the vectors as they are with `lowshot evaluate --embeddings`"
+            f"{dataset.root}: holds feature vectors, and the towers {model.tower} take voice and face files; omit "
+            "model.tower, or score the vectors as they are with `lowshot evaluate` (`embeddings`)"
         )
     if takes_vectors and not dataset.has_features:
         raise RequestError(
             f"{dataset.name}: holds voice and face files, and the towers mlp take feature vectors; name a directory "
-            "with features.safetensors, or towers of media"
+            "with features.safetensors, or other towers"
         )
 
 
@@ -37,17 +37,17 @@ def open_reader(
     widths: Mapping[str, int] | None = None,
     cache_bytes: int = CACHE_BYTES,
 ) -> Reader:
-    """What reads a dataset for some towers.
+    """Open the reader of a dataset for some towers.
 
     Args:
-        dataset: of media files or of vectors.
+        dataset: of media files or vectors.
         model: the towers.
-        voice, face: how media are decoded.
-        widths: of the vectors that the towers were made for, by modality; None where they are still to be made.
-        cache_bytes: how much decoded media to keep.
+        voice, face: settings of decoding.
+        widths: widths of the vectors that the towers take, by modality; None if the towers are still to be made.
+        cache_bytes: how much decoded media to keep, bytes.
 
     Raises:
-        RequestError: the towers take something else, vectors of other widths among it.
+        RequestError: the towers do not suit the dataset, or take vectors of other widths.
     """
     check_towers(dataset, model)
     if dataset.has_features:

@@ -1,4 +1,4 @@
-"""Vectors by row number, from the disk to the towers."""
+"""Read vectors by row number, from the disk to the towers."""
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -13,24 +13,24 @@ from lowshot.errors import RequestError
 from lowshot.schema import FEATURES, MODALITIES
 from lowshot.settings import AugmentConfig, EvaluateConfig, FaceConfig, VoiceConfig
 
-# Of a sample's uniforms, those that its noise is drawn by.
+# The random numbers of a sample that key its noise.
 _NOISE_UNIFORMS = slice(3, 5)
-# Uniform draws are multiples of this part.
+# Random numbers are multiples of 1 / _STEPS.
 _STEPS = 2.0**53
-# Rows that are looked at at once.
+# Rows checked at a time.
 _CHECKED_ROWS = 2**14
 
 
 class FeatureReader:
-    """The vectors of a dataset, memory-mapped: of all rows, only those of a batch are ever copied.
+    """The vectors of a dataset, memory-mapped: only rows of a batch are copied.
 
     Args:
         dataset: with features.safetensors.
-        widths: columns of the vectors that the towers take, by modality; None for towers that are still to be made.
+        widths: numbers of columns that the towers take, by modality; None if the towers are still to be made.
 
     Raises:
-        RequestError: the vectors are no floats, break a rule of `Dataset.features`, or have other widths; or one is
-            zero throughout, as an encoder leaves what it could not read.
+        RequestError: the vectors are not floats, break a rule of `Dataset.features`, or have other widths; or one is
+            all zeros, which encoders leave for files that they could not read.
     """
 
     def __init__(self, dataset: Dataset, widths: Mapping[str, int] | None = None) -> None:
@@ -45,8 +45,8 @@ class FeatureReader:
                 raise RequestError(f"{what} has no columns")
             if widths and vectors.shape[1] != widths[modality]:
                 raise RequestError(
-                    f"{what} has {vectors.shape[1]} columns, and the model takes {widths[modality]}; give it vectors "
-                    "of the encoder that it was trained on"
+                    f"{what} has {vectors.shape[1]} columns, and the model takes {widths[modality]}; use the "
+                    "encoder that it was trained on"
                 )
             self._refuse_zeros(modality, vectors)
 
@@ -57,31 +57,31 @@ class FeatureReader:
                 raise self.dataset.bad_vector(modality, start + int(filled.argmin()), "is zero throughout")
 
     def __getstate__(self) -> dict[str, object]:
-        """All but the vectors: a memory map would travel to a worker process as a copy."""
+        """Leave out the vectors: a memory map would travel to a worker process as a copy."""
         return {name: value for name, value in self.__dict__.items() if name != "_vectors"}
 
     def __setstate__(self, state: dict[str, object]) -> None:
-        """Map the vectors again; they were checked when they were first opened."""
+        """Map the vectors again. They were checked when they were first opened."""
         self.__dict__.update(state)
         self._vectors = map_features(self.dataset.root / FEATURES)
 
     def for_worker(self, workers: int) -> "FeatureReader":
-        """The reader itself: vectors are mapped once for all processes."""
+        """Return the reader itself: all processes share one mapping."""
         return self
 
     @cached_property
     def statistics(self) -> dict[str, ColumnStatistics]:
-        """Mean and spread of each column over the rows of the training split, by modality; of no other rows.
+        """Statistics of each column over the rows of the training split alone, by modality.
 
         Raises:
-            RequestError: there are no such rows, or a modality says nothing because no column varies.
+            RequestError: there are no such rows, or all of a modality are equal.
         """
         found = {}
         for modality, rows in self.dataset.training_rows().items():
             if not len(rows):
                 raise RequestError(
-                    f"{self.dataset.manifest_path}: no {modality} row is of split 'train', which vectors are "
-                    "standardised by; check the column split"
+                    f"{self.dataset.manifest_path}: no {modality} row has split 'train', which standardises the "
+                    "vectors; check the column split"
                 )
             found[modality] = column_statistics(self._vectors[modality], rows)
             if not found[modality].std.any():
@@ -94,10 +94,10 @@ class FeatureReader:
     def samples(
         self, voices: Sequence[int], faces: Sequence[int], uniforms: np.ndarray, sampling: Sampling
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Vectors [B, d_v] and [B, d_f] with noise and dropped columns; see `Reader.samples`.
+        """Make vectors [B, d_v] and [B, d_f] with noise and dropped columns; see `Reader.samples`.
 
-        Each sample has a generator of its own, keyed by two of its uniforms: as many numbers as its columns need, which
-        depend on (seed, step, position) alone.
+        Each sample has its own generator, keyed by two of its random numbers, so that its noise depends on
+        (seed, step, position) alone.
         """
         keys = (uniforms[:, _NOISE_UNIFORMS] * _STEPS).astype(np.uint64)
         generators = [np.random.Generator(np.random.Philox(key=key)) for key in keys]
@@ -110,7 +110,7 @@ class FeatureReader:
     def views(
         self, modality: str, rows: np.ndarray, voice: VoiceConfig, face: FaceConfig, settings: EvaluateConfig
     ) -> Views:
-        """Each vector once, as it is."""
+        """Make one view of each vector: the vector itself."""
         return Views(len(rows), lambda part: torch.from_numpy(self._rows(modality, rows[part])))
 
     def _rows(self, modality: str, rows: Sequence[int] | np.ndarray) -> np.ndarray:
@@ -123,13 +123,13 @@ def augment_vectors(
     generators: Sequence[np.random.Generator],
     config: AugmentConfig,
 ) -> np.ndarray:
-    """Gaussian noise on every column, then columns put to their mean at random.
+    """Add Gaussian noise to every column, and set random columns to their mean.
 
     Args:
         vectors: float32 [B, d].
-        statistics: of their columns; noise is in units of the standard deviation, so that constant columns have none.
-        generators: one for each vector, B of them, which go on by what is drawn.
-        config: how strong; what is turned off draws nothing.
+        statistics: of their columns. Noise is in units of the standard deviation, so that constant columns get none.
+        generators: one for each vector, [B]; sampling advances them.
+        config: strength of each change. A change that is off takes no random numbers.
 
     Returns:
         float32 [B, d].

@@ -1,4 +1,4 @@
-"""Decoded media by number, kept in memory while they fit."""
+"""Read and decode media by number; keep them in memory as long as they fit."""
 
 import threading
 from collections.abc import Callable, Iterable
@@ -21,10 +21,10 @@ T = TypeVar("T")
 
 
 class Decoder:
-    """Media files as readers give them and packs keep them.
+    """Decodes media files for readers and packs.
 
     Args:
-        voice, face: how they are decoded.
+        voice, face: settings of decoding.
     """
 
     def __init__(self, voice: VoiceConfig, face: FaceConfig) -> None:
@@ -33,27 +33,26 @@ class Decoder:
         self.log_mel = LogMel(voice)
 
     def voice(self, path: Path) -> tuple[np.ndarray, float]:
-        """Spectrogram [mel_bands, frames] of a file, and what it is padded with, as `LogMel` gives them."""
+        """Decode a file: the spectrogram [mel_bands, frames] and its padding value, as `LogMel` returns them."""
         return self.log_mel(read_clip(path, self.voice_config))
 
     def face(self, path: Path, content: bytes | None = None) -> np.ndarray:
-        """Image of a file, or of its bytes where they are at hand, as `read_face` gives it."""
+        """Decode a file, or its bytes if they are at hand: an image, as `read_face` returns it."""
         return read_face(path, self.face_config, content)
 
 
 class MediaReader(MediaInputs):
-    """Reads and decodes the media of a dataset; what was decoded stays in memory up to a limit.
+    """Reads and decodes the media of a dataset; decoded media stay in memory up to a limit.
 
-    What comes back for a number never depends on the cache, nor on whether the media were packed. Safe to use from
-    several threads.
+    Neither the cache nor a pack changes what a number gives. Several threads may use it.
 
     Args:
-        dataset: where the media lie.
-        voice, face: how they are decoded.
-        cache_bytes: how much decoded media to keep; media beyond it are decoded anew each time.
+        dataset: dataset of media.
+        voice, face: settings of decoding.
+        cache_bytes: how much decoded media to keep, bytes. Others are decoded anew each time.
 
     Raises:
-        RequestError: the dataset is a pack that does not fit; see `Pack`.
+        RequestError: the dataset is a pack of other settings; see `Pack`.
     """
 
     def __init__(self, dataset: Dataset, voice: VoiceConfig, face: FaceConfig, cache_bytes: int = CACHE_BYTES) -> None:
@@ -73,14 +72,14 @@ class MediaReader(MediaInputs):
         return type(self), (self.dataset, self.voice_config, self.face_config, self.cache_bytes)
 
     def for_worker(self, workers: int) -> "MediaReader":
-        """Another reader of the same media, for one of several worker processes.
+        """Make another reader of the same media, for one of several worker processes.
 
-        It has threads and locks of its own, nothing decoded yet, and its share of the memory for media.
+        It has its own threads and locks, an empty cache, and its share of the memory.
         """
         return MediaReader(self.dataset, self.voice_config, self.face_config, self.cache_bytes // workers)
 
     def voice(self, index: int) -> tuple[np.ndarray, float]:
-        """Spectrogram [mel_bands, frames] of voice `index`, and what it is padded with, as `LogMel` gives them."""
+        """Return the spectrogram [mel_bands, frames] of voice `index` and its padding value, as of `LogMel`."""
         if self.pack:
             return self.pack.voice(index)
         found = self._voices.get(index)
@@ -90,7 +89,7 @@ class MediaReader(MediaInputs):
         return found
 
     def face(self, index: int) -> np.ndarray:
-        """Image of face `index`, uint8 [3, side, side], as `read_face` gives it."""
+        """Return the image of face `index`, uint8 [3, side, side], as of `read_face`."""
         if self.pack and self.pack.pixels:
             return self.pack.face(index)
         found = self._faces.get(index)
@@ -101,20 +100,20 @@ class MediaReader(MediaInputs):
         return found
 
     def voices(self, indices: Iterable[int]) -> list[tuple[np.ndarray, float]]:
-        """Several voices, decoded in parallel, in the order asked for."""
+        """Return several voices in the given order, decoded in parallel."""
         if self.pack:
             return [self.voice(int(index)) for index in indices]
         return self._many(self.voice, self._voices, indices)
 
     def faces(self, indices: Iterable[int]) -> list[np.ndarray]:
-        """Several faces, decoded in parallel, in the order asked for."""
+        """Return several faces in the given order, decoded in parallel."""
         if self.pack and self.pack.pixels:
             return [self.face(int(index)) for index in indices]
         return self._many(self.face, self._faces, indices)
 
     def _many(self, read: Callable[[int], T], kept: dict[int, T], indices: Iterable[int]) -> list[T]:
         wanted = [int(index) for index in indices]
-        # Handing a dictionary look-up to a thread costs more than the look-up.
+        # A look-up in a dictionary is cheaper than a thread.
         missing = [index for index in dict.fromkeys(wanted) if index not in kept]
         decoded = dict(zip(missing, self._pool.map(read, missing), strict=True))
         return [decoded[index] if index in decoded else read(index) for index in wanted]

@@ -210,7 +210,7 @@ def test_a_split_without_training_rows_and_vectors_that_say_nothing_are_refused(
     with pytest.raises(RequestError, match="all 56 training rows of 'face' are equal"):
         _ = FeatureReader(Dataset.open(copy)).statistics
     manifest.write_text(text.replace(",train,", ",,"))
-    with pytest.raises(RequestError, match="no voice row is of split 'train'"):
+    with pytest.raises(RequestError, match="no voice row has split 'train'"):
         _ = FeatureReader(Dataset.open(copy)).statistics
 
 
