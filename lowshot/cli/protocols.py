@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lowshot.cli.options import json_option, open_dataset, trust_option
+from lowshot.cli.wording import in_flags
 
 if TYPE_CHECKING:
     from lowshot.adapt.subsets import Unit, Variant
@@ -126,7 +127,7 @@ def audit(files: tuple[Path, ...], trust_paths: bool, data: str | None, meta: Pa
     if as_json:
         click.echo(json.dumps([found.record() for found in audits], indent=2))
     else:
-        click.echo("\n\n".join(map(str, audits)))
+        click.echo(in_flags("\n\n".join(map(str, audits))))
 
 
 @command.command("subsets")

@@ -1,6 +1,6 @@
-"""What a page shows of one model beside its figures: a gallery of rankings with their media, and a map of embeddings.
+"""What a report shows of one model besides figures: rankings with their media, and a map of embeddings.
 
-Both are drawn by the seed of the trials, never by how well the model does.
+The seed of the trials chooses both, never how well the model does.
 """
 
 import io
@@ -42,14 +42,14 @@ def write_gallery(
     """Write gallery/gallery.json with its media, and gallery/map.csv, of one model.
 
     Args:
-        out: the directory of its results.
-        trials: what it was measured on; without a retrieval there is neither.
-        scorer: its embeddings of them.
-        settings: `gallery` says how many queries of each direction; embedded people alone are shown unasked.
-        model: what to call it.
+        out: directory of the results.
+        trials: with a retrieval; without one, nothing is written.
+        scorer: embeddings of the trials.
+        settings: `gallery` is the number of queries per direction; by default only people of synthetic data are shown.
+        model: its name on the page.
 
     Returns:
-        Why there is no gallery, a line each; nothing where it was written or not asked for.
+        Why there is no gallery, one line each; empty if it was written or not asked for.
     """
     dataset = trials.dataset
     if not trials.of(Queries):

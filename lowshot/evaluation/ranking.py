@@ -63,7 +63,7 @@ class Side:
 def rank(
     scorer: Scorer, voices: Side, faces: Side, directions: Sequence[str]
 ) -> Iterator[tuple[str, IntArray, Ranking]]:
-    """Find where the relevant items of every query stand: those of its identity, items of its own video left out.
+    """Find where the relevant items of every query stand: those of its identity, items of its own video excluded.
 
     Args:
         scorer: scores voices against faces.

@@ -76,7 +76,7 @@ def _whole(text: str | None) -> int | None:
 def write_evaluation(out: Path, trials: TrialSet, models: Mapping[str, EvaluationResult]) -> pd.DataFrame:
     """Write results.csv, scores/<model>/, curves/<model>/ and submissions/<model>/ of models on the same trials.
 
-    Rows of chance and of the ceiling stand beside the models'.
+    Rows of chance and of the upper bound are added.
 
     Args:
         out: the directory.

@@ -1,8 +1,8 @@
-"""Random choice by keyed hash: what is drawn for a probe depends on (seed, purpose, probe, candidate) alone.
+"""Sampling by keyed hash: what is drawn for a probe depends on (seed, purpose, probe, candidate) alone.
 
-Every candidate gets a pseudo-random number from a hash of what it is and of whom it is drawn for; the smallest wins.
-That is uniform, needs no order and no state, and leaves a trial as it is when rows are added, moved or removed
-elsewhere: only a trial whose choice itself goes, or is beaten by a newcomer, changes.
+Every candidate gets a pseudo-random number: a hash of its name and of the probe. The smallest wins. This is uniform and
+needs neither order nor state. If rows are added, moved or removed, a trial changes only if its own choice goes, or if a
+new row has a smaller number.
 
 Source:
     Thaler and Ravishankar, Using name-based mappings to increase hit rates, IEEE/ACM Transactions on Networking
@@ -143,7 +143,7 @@ def draw_impostors(
 def _draw_identities(
     keys: KeyArray, own: IntArray, identities: IntArray, identity_key: KeyArray, count: int
 ) -> IntArray:
-    """The `count` identities of smallest keyed hash for each probe, its own left out: [P, count], -1 past the end."""
+    """Identities of smallest keyed hash for each probe, but not its own: [P, count], -1 past the end."""
     numbers = mix(keys[:, None] ^ identity_key[identities])
     is_own = own[:, None] == identities
     # Last in the order, and cut off there by the number that remains.

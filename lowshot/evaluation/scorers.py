@@ -1,4 +1,4 @@
-"""Scorers: how alike a voice and a face are, from embeddings or from the truth of an embedded world."""
+"""Scorers: similarity of a voice and a face, from embeddings or from the truth of synthetic data."""
 
 from collections.abc import Sequence
 from typing import Any, Protocol
@@ -121,7 +121,7 @@ class EmbeddingScorer:
 
 
 class TruthModel(Protocol):
-    """What an embedded world knows of its identities."""
+    """What synthetic data knows of its identities."""
 
     def llr(self, voice_identities: Sequence[str], face_identities: Sequence[str]) -> npt.NDArray[np.float64]:
         """Log-likelihood ratio of same against different identity, elementwise."""
@@ -133,7 +133,7 @@ class TruthModel(Protocol):
 
 
 class OracleScorer:
-    """The ceiling: the log-likelihood ratio of same against different identity, given the true latents.
+    """The upper bound: the log-likelihood ratio of same against different identity, from the true latents.
 
     Args:
         dataset: voices and faces of an embedded world.
