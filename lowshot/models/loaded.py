@@ -339,7 +339,7 @@ class LoadedModel:
         ):
             raise RequestError(
                 f"{dataset.root}: holds the embeddings that {self.name} made; score them with "
-                "`lowshot evaluate`, or name the data they were made of"
+                f"`lowshot evaluate` by `embeddings={dataset.root}`, or name the data they were made of"
             )
         return open_reader(
             dataset, towers.model_config, towers.voice_config, towers.face_config, towers.widths, cache_bytes

@@ -71,7 +71,7 @@ def test_an_archive_that_is_split_after_the_training_is_refused(lowshot, data, s
     change(data, split=lambda table: "")
     assert lowshot("pretrain", "--data", data, *settings, "--out", tmp_path / "all")[0] == 0
     code, _, err = measured(lowshot, tmp_path / "all")
-    assert (code, "before a model learns from them" in err) == (2, True)
+    assert (code, "before a model is trained on them" in err) == (2, True)
     change(data, split=lambda table: splits)
     for split, count in (("test", 28), ("val", 16)):
         code, _, err = measured(lowshot, tmp_path / "all", "--split", split)
