@@ -15,7 +15,7 @@ class Selected:
     """What was chosen, and by which figure.
 
     Attributes:
-        learning_rate: of the chosen attempt; 0 when no step of any attempt improved on the start.
+        learning_rate: of the chosen attempt; 0 when no step of any attempt improved on the pretrained model.
         step: after which the chosen weights stood.
         val_auc: validation AUC of the chosen weights.
         start_auc: validation AUC before any step.
@@ -45,7 +45,7 @@ def start_kept(selected: Mapping[str, Any]) -> bool:
 
 
 def select(
-    start: nn.Module,
+    pretrained: nn.Module,
     learning_rates: Sequence[float],
     steps: int,
     checks: int,
@@ -54,24 +54,24 @@ def select(
 ) -> tuple[nn.Module, Selected]:
     """Train once per learning rate, look at the validation AUC now and then, keep the best weights seen.
 
-    The start counts as an attempt of no steps: labels that do not help on validation change nothing.
+    The pretrained module counts as an attempt of no steps: labels that do not help on validation change nothing.
 
     Args:
-        start: the module to adapt; left as it is.
+        pretrained: the module to adapt; left as it is.
         learning_rates: the grid.
         steps: steps of each attempt.
         checks: how many validation AUCs during each attempt, evenly spaced, the last after the last step.
-        attempt: given a copy of `start` and a rate, returns a function that takes one step (numbered from 0).
+        attempt: given a copy of `pretrained` and a rate, returns a function that takes one step (numbered from 0).
         validate: the AUC of a module on validation identities.
 
     Returns:
         The chosen module and the record of the choice. Of equal AUCs the one met first is kept.
     """
-    start_auc = validate(start)
-    best, chosen = start, Selected(0.0, 0, start_auc, start_auc)
+    start_auc = validate(pretrained)
+    best, chosen = pretrained, Selected(0.0, 0, start_auc, start_auc)
     due = {round(steps * (check + 1) / checks) for check in range(checks)}
     for rate in learning_rates:
-        module = copy.deepcopy(start)
+        module = copy.deepcopy(pretrained)
         take_step = attempt(module, rate)
         for step in range(steps):
             take_step(step)

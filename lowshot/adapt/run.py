@@ -1,4 +1,4 @@
-"""One adaptation from start to run directory."""
+"""Adapt a model with labels, and write the outcome as a run."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -92,7 +92,7 @@ def label_facts(subset: Subset) -> dict[str, str]:
 
 
 def adapt(
-    start: LoadedModel,
+    pretrained: LoadedModel,
     adaptation: Adaptation,
     fraction: float,
     subset_seed: int,
@@ -104,30 +104,30 @@ def adapt(
     """Adapt a model with a labelled fraction and write the outcome as a run; see `adapt_to`.
 
     Args:
-        start, adaptation, reader, config, out, vectors: as in `adapt_to`.
+        pretrained, adaptation, reader, config, out, vectors: as in `adapt_to`.
         fraction: share of the training identities to label, in (0, 1].
         subset_seed: which identities.
     """
-    check_start(start)
+    refuse_adapted(pretrained)
     subset = draw_subset(reader.dataset.manifest, fraction, subset_seed)
-    return adapt_to(start, adaptation, subset, reader, config, out, vectors)
+    return adapt_to(pretrained, adaptation, subset, reader, config, out, vectors)
 
 
-def check_start(start: LoadedModel) -> None:
+def refuse_adapted(pretrained: LoadedModel) -> None:
     """Refuse a model that learned from labels already.
 
     Raises:
         RequestError: it did.
     """
-    if start.metadata["adaptation"] != "none":
+    if pretrained.metadata["adaptation"] != "none":
         raise RequestError(
-            f"{start.name}: is adapted already ({start.metadata['adaptation']} with labels), which would not be "
-            f"counted; name the pretrained run it started from ({start.metadata.get('init', 'unknown')})"
+            f"{pretrained.name}: is adapted already ({pretrained.metadata['adaptation']} with labels), which would not "
+            f"be counted; name the pretrained run it started from ({pretrained.metadata.get('init', 'unknown')})"
         )
 
 
 def adapt_to(
-    start: LoadedModel,
+    pretrained: LoadedModel,
     adaptation: Adaptation,
     subset: Subset,
     reader: Reader,
@@ -138,7 +138,7 @@ def adapt_to(
     """Adapt a model with the labels of a subset and write the outcome as a run.
 
     Args:
-        start: the model to adapt, which learned from no labels yet.
+        pretrained: the model to adapt, which learned from no labels yet.
         adaptation: `finetune` or `probe`.
         subset: what is labelled, as `draw_subset` draws it or as `read_subset` reads it.
         reader: of the dataset.
@@ -150,10 +150,10 @@ def adapt_to(
         The run directory and how the weights were chosen.
 
     Raises:
-        RequestError: the start, the splits or a file do not allow it, and nothing was written; or another process is
+        RequestError: the model, the splits or a file do not allow it, and nothing was written; or another process is
             writing to this run.
     """
-    check_start(start)
+    refuse_adapted(pretrained)
     dataset = reader.dataset
     labelled = videos_of_subset(dataset, subset)
     validation = validation_videos(dataset)
@@ -163,24 +163,26 @@ def adapt_to(
     for videos in (learned, validation):
         dataset.check_files("voice", np.concatenate(videos.voices))
         dataset.check_files("face", np.concatenate(videos.faces))
-    method = start.metadata["method"]
+    method = pretrained.metadata["method"]
     run = open_run(out, adaptation, "-".join([method, subset.name, *(recipe(config.adapt) if tuned else [])]))
     with lock_run(run):
-        facts = {"method": method, "init": start.name, **label_facts(subset)}
+        facts = {"method": method, "init": pretrained.name, **label_facts(subset)}
         if tuned:
             facts |= {"strategy": config.adapt.strategy, "objective": config.adapt.objective}
-        record = {**facts, "start_sha": start.sha}
+        record = {**facts, "start_sha": pretrained.sha}
         start_run(run, adaptation, config, dataset.sha, **record)
         with atomic_path(run / LABELLED) as temporary:
             temporary.write_bytes(list_bytes(subset.rows, subset.unit))
-        write_trained(run, learned, start.trained)
+        write_trained(run, learned, pretrained.trained)
         # A frozen list of a seed leads to the very weights of `labels` with that seed.
         seed = int(np.random.SeedSequence([config.seed, subset.seed or 0]).generate_state(1, np.uint32)[0])
-        start.towers.to(default_device()).to(memory_format=torch.channels_last)
+        pretrained.towers.to(default_device()).to(memory_format=torch.channels_last)
         if adaptation == "probe":
-            model, chosen = probe(start.towers, labelled, validation, reader, config, seed, vectors)
+            model, chosen = probe(pretrained.towers, labelled, validation, reader, config, seed, vectors)
         else:
-            model, chosen = finetune(start.towers, labelled, validation, reader, config, seed, scratch=start.scratch)
+            model, chosen = finetune(
+                pretrained.towers, labelled, validation, reader, config, seed, scratch=pretrained.scratch
+            )
         save_model(
             model,
             run / MODEL,
@@ -188,7 +190,7 @@ def adapt_to(
             adaptation=adaptation_name(adaptation, config.adapt),
             **({"start_kept": "true"} if start_kept(asdict(chosen)) else {}),
             # Results are told apart by the seed of the pretraining, which the weights file alone may know.
-            train_seed=start.metadata.get("train_seed", str(config.seed)),
+            train_seed=pretrained.metadata.get("train_seed", str(config.seed)),
             data_sha=dataset.sha,
             config_sha=config.sha(),
         )

@@ -54,14 +54,14 @@ def show(source: str, as_json: bool) -> None:
 
     from lowshot.models.loaded import load_model
 
-    start = load_model(source)
-    model = start.towers
+    loaded = load_model(source)
+    model = loaded.towers
     parameters = {
         part: sum(weight.numel() for weight in getattr(model, part).parameters())
         for part in ("voice", "face", "voice_head", "face_head")
     }
     shown: dict[str, object] = {
-        "name": start.name,
+        "name": loaded.name,
         "tower": model.model_config.tower,
         "dim": model.model_config.dim,
         "linear_heads": model.model_config.linear_heads,
@@ -69,13 +69,13 @@ def show(source: str, as_json: bool) -> None:
         "voice_parameters": parameters["voice"],
         "face_parameters": parameters["face"],
         "parameters": sum(parameters.values()),
-        "weights_sha": start.sha,
+        "weights_sha": loaded.sha,
         **_registered(source),
     }
     if as_json:
-        click.echo(json.dumps({**shown, "facts": start.metadata}))
+        click.echo(json.dumps({**shown, "facts": loaded.metadata}))
         return
-    for key, value in {**shown, **{f"facts.{key}": value for key, value in start.metadata.items()}}.items():
+    for key, value in {**shown, **{f"facts.{key}": value for key, value in loaded.metadata.items()}}.items():
         click.echo(f"{key:18}{f'{value:,}' if key.endswith('parameters') else value}")
 
 

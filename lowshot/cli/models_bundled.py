@@ -45,12 +45,12 @@ def calibrate_model(source: str, data: str | None, settings: dict[str, Any], as_
     from lowshot.models.loaded import load_model
     from lowshot.workflows.settings import resolve_config
 
-    start = load_model(source)
-    config = resolve_config(settings=settings, named={"data": data}, base=start.config)
-    found = calibrate(start, open_dataset(config.data, ("val",)), config.evaluate, terminal())
+    loaded = load_model(source)
+    config = resolve_config(settings=settings, named={"data": data}, base=loaded.config)
+    found = calibrate(loaded, open_dataset(config.data, ("val",)), config.evaluate, terminal())
     kept: Path | None = None
-    if start.path is not None and start.path.is_dir():
-        kept = keep_calibration(start.path, found)
+    if loaded.path is not None and loaded.path.is_dir():
+        kept = keep_calibration(loaded.path, found)
     if as_json:
         click.echo(json.dumps({**found.model_dump(), "file": str(kept) if kept else None}))
         return

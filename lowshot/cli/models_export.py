@@ -21,8 +21,10 @@ def export(source: str, kind: Literal["torchscript", "onnx"], out: Path, as_json
     from lowshot.models.export import export_model
     from lowshot.models.loaded import load_model
 
-    start = load_model(source)
-    differences = export_model(start.towers, kind, out, name=start.name, weights_sha=start.sha, facts=start.metadata)
+    loaded = load_model(source)
+    differences = export_model(
+        loaded.towers, kind, out, name=loaded.name, weights_sha=loaded.sha, facts=loaded.metadata
+    )
     if as_json:
         click.echo(json.dumps({"out": str(out), "format": kind, "largest_difference": differences}))
         return

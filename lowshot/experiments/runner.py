@@ -71,8 +71,8 @@ class Making:
         for arm, seed, cells in self._groups():
             if not self._pretrained(arm, seed):
                 return False
-            start = self._start(arm, seed)
-            if not all(self._made(cell, arm, start) and self._scored(cell) for cell in cells):
+            pretrained = self._start(arm, seed)
+            if not all(self._made(cell, arm, pretrained) and self._scored(cell) for cell in cells):
                 return False
         return True
 
@@ -88,16 +88,16 @@ class Making:
         """
         self._pretrain(jobs)
         for arm, seed, cells in self._groups():
-            start = self._start(arm, seed)
+            pretrained = self._start(arm, seed)
             vectors: Embeddings | None = None
             for cell in cells:
-                if not self._made(cell, arm, start):
+                if not self._made(cell, arm, pretrained):
                     if cell.adaptation == "probe" and vectors is None:
-                        vectors = self._vectors(start, cells)
-                    self._adapt(cell, arm, start, vectors)
+                        vectors = self._vectors(pretrained, cells)
+                    self._adapt(cell, arm, pretrained, vectors)
                     self._done()
                 if not self._scored(cell):
-                    self._score(cell, start if cell.adaptation == "none" else self._adapted(cell))
+                    self._score(cell, pretrained if cell.adaptation == "none" else self._adapted(cell))
                     self._done()
 
     def _groups(self) -> Iterator[tuple[Arm, int, list[Cell]]]:
@@ -138,34 +138,34 @@ class Making:
     def _start(self, arm: Arm, seed: int) -> LoadedModel:
         """What the adaptations of an arm start from, under the arm's name."""
         if not arm.pretrained:
-            start = model_from_scratch(arm.seeded(seed), self.reader.statistics)
+            pretrained = model_from_scratch(arm.seeded(seed), self.reader.statistics)
         else:
-            start = load_model(self.directory / pretraining_run(arm.label, seed))
-        return _placed(replace(start, metadata={**start.metadata, "method": arm.label}))
+            pretrained = load_model(self.directory / pretraining_run(arm.label, seed))
+        return _placed(replace(pretrained, metadata={**pretrained.metadata, "method": arm.label}))
 
     def _adapted(self, cell: Cell) -> LoadedModel:
         return _placed(load_model(self.directory / cell.run))
 
-    def _made(self, cell: Cell, arm: Arm, start: LoadedModel) -> bool:
+    def _made(self, cell: Cell, arm: Arm, pretrained: LoadedModel) -> bool:
         if cell.adaptation == "none":
             return self._pretrained(arm, cell.seed)
         run, dataset = self.directory / cell.run, self.reader.dataset
-        if read_provenance(run).get("start_sha") != start.sha:
+        if read_provenance(run).get("start_sha") != pretrained.sha:
             return False
         return made_whole(run, arm.seeded(cell.seed), dataset, DECISIVE | {"adapt"})
 
-    def _adapt(self, cell: Cell, arm: Arm, start: LoadedModel, vectors: Embeddings | None) -> None:
+    def _adapt(self, cell: Cell, arm: Arm, pretrained: LoadedModel, vectors: Embeddings | None) -> None:
         run = self.directory / cell.run
         # What is left of it, if anything, learned from other weights or settings.
         (run / MODEL).unlink(missing_ok=True)
         adaptation: Adaptation = "probe" if cell.adaptation == "probe" else "finetune"
         config, subset = arm.seeded(cell.seed), cell.subset_seed
-        _, chosen = adapt(start, adaptation, cell.fraction, subset, self.reader, config, run, vectors)
+        _, chosen = adapt(pretrained, adaptation, cell.fraction, subset, self.reader, config, run, vectors)
         share = labelled_share(self.reader.dataset, cell.fraction)
         drawn = "" if cell.subset is None else f"subset {cell.subset}, "
         self._say(f"{cell.adaptation} {cell.method}, {share} labelled, {drawn}seed {cell.seed}: {chosen}")
 
-    def _vectors(self, start: LoadedModel, cells: list[Cell]) -> Embeddings:
+    def _vectors(self, pretrained: LoadedModel, cells: list[Cell]) -> Embeddings:
         """Embeddings of every medium that any probe of a model looks at, made or not: the same after a stop."""
         dataset = self.reader.dataset
         people = {
@@ -175,20 +175,20 @@ class Making:
             for identity in labelled_identities(dataset.manifest, cell.fraction, cell.subset_seed)
         }
         videos = [labelled_videos(dataset, sorted(people)), validation_videos(dataset)]
-        return embed_videos(start.towers, videos, self.reader)
+        return embed_videos(pretrained.towers, videos, self.reader)
 
     def _scored(self, cell: Cell) -> bool:
         return self.measured.holds(cell.key, self._fingerprint(cell))
 
-    def _score(self, cell: Cell, start: LoadedModel) -> None:
-        labels = labels_of(cell.key, {**start.metadata, "init": start.metadata.get("init", start.name)})
+    def _score(self, cell: Cell, model: LoadedModel) -> None:
+        labels = labels_of(cell.key, {**model.metadata, "init": model.metadata.get("init", model.name)})
 
         def show(scorer: EmbeddingScorer) -> None:
             for line in write_gallery(self.directory, self.trials, scorer, self.settings, cell.key):
                 warning(self._report, line)
 
         shown = show if cell == self.plan.exhibited else None
-        result = score_model(self.trials, start.towers, self.reader, labels, self.settings, shown, self._report)
+        result = score_model(self.trials, model.towers, self.reader, labels, self.settings, shown, self._report)
         self.measured.write(cell.key, self._fingerprint(cell), result)
 
     def _fingerprint(self, cell: Cell) -> dict[str, str]:
@@ -209,7 +209,7 @@ def made_whole(run: Path, config: Config, dataset: Dataset, sections: frozenset[
     return not changed_settings(read_config(run), config, sections)
 
 
-def _placed(start: LoadedModel) -> LoadedModel:
+def _placed(model: LoadedModel) -> LoadedModel:
     """Towers where and as they are always computed with: sums depend on it in their last digits."""
-    start.towers.to(default_device()).to(memory_format=torch.channels_last)
-    return start
+    model.towers.to(default_device()).to(memory_format=torch.channels_last)
+    return model

@@ -313,16 +313,6 @@ class LoadedModel:
             return self._entry.calibration
         return read_calibration(self.path, lambda: self.sha) if self.path else None
 
-    @property
-    def model(self) -> TwoTower:
-        """Old name of `towers`."""
-        return self.towers
-
-    @property
-    def facts(self) -> dict[str, str]:
-        """Old name of `metadata`."""
-        return self.metadata
-
     def open_reader(self, dataset: Dataset, cache_bytes: int = CACHE_BYTES) -> Reader:
         """What reads a dataset for this model.
 
@@ -455,11 +445,3 @@ def model_from_scratch(config: Config, statistics: Mapping[str, ColumnStatistics
     """
     metadata = {"method": "scratch", "adaptation": "none", "fraction": "0", "train_seed": str(config.seed)}
     return LoadedModel(TwoTower.from_config(config, statistics).eval(), "scratch", metadata, config)
-
-
-def find_model(source: str | None, kinds: tuple[str, ...]) -> LoadedModel:
-    """Old name of `load_model`."""
-    return load_model(source, kinds=kinds)
-
-
-fresh_model = model_from_scratch

@@ -152,13 +152,13 @@ def probe_within(
     check_out(out, WITHIN)
     named = {**sections, "data": data, "seed": seed}
     resolved = {"preset": preset, "config": config, "settings": settings, "named": named}
-    start, found, reader = _open(model, resolved, trust_paths, report)
+    pretrained, found, reader = _open(model, resolved, trust_paths, report)
     labelled = asked.subset_of(reader.dataset, report)
-    message(report, f"probe {' and '.join(modalities)} of {start.name} with {labelled} labelled ...")
+    message(report, f"probe {' and '.join(modalities)} of {pretrained.name} with {labelled} labelled ...")
     # Brings scikit-learn along, which nothing else here needs.
     from lowshot.evaluation.linear_probe.run import probe_within as fit_probes
 
-    return Probed(*fit_probes(start, modalities, targets, labelled, reader, found, out, report))
+    return Probed(*fit_probes(pretrained, modalities, targets, labelled, reader, found, out, report))
 
 
 class _Labels:
@@ -209,12 +209,12 @@ def _adapt(
     report: Report,
 ) -> Adapted:
     check_out(out, adaptation)
-    start, config, reader = _open(model, resolved, trust_paths, report)
+    pretrained, config, reader = _open(model, resolved, trust_paths, report)
     labelled = labels.subset_of(reader.dataset, report)
-    message(report, f"{adaptation_name(adaptation, config.adapt)} of {start.name} with {labelled} labelled ...")
+    message(report, f"{adaptation_name(adaptation, config.adapt)} of {pretrained.name} with {labelled} labelled ...")
     from lowshot.adapt.run import adapt_to
 
-    return Adapted(*adapt_to(start, adaptation, labelled, reader, config, out))
+    return Adapted(*adapt_to(pretrained, adaptation, labelled, reader, config, out))
 
 
 def _open(
@@ -237,12 +237,12 @@ def _open(
         return model_from_scratch(config, reader.statistics), config, reader
     from lowshot.models.loaded import load_model
 
-    start = load_model(model, kinds=("pretrain",))
+    pretrained = load_model(model, kinds=("pretrain",))
     # A run's own settings come first: its data, its crops, its seed.
-    config = resolve_config(**resolved, base=start.config)
+    config = resolve_config(**resolved, base=pretrained.config)
     # The input and the towers are those that the weights were made for.
-    towers = start.towers
+    towers = pretrained.towers
     config = config.model_copy(
         update={"voice": towers.voice_config, "face": towers.face_config, "model": towers.model_config}
     )
-    return start, config, start.open_reader(open_dataset(config.data, trust_paths=trust_paths, report=report))
+    return pretrained, config, pretrained.open_reader(open_dataset(config.data, trust_paths=trust_paths, report=report))

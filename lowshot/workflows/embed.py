@@ -50,17 +50,17 @@ def embed(
 
     if out.exists() and (out.is_file() or any(out.iterdir())):
         raise RequestError(f"`out` {out}: exists; name an empty directory")
-    start = load_model(model)
-    config = resolve_config(settings=settings, named={**sections, "data": data}, base=start.config)
+    loaded = load_model(model)
+    config = resolve_config(settings=settings, named={**sections, "data": data}, base=loaded.config)
     dataset = open_dataset(config.data, trust_paths=trust_paths, report=report)
     # Every medium is looked at once: nothing is gained by keeping it.
-    reader = start.open_reader(dataset, cache_bytes=0)
+    reader = loaded.open_reader(dataset, cache_bytes=0)
     rows = {modality: np.arange(len(dataset.rows(modality))) for modality in MODALITIES}
     for modality, indices in rows.items():
         dataset.check_files(modality, indices)
-    message(report, f"embed {dataset.name} with {start.name}")
-    towers = start.towers.to(default_device())
-    facts = {"init": start.name, **start.metadata}
+    message(report, f"embed {dataset.name} with {loaded.name}")
+    towers = loaded.towers.to(default_device())
+    facts = {"init": loaded.name, **loaded.metadata}
     # Vectors have neither crops nor mirror images.
     for name in () if dataset.has_features else ("voice_crops", "mirror"):
         if (value := getattr(config.evaluate, name)) != getattr(USUAL, name):
@@ -73,6 +73,6 @@ def embed(
             advance(len(block))
 
     write_features(out, dataset, blocks("voice"), blocks("face"), facts)
-    if start.trained is not None:
-        shutil.copyfile(start.trained, out / start.trained.name)
+    if loaded.trained is not None:
+        shutil.copyfile(loaded.trained, out / loaded.trained.name)
     return out

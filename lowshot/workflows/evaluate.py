@@ -171,24 +171,26 @@ def _evaluate_model(
     from lowshot.models.loaded import load_model
 
     check_out(out, "evaluate")
-    start = load_model(source)
-    config = resolve_config(**layers, base=start.config)
+    loaded = load_model(source)
+    config = resolve_config(**layers, base=loaded.config)
     dataset = open_dataset(config.data, splits=asked.splits, trust_paths=trust_paths, report=report)
     if not asked.lists:
-        same_data = start.config is not None and start.config.data == config.data
-        _refuse_seen(start, dataset, asked.split, same_data, report)
-    reader = start.open_reader(dataset)
+        same_data = loaded.config is not None and loaded.config.data == config.data
+        _refuse_seen(loaded, dataset, asked.split, same_data, report)
+    reader = loaded.open_reader(dataset)
     trials = _trials(dataset, config, asked)
     check_trial_files(trials)
-    model = start.towers.to(default_device())
-    facts = {"init": start.name, **start.metadata}
+    model = loaded.towers.to(default_device())
+    facts = {"init": loaded.name, **loaded.metadata}
 
     def embed() -> "EmbeddingScorer":
         return embed_trials(trials, model, reader, config.evaluate, report)
 
     # The newest model is another one tomorrow.
-    named = {} if source else {"model": str(start.path)}
-    return _evaluate(start.name, facts, embed, trials, config, out, {"model": start.name}, asked, report, start, named)
+    named = {} if source else {"model": str(loaded.path)}
+    return _evaluate(
+        loaded.name, facts, embed, trials, config, out, {"model": loaded.name}, asked, report, loaded, named
+    )
 
 
 def _evaluate_embeddings(
@@ -211,17 +213,17 @@ def _evaluate_embeddings(
     return _evaluate(dataset.name, facts, lambda: scorer, trials, config, out, measured, asked, report)
 
 
-def _refuse_seen(start: "LoadedModel", dataset: "Dataset", split: str, same_data: bool, report: Report) -> None:
+def _refuse_seen(loaded: "LoadedModel", dataset: "Dataset", split: str, same_data: bool, report: Report) -> None:
     """Refuse people that a model learned from; warn if nobody can tell."""
     from lowshot.data.trained import refuse_trained
     from lowshot.models.pretrained import PREFIX
 
-    if start.trained is not None:
-        refuse_trained(start.trained, start.name, dataset, split, same_data)
-    elif not start.name.startswith(PREFIX) and start.metadata.get("data_sha", "") not in ("", dataset.sha):
+    if loaded.trained is not None:
+        refuse_trained(loaded.trained, loaded.name, dataset, split, same_data)
+    elif not loaded.name.startswith(PREFIX) and loaded.metadata.get("data_sha", "") not in ("", dataset.sha):
         warning(
             report,
-            f"{start.name}: cannot check whether it was trained on people of split '{split}': it was trained on other "
+            f"{loaded.name}: cannot check whether it was trained on people of split '{split}': it was trained on other "
             f"data, and no {TRAINED} beside it lists them",
         )
 
@@ -255,7 +257,7 @@ def _evaluate(
     measured: Mapping[str, str],
     asked: _Asked,
     report: Report,
-    start: "LoadedModel | None" = None,
+    loaded: "LoadedModel | None" = None,
     named: Mapping[str, str] | None = None,
 ) -> Evaluation:
     """Measure one model into a run directory.
@@ -270,7 +272,7 @@ def _evaluate(
         measured: which model, and
         asked: on what; both go into provenance.json.
         report: takes progress events.
-        start: the model, if it is one, and
+        loaded: the model, if it is one, and
         named: arguments that were left open, for whoever wants the same again.
     """
     from lowshot.adapt.early_stopping import UNCHANGED
@@ -297,7 +299,7 @@ def _evaluate(
     for line in write_gallery(directory, trials, scorer, config.evaluate, key):
         warning(report, line)
     write_provenance(directory, "evaluate", config, sha, **request, warnings=warnings, finished=True)
-    if skipped := keep_training_log(start, directory):
+    if skipped := keep_training_log(loaded, directory):
         warning(report, skipped)
     # Of lists whose labels are hidden there is nothing to report.
     if len(rows):

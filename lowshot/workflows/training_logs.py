@@ -32,14 +32,14 @@ def pretraining_curves(directory: Path, results: pd.DataFrame) -> dict[str, Path
     return {run: log for run, log in logs.items() if log.is_file()}
 
 
-def keep_training_log(start: "LoadedModel | None", directory: Path) -> str:
+def keep_training_log(loaded: "LoadedModel | None", directory: Path) -> str:
     """Copy the log of a model's pretraining to where it is measured: the page of that directory shows it for good.
 
     Of an adapted model it is that of the run which it started from, if that lies beside it. What an evaluation that
     was killed kept there of another model goes.
 
     Args:
-        start: the model; None for vectors that are nobody's.
+        loaded: the model; None for vectors that are nobody's.
         directory: of the evaluation.
 
     Returns:
@@ -47,17 +47,17 @@ def keep_training_log(start: "LoadedModel | None", directory: Path) -> str:
     """
     for old in directory.glob("pretrain-*/*"):
         old.unlink()
-    if start is None:
+    if loaded is None:
         return ""
-    name = pretraining_run(start.metadata["method"], int(start.metadata.get("train_seed", 0)))
+    name = pretraining_run(loaded.metadata["method"], int(loaded.metadata.get("train_seed", 0)))
     try:
-        source = _pretraining_of(start)
+        source = _pretraining_of(loaded)
         if source is None or not _is_name(name):
             return ""
         read_log(source / METRICS)
         cluster_tables.gather({name: source / METRICS})
     except RequestError as error:
-        return f"the training log of {start.name} is left out: {error}"
+        return f"the training log of {loaded.name} is left out: {error}"
     for path in (source / METRICS, source / CLUSTERS):
         if path.is_file():
             (directory / name).mkdir(exist_ok=True)
@@ -66,17 +66,17 @@ def keep_training_log(start: "LoadedModel | None", directory: Path) -> str:
     return ""
 
 
-def _pretraining_of(start: "LoadedModel") -> Path | None:
+def _pretraining_of(loaded: "LoadedModel") -> Path | None:
     """The run whose log is that of a model's pretraining."""
     from lowshot.models.loaded import load_model
 
-    if start.path is None or not (start.path.is_dir() or start.path.name == MODEL):
+    if loaded.path is None or not (loaded.path.is_dir() or loaded.path.name == MODEL):
         return None
-    path = start.path.resolve()
+    path = loaded.path.resolve()
     run = path if path.is_dir() else path.parent
     if (run / METRICS).is_file():
         return run
-    init = start.metadata.get("init", "")
+    init = loaded.metadata.get("init", "")
     beside = run.parent / init
     if not _is_name(init) or not (beside / METRICS).is_file() or not (beside / MODEL).is_file():
         return None

@@ -182,7 +182,7 @@ def test_progress_shows_on_request_alone(model, clips, capsys):
             [(np.ones(800), 16_000), (np.ones(800), 0)],
             "`items[1]`: a sampling rate of 0; give a whole number of hertz",
         ),
-        ((np.ones(800), 500), "`items`: its sampling rate, 500 Hz, is none that voices are recorded at"),
+        ((np.ones(800), 500), "`items`: a sampling rate of 500 Hz"),
         ((np.ones(800), 16_000.5), "`items`: a sampling rate of 16000.5"),
         ((np.empty(0), 16_000), "`items`: holds no samples"),
         ((np.full(800, np.nan), 16_000), "`items`: holds samples that are not finite"),

@@ -28,19 +28,19 @@ def test_every_model_is_what_the_registry_says():
     registry = read_registry()
     assert tuple(registry) == NAMES
     for name, entry in registry.items():
-        start = load_model(f"pretrained:{name}")
-        assert start.name == f"pretrained:{name}"
-        assert start.metadata["method"] == start.config.method.name == entry.recipe.method
-        assert start.metadata["train_seed"] == str(start.config.seed) == str(entry.recipe.seed)
-        assert (start.config.data, start.metadata["data_sha"]) == (entry.data.name, entry.data.sha)
-        model = start.config.model_copy(update={"model": start.towers.model_config})
-        assert (model, start.config.voice, start.config.face) == (
-            start.config,
-            start.towers.voice_config,
-            start.towers.face_config,
+        model = load_model(f"pretrained:{name}")
+        assert model.name == f"pretrained:{name}"
+        assert model.metadata["method"] == model.config.method.name == entry.recipe.method
+        assert model.metadata["train_seed"] == str(model.config.seed) == str(entry.recipe.seed)
+        assert (model.config.data, model.metadata["data_sha"]) == (entry.data.name, entry.data.sha)
+        expected = model.config.model_copy(update={"model": model.towers.model_config})
+        assert (expected, model.config.voice, model.config.face) == (
+            model.config,
+            model.towers.voice_config,
+            model.towers.face_config,
         )
-        weights = sum(value.numel() for value in start.towers.parameters())
-        assert f"{weights:,} weights, {start.towers.model_config.dim} dimensions" in entry.architecture
+        weights = sum(value.numel() for value in model.towers.parameters())
+        assert f"{weights:,} weights, {model.towers.model_config.dim} dimensions" in entry.architecture
 
 
 def test_the_files_are_small_and_say_nothing_of_a_machine():

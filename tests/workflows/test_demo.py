@@ -166,10 +166,10 @@ def test_both_methods_get_the_settings_that_both_have(config, world, tmp_path, m
 
 
 def test_adaptations_of_a_pretraining_that_was_made_anew_are_made_anew(copied, config, world, monkeypatch):
-    start = load_model(copied / "pretrain-cid-seed0")
-    for weights in start.towers.parameters():
+    model = load_model(copied / "pretrain-cid-seed0")
+    for weights in model.towers.parameters():
         weights.data *= 1.5
-    save_model(start.towers, copied / "pretrain-cid-seed0" / MODEL, **start.metadata)
+    save_model(model.towers, copied / "pretrain-cid-seed0" / MODEL, **model.metadata)
     before = {path: path.stat().st_mtime_ns for path in copied.glob("*/model.safetensors")}
     train_only(monkeypatch)
     with pytest.raises(Stopped):
@@ -177,7 +177,7 @@ def test_adaptations_of_a_pretraining_that_was_made_anew_are_made_anew(copied, c
     changed = {path.parent.name for path, time in before.items() if path.stat().st_mtime_ns != time}
     assert changed == {f"cid-{kind}-{share}-seed0" for kind in ("probe", "finetune") for share in (0.3, 0.5)}
     for name in changed:
-        assert read_provenance(copied / name)["start_sha"] == start.sha
+        assert read_provenance(copied / name)["start_sha"] == model.sha
 
 
 def test_with_fewer_seeds_only_their_curves_are_shown(demo, copied, config, world, monkeypatch):

@@ -77,8 +77,8 @@ def test_a_log_that_cannot_be_read_is_left_out_with_the_reason(copied, tmp_path,
 
 
 def test_names_in_the_weights_never_lead_elsewhere(copied, tmp_path):
-    start = load_model(copied / "tuned")
+    model = load_model(copied / "tuned")
     (tmp_path / "out").mkdir()
     for facts in ({"init": "../runs/my run.v1"}, {"init": ".."}, {"method": "../cmpc"}):
-        assert keep_training_log(replace(start, metadata={**start.metadata, **facts}), tmp_path / "out") == ""
+        assert keep_training_log(replace(model, metadata={**model.metadata, **facts}), tmp_path / "out") == ""
         assert not list((tmp_path / "out").iterdir())

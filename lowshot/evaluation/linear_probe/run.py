@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from lowshot.adapt.run import check_start, label_facts, videos_of_subset
+from lowshot.adapt.run import label_facts, refuse_adapted, videos_of_subset
 from lowshot.adapt.subsets import Subset
 from lowshot.config import Config
 from lowshot.data.readers.base import Reader
@@ -29,7 +29,7 @@ ADAPTATION = "within-probe"
 
 
 def probe_within(
-    start: LoadedModel,
+    pretrained: LoadedModel,
     modalities: Sequence[str],
     targets: Sequence[str],
     subset: Subset,
@@ -41,7 +41,7 @@ def probe_within(
     """Fit and measure probes of a model's embeddings; write results.csv and the single answers as a run.
 
     Args:
-        start: the model, which learned from no labels yet; its weights stay as they are.
+        pretrained: the model, which learned from no labels yet; its weights stay as they are.
         modalities: `voice`, `face` or both.
         targets: what to tell, some of `TARGETS`; none for all that the data allow, the others being noted.
         subset: what is labelled.
@@ -54,10 +54,10 @@ def probe_within(
         The run directory and the rows of its results.csv, those of chance among them.
 
     Raises:
-        RequestError: the start, the data or a file do not allow what was asked for, and nothing was written; or another
+        RequestError: the model, the data or a file do not allow what was asked for, and nothing was written; or another
             process is writing to this run.
     """
-    check_start(start)
+    refuse_adapted(pretrained)
     dataset = reader.dataset
     labelled = videos_of_subset(dataset, subset)
     bounds = find_table("verification").definition.age_bounds
@@ -69,25 +69,30 @@ def probe_within(
     for line in warnings:
         warning(report, line)
     name = "-".join(modalities)
-    run = open_run(out, WITHIN, f"{start.metadata['method']}-{name}-{subset.name}")
+    run = open_run(out, WITHIN, f"{pretrained.metadata['method']}-{name}-{subset.name}")
     with lock_run(run):
         facts = {
-            "method": start.metadata["method"],
-            "init": start.name,
+            "method": pretrained.metadata["method"],
+            "init": pretrained.name,
             "adaptation": ADAPTATION,
             **label_facts(subset),
         }
-        record: dict[str, Any] = {**facts, "start_sha": start.sha, "modalities": list(modalities), "warnings": warnings}
+        record: dict[str, Any] = {
+            **facts,
+            "start_sha": pretrained.sha,
+            "modalities": list(modalities),
+            "warnings": warnings,
+        }
         start_run(run, WITHIN, config, dataset.sha, **record)
-        key = safe_name(start.name.removesuffix(".safetensors"))
-        train_seed = start.metadata.get("train_seed", str(config.seed))
+        key = safe_name(pretrained.name.removesuffix(".safetensors"))
+        train_seed = pretrained.metadata.get("train_seed", str(config.seed))
         labels = labels_of(key, {**facts, "train_seed": train_seed, "config_sha": config.sha()})
         rows: list[dict[str, object]] = []
         chance: list[dict[str, object]] = []
         answers: dict[str, pd.DataFrame] = {}
         chosen: dict[str, dict[str, Any]] = {}
         vectors = {
-            modality: _embedded(start, modality, part, reader, config, report) for modality, part in clips.items()
+            modality: _embedded(pretrained, modality, part, reader, config, report) for modality, part in clips.items()
         }
         fits = sum(fits_of(task.fit_classes, task.fit_groups) for _, task in tasks)
         advance = counter(report, "fit", fits, "fit", brief=True)
@@ -143,10 +148,10 @@ def _tasks(clips: dict[str, Clips], targets: Sequence[str], seed: int) -> tuple[
 
 
 def _embedded(
-    start: LoadedModel, modality: str, clips: Clips, reader: Reader, config: Config, report: Report
+    pretrained: LoadedModel, modality: str, clips: Clips, reader: Reader, config: Config, report: Report
 ) -> FloatArray:
     """[n, d] of the videos, each medium embedded once."""
-    model = start.towers.to(default_device())
+    model = pretrained.towers.to(default_device())
     advance = counter(report, "embed", len(clips.rows), "file", brief=True)
     return clips.vectors(embed_rows(model, reader, modality, clips.rows, config.evaluate, advance))
 

@@ -221,10 +221,10 @@ def test_two_labelled_people_are_enough(made, config):
     reader, strengths = made
     strengths |= {"identity": 2.0, "gender": 2.0}
     subset = draw_subset(reader.dataset.manifest, 0.06, 0)
-    warnings = []
-    run, rows = probe_within(
-        model_from_scratch(config), ["voice"], ["identity", "gender"], subset, reader, config, say=warnings.append
-    )
+    events = []
+    asked = (model_from_scratch(config), ["voice"], ["identity", "gender"], subset, reader, config)
+    run, rows = probe_within(*asked, report=events.append)
+    warnings = [event.text for event in events if event.kind == "warning"]
     assert "gender: too little is labelled for cross-validation, so that C is 1" in warnings
     assert set(rows.loc[rows["protocol"] == "probe-identity", "metric"]) == {"accuracy"}
     assert read_provenance(run)["chosen"]["gender voice"]["folds"] == 0
