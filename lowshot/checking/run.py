@@ -165,14 +165,14 @@ def write_clean(checked: Checked, out: Path) -> None:
         RequestError: `out` exists or lies elsewhere; or what is left is no dataset.
     """
     if out.exists():
-        raise RequestError(f"--write-clean {out}: exists; name another")
+        raise RequestError(f"`write_clean` {out}: exists; name another")
     if checked.not_to_be_cleaned:
         raise RequestError(f"{checked.not_to_be_cleaned}; leaving rows out does not mend that")
     left = checked.clean.reset_index(drop=True)
     if not checked.has_features:
         if out.parent.resolve() != checked.manifest.parent.resolve():
             raise RequestError(
-                f"--write-clean {out}: paths are relative to the manifest; name a file in {checked.manifest.parent}"
+                f"`write_clean` {out}: paths are relative to the manifest; name a file in {checked.manifest.parent}"
             )
         write_manifest(left, out)
         if is_trusted(checked.manifest):

@@ -10,6 +10,7 @@ import click
 from lowshot.cli.options import open_dataset, trust_option
 from lowshot.cli.packing import check_pack
 from lowshot.errors import RequestError
+from lowshot.schema import MANIFEST
 
 if TYPE_CHECKING:
     from lowshot.checking.issues import Issue
@@ -104,7 +105,7 @@ def _manifest(source: str, trust_paths: bool) -> Path:
 
     if trust_paths:
         trust_manifest(source)
-    return Path(source) / "manifest.csv" if Path(source).is_dir() else Path(source)
+    return Path(source) / MANIFEST if Path(source).is_dir() else Path(source)
 
 
 def _lines(checked: "Checked", uses: "Readiness") -> Iterator[str]:

@@ -77,8 +77,8 @@ class EmbeddingScorer:
         if self._voice.width != self._face.width:
             raise RequestError(
                 f"voice embeddings have {self._voice.width} dimensions, but face embeddings {self._face.width}; "
-                "both must come from one model; `lowshot evaluate --model RUN --data DIR` passes vectors of several "
-                "encoders through one that was trained on them"
+                "both must come from one model; for vectors of several encoders, name the `model` trained on them and "
+                "give the vectors as `data`"
             )
 
     def pairs(self, voice: IntArray, face: IntArray) -> ScoreArray:

@@ -20,7 +20,6 @@ from lowshot.metrics.bootstrap import checked_counts
 from lowshot.metrics.verification import FloatArray
 
 ONE_SIDED_METHOD = "identity-bootstrap-t"
-TWO_SIDED_METHOD = "identity-bootstrap-t-two-sided"
 # Numbers held at once while counts are set against figures.
 _BLOCK_ELEMENTS = 2**22
 
