@@ -29,7 +29,7 @@ def test_the_quick_start_runs(world, monkeypatch, capsys):
     for row, name in enumerate(("a.jpg", "b.jpg")):
         shutil.copy(dataset.path("face", row), name)
     blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
-    assert len(blocks) == 2
+    assert len(blocks) == 3
     scope: dict[str, object] = {}
     for block in blocks:
         exec(block, scope)
