@@ -40,7 +40,7 @@ def calibrate_model(source: str, data: str | None, settings: dict[str, Any], as_
 
     A run directory keeps it, as calibration.json: `lowshot match` reads it there.
     """
-    from lowshot.evaluation.calibrated import calibrate
+    from lowshot.evaluation.calibration import calibrate
     from lowshot.models.calibration import keep_calibration
     from lowshot.models.loaded import load_model
     from lowshot.workflows.settings import resolve_config

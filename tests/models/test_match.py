@@ -9,7 +9,7 @@ import soundfile
 
 from lowshot.data.dataset import Dataset
 from lowshot.errors import RequestError
-from lowshot.evaluation.calibrated import calibrate
+from lowshot.evaluation.calibration import calibrate
 from lowshot.models.calibration import keep_calibration
 from lowshot.models.embedding import embed
 from lowshot.models.loaded import load_model, model_from_scratch

@@ -8,7 +8,7 @@ import pytest
 
 from lowshot.data.dataset import Dataset
 from lowshot.errors import RequestError
-from lowshot.evaluation.calibrated import calibrate
+from lowshot.evaluation.calibration import calibrate
 from lowshot.evaluation.protocols.verification import VerificationTrials
 from lowshot.evaluation.trial_set import build_trial_set
 from lowshot.metrics.calibration import fit_calibration
