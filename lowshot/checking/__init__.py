@@ -1,1 +1,1 @@
-"""Looking through a dataset before hours are spent on it: every problem of every kind, all at once."""
+"""Check a dataset before a run: find all issues at once."""

@@ -1,4 +1,4 @@
-"""The same content in several rows: within an identity, across identities, across splits."""
+"""Find the same content in several rows: of one identity, of several, and in several splits."""
 
 from collections.abc import Iterator, Mapping
 
@@ -14,15 +14,15 @@ def check_duplicates(table: pd.DataFrame, digests: Mapping[int, bytes]) -> list[
 
     Args:
         table: the manifest's rows, their numbers as index.
-        digests: hash of the content by row number; rows that are not in it are left alone.
+        digests: hash of the content by row number. Rows without one are ignored.
 
     Returns:
-        One problem per content that several rows have.
+        One issue for each content of several rows.
     """
     rows = table.loc[list(digests)]
     rows = rows.assign(content=pd.factorize(pd.Series(list(digests.values()), dtype=object))[0])
     rows = rows[rows.duplicated(["modality", "content"], keep=False) & rows["split"].isin(SPLITS)].sort_index()
-    return [problem for _, same in rows.groupby(["modality", "content"], sort=False) for problem in _of_content(same)]
+    return [issue for _, same in rows.groupby(["modality", "content"], sort=False) for issue in _of_content(same)]
 
 
 def _of_content(same: pd.DataFrame) -> Iterator[Issue]:
@@ -30,10 +30,10 @@ def _of_content(same: pd.DataFrame) -> Iterator[Issue]:
     path = str(same["path"].iloc[0])
     identities = sorted(set(same["identity"]) - {""})
     if len(identities) > 1:
-        # Nobody knows whose it is.
+        # Its identity is unknown.
         yield Issue("duplicate-identities", f"{where}; of {listed(identities)}", tuple(same.index), path)
     elif same["split"].nunique() > 1:
-        # One path in several splits is a fault of the table, which is named there.
+        # The table's check reports one path in several splits.
         if same["path"].nunique() > 1 or not path:
             kept = held_out_part(same)
             splits = ", ".join(split or "(empty)" for split in same["split"].unique())

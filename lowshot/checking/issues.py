@@ -1,11 +1,11 @@
-"""What can be wrong with a dataset, and which of it stands in the way."""
+"""Issues that a dataset may have: faults, which prevent a run, and warnings."""
 
 from dataclasses import dataclass
 
-# A clip below this holds no syllable, and an image below this less than the smallest tower sees.
+# A shorter clip holds no syllable, seconds; a smaller image has less than the smallest tower sees, pixels.
 LEAST_SECONDS = 0.2
 LEAST_SIDE = 32
-# A sample at full scale, and the share of such samples in a clipped clip.
+# Level of a sample at full scale, and the share of such samples in a clipped clip.
 FULL_SCALE = 0.999
 CLIPPED_SHARE = 0.01
 
@@ -18,49 +18,50 @@ FAULTS = {
     "one-modality": "the manifest has no voices, or no faces, at all",
     "split": "split is none of train, val, test and empty",
     "no-video": "video is empty: it pairs voices with faces",
-    "path": "path is empty, or names no file below the manifest's folder",
+    "path": "path is empty, or leads out of the manifest's folder",
     "video-identities": "rows of one video belong to several identities",
     "identity-splits": "an identity in several splits",
     "video-splits": "a video in several splits",
     "path-splits": "a file in several splits",
-    "missing": "no file is there",
+    "missing": "the file is missing",
     "unreadable": "the file cannot be decoded",
-    "truncated": "the file ends, or breaks off, before what its header promises",
+    "truncated": "the file is shorter than its header says",
     "too-short": f"a clip below {LEAST_SECONDS:g} s",
     "silent": "a clip whose peak is below -60 dB of full scale",
     "tiny": f"an image whose shorter side is below {LEAST_SIDE} pixels",
-    "shape": "features that do not fit the manifest's rows",
+    "shape": "features that do not match the manifest's rows",
     "not-finite": "samples or features that are NaN or infinite",
-    "zero": "a feature vector that is zero throughout",
+    "zero": "a feature vector of zeros",
     "duplicate-identities": "one content under several identities",
+    "damaged": "a file of a pack that is missing or not as it was written",
     "duplicate-splits": "one content under several paths in several splits",
 }
-"""Kinds that stand in the way: a run would stop at them, learn from nothing, or measure what it was trained on."""
+"""Kinds of faults: a run would stop at them, learn nothing, or measure what it was trained on."""
 
 WARNINGS = {
     "short": "a clip shorter than a training crop, which is padded with silence",
     "clipped": f"a clip with more than {CLIPPED_SHARE:.0%} of its samples at full scale",
-    "unpaired": "a video with one modality only, which pretraining leaves out",
+    "unpaired": "a video with one modality only, which pretraining skips",
     "duplicate": "one content in several rows of one identity and split",
     "no-identity": "rows without an identity: pretraining needs none",
     "no-split": "rows without a split: see docs/data.md for what they are",
 }
-"""Kinds to know of that stop nothing."""
+"""Kinds of warnings: a run ignores them."""
 
-# What a row is kept for where it would be in several places: what is measured on stays, what is trained on goes.
+# Rows in several splits stay in the first of these: evaluation before training.
 HELD_OUT_FIRST = ("test", "val", "", "train")
 
 
 @dataclass(frozen=True)
 class Issue:
-    """One thing that is wrong.
+    """One issue of a dataset.
 
     Attributes:
         kind: a key of `FAULTS` or `WARNINGS`.
-        detail: what exactly, for a person.
-        rows: numbers of the rows at fault, which a clean manifest leaves out; the header is row 1.
-        path: the file, as the manifest has it; "" where it is not about one.
-        count: how many rows a warning that stands for many is about.
+        detail: details for a person.
+        rows: numbers of the rows at fault, which a clean manifest lacks; the header is row 1.
+        path: the file by the manifest's name; "" if the issue is not about one.
+        count: number of rows of a warning about several.
     """
 
     kind: str
@@ -71,5 +72,5 @@ class Issue:
 
     @property
     def fault(self) -> bool:
-        """Whether it stands in the way."""
+        """Whether it prevents a run."""
         return self.kind in FAULTS

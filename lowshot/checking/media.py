@@ -1,4 +1,4 @@
-"""One media file opened: what is wrong with it, and the hash of its bytes."""
+"""Check one media file: its issues, and the hash of its bytes."""
 
 import hashlib
 import re
@@ -24,22 +24,22 @@ from lowshot.errors import RequestError
 from lowshot.settings import FaceConfig, VoiceConfig
 
 _BLOCK = 1 << 14
-# Seconds of a film's sound that are held at a time, or twice that at its end.
+# Seconds of a video's sound held at a time; at its end up to twice as many.
 _PART_S = 60
-# What writers that cannot seek back put where the length of the samples belongs: nothing, or about all that fits.
+# A writer that cannot return to the header leaves a length of 0, or one near the greatest.
 _UNKNOWN_LENGTH = 0x7FFFF000
-# Chunks of a WAV that are looked through for its samples.
+# Chunks of a WAV that are searched for its samples.
 _MOST_CHUNKS = 100
 _CUT_OFF = re.compile("truncat|broken data stream|premature end|unexpected end", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Opened:
-    """What came out of opening a file.
+    """Outcome of opening a file.
 
     Attributes:
-        found: (kind, detail) of each problem.
-        digest: hash of the bytes; None of a file at fault, whose content is nothing to compare.
+        found: (kind, detail) of each issue.
+        digest: hash of the bytes; None for a file at fault.
     """
 
     found: list[tuple[str, str]] = field(default_factory=list)
@@ -47,15 +47,15 @@ class Opened:
 
 
 def open_file(path: Path, modality: str) -> Opened:
-    """Open a file as a run would and say what is wrong with it.
+    """Open a file as a run does and report its issues.
 
     Args:
         path: the file.
         modality: `voice` or `face`.
     """
-    # A folder, a pipe, a loop of links: whatever is no file would be read for ever, or not at all.
+    # Reading a folder, a pipe or a loop of links would fail or never end.
     if not path.is_file():
-        return Opened([("missing", "no file is there")])
+        return Opened([("missing", "the file is missing")])
     try:
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).digest()
@@ -68,7 +68,7 @@ def open_file(path: Path, modality: str) -> Opened:
 
 @dataclass
 class _Heard:
-    """What is gathered of a clip while it goes by."""
+    """Figures of a clip, gathered block by block."""
 
     samples: int = 0
     peak: float = 0.0
@@ -78,14 +78,14 @@ class _Heard:
     finite: bool = True
 
     def hear(self, block: np.ndarray) -> None:
-        """Take note of samples [n, channels]."""
+        """Add samples [n, channels]."""
         self.finite = self.finite and bool(np.isfinite(block).all())
         self.samples += len(block)
         self.values += block.size
         level, mono = np.abs(block), mean_of(block, 1)
         self.full += int((level >= FULL_SCALE).sum())
         self.loudest = max(self.loudest, float(level.max(initial=0.0)))
-        # As a run hears it: channels that cancel each other are silence.
+        # As a run reads it: channels that cancel each other are silence.
         self.peak = max(self.peak, float(np.abs(mono).max(initial=0.0)))
 
 
@@ -94,7 +94,7 @@ def _voice(path: Path) -> list[tuple[str, str]]:
     try:
         file = StraightFile(path)
     except (soundfile.LibsndfileError, TypeError):
-        # Formats beyond libsndfile's, samples without a header, or an error that names the file.
+        # Another format, samples without a header, or an error that names the file.
         _hear_film(path, heard)
         rate, promised = SAMPLE_RATE, heard.samples
     else:
@@ -113,7 +113,7 @@ def _voice(path: Path) -> list[tuple[str, str]]:
 
 
 def _hear_film(path: Path, heard: _Heard) -> None:
-    """Decode all of a film's sound in parts, for it may last hours; the last takes what remains, however little."""
+    """Decode the sound of a video in parts, because it may last hours; the last part takes the rest."""
     with open_sound(path) as sound:
         parts = max(1, int(sound.seconds / _PART_S))
     for part in range(parts):
@@ -142,11 +142,11 @@ def _of_sound(heard: _Heard, rate: int) -> list[tuple[str, str]]:
 
 
 def _promised_samples(path: Path, file: soundfile.SoundFile) -> int:
-    """Samples per channel that the header speaks of; 0 where none says. Of a WAV, libsndfile gives those there are."""
+    """Return the samples per channel by the header; 0 if unknown. libsndfile gives only those that a WAV holds."""
     if file.format == "FLAC":
         return int(file.frames)
     if file.format == "MP3" and has_index(path):
-        # As much may be missing as a run lets pass.
+        # A run tolerates as much.
         return max(0, int(file.frames) - round(TOLERANCE_S * file.samplerate))
     if file.format not in {"WAV", "WAVEX"}:
         return 0

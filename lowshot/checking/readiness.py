@@ -1,4 +1,4 @@
-"""What a dataset is good for, counted."""
+"""Count what a dataset offers for each part of the job."""
 
 from dataclasses import dataclass
 
@@ -12,12 +12,12 @@ class Readiness:
     """Counts of what each part of the job needs.
 
     Attributes:
-        videos: that pretraining learns from: both modalities, of the split train, or of all where no row has a split.
-        labelled: identities whose training videos have both modalities: whom adaptation can label.
+        videos: videos for pretraining: with both modalities, of the split train, or of all if no row has a split.
+        labelled: identities that adaptation can label: their training videos have both modalities.
         validation, test: identities with a voice and a face in the split.
-        seen_heard: clips and images without a split, of identities that are trained on.
-        attributes: which of gender, nationality and age any test row has; they make the strata.
-        missing_splits: which of train, val and test no row is in.
+        seen_heard: clips and images of training identities that have no split.
+        attributes: those of gender, nationality and age that any test row has; they make the strata.
+        missing_splits: those of train, val and test without rows.
     """
 
     videos: int
@@ -30,7 +30,7 @@ class Readiness:
 
 
 def readiness_of(table: pd.DataFrame) -> Readiness:
-    """Count what a table is good for.
+    """Count what a table offers.
 
     Args:
         table: rows without faults; any columns of a manifest, as text.
@@ -54,7 +54,7 @@ def readiness_of(table: pd.DataFrame) -> Readiness:
 
 
 def _with_both(rows: pd.DataFrame, column: str) -> pd.DataFrame:
-    """The rows whose value of `column` has voices and faces."""
+    """Return the rows whose value of `column` has voices and faces."""
     places = rows[[column, "modality"]].drop_duplicates()
     return rows[rows[column].isin(places.loc[places[column].duplicated(), column])]
 

@@ -1,12 +1,14 @@
-"""A whole dataset looked through: its table, its files or vectors, and what is the same in several places."""
+"""Check a whole dataset: its table, its files, vectors or pack, and what several rows share."""
 
+import csv
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -14,15 +16,19 @@ import pandas as pd
 from lowshot.checking.duplicates import check_duplicates
 from lowshot.checking.issues import FAULTS, WARNINGS, Issue
 from lowshot.checking.media import open_file
+from lowshot.checking.readiness import Readiness, readiness_of
 from lowshot.checking.table import check_rows, names_no_file, read_table
 from lowshot.checking.vectors import check_vectors
+from lowshot.data.dataset import Dataset
 from lowshot.data.features import map_features, missing_vectors, write_blocks
 from lowshot.data.manifest import check_manifest, write_manifest
+from lowshot.data.packing.pack import damaged_files
 from lowshot.data.trust import is_trusted, trust
 from lowshot.errors import RequestError
-from lowshot.schema import FEATURES, MANIFEST, MODALITIES
+from lowshot.files import atomic_path, no_formula
+from lowshot.progress import Event, Report, quiet
+from lowshot.schema import FEATURES, MANIFEST, MODALITIES, PACK
 
-Progress = Callable[[int, int], None]
 # Files handed to the threads at a time: millions of waiting tasks would fill the memory.
 _FILES_AT_ONCE = 256
 _ROWS_AT_ONCE = 2**14
@@ -30,46 +36,46 @@ _ROWS_AT_ONCE = 2**14
 
 @dataclass(frozen=True)
 class Checked:
-    """What came of a check.
+    """Outcome of a check.
 
     Attributes:
-        manifest: the table's path.
-        table: every row that could be read, rules broken or not, with its number in the file as index.
-        problems: in the order in which they were looked for.
-        looked_at: how many files, or vectors, were opened.
-        has_features: whether the rows are vectors.
+        manifest: path of the table.
+        table: every readable row, faulty or not, with its number in the file as index.
+        issues: in the order in which they were found.
+        examined: number of files or vectors that were opened.
+        holds: content of the rows: media files, vectors, or media in a pack.
     """
 
     manifest: Path
     table: pd.DataFrame
-    problems: list[Issue]
-    looked_at: int
-    has_features: bool
+    issues: list[Issue]
+    examined: int
+    holds: Literal["files", "vectors", "pack"] = "files"
 
     def of_kind(self, kind: str) -> list[Issue]:
-        """The problems of one kind."""
-        return [problem for problem in self.problems if problem.kind == kind]
+        """Return the issues of one kind."""
+        return [issue for issue in self.issues if issue.kind == kind]
 
     @cached_property
     def counts(self) -> dict[str, int]:
-        """Problems by kind, faults first, in the order of `FAULTS` and `WARNINGS`; kinds without any are not in it."""
+        """Number of issues by kind, in the order of `FAULTS` and `WARNINGS`, without zeros."""
         found: Counter[str] = Counter()
-        for problem in self.problems:
-            found[problem.kind] += problem.count
+        for issue in self.issues:
+            found[issue.kind] += issue.count
         return {kind: found[kind] for kind in (*FAULTS, *WARNINGS) if found[kind]}
 
     @cached_property
     def faults(self) -> dict[str, int]:
-        """`counts` of what stands in the way."""
+        """The `counts` of faults."""
         return {kind: count for kind, count in self.counts.items() if kind in FAULTS}
 
     @cached_property
     def skipped(self) -> dict[str, set[int]]:
-        """The rows that a clean manifest leaves out, by kind of fault; a row may be in several."""
+        """The rows that a clean manifest lacks, by kind of fault; a row may have several."""
         rows: dict[str, set[int]] = {}
-        for problem in self.problems:
-            if problem.fault and problem.rows:
-                rows.setdefault(problem.kind, set()).update(problem.rows)
+        for issue in self.issues:
+            if issue.fault and issue.rows:
+                rows.setdefault(issue.kind, set()).update(issue.rows)
         return rows
 
     @cached_property
@@ -79,13 +85,20 @@ class Checked:
         return self.table[~self.table.index.isin(bad)]
 
     @cached_property
+    def readiness(self) -> Readiness:
+        """What the clean rows offer for each part of the job."""
+        return readiness_of(self.clean)
+
+    @cached_property
     def not_to_be_cleaned(self) -> str:
-        """Why leaving rows out gives no dataset: a fault of the whole, or too little left; "" where it does."""
-        for problem in self.problems:
-            if problem.kind == "column":
-                return f"{self.manifest}: {problem.detail}"
-            if problem.path == FEATURES and not problem.rows:
-                return f"{self.manifest.parent / FEATURES}: {problem.detail}"
+        """Why skipping rows gives no dataset: a fault of the whole, or too few rows left; "" if it does."""
+        for issue in self.issues:
+            if issue.kind == "column":
+                return f"{self.manifest}: {issue.detail}"
+            if issue.path == FEATURES and not issue.rows:
+                return f"{self.manifest.parent / FEATURES}: {issue.detail}"
+        if self.holds == "pack":
+            return f"{self.manifest.parent}: is a pack; check the dataset that it was made of"
         try:
             check_manifest(self.clean, "without the faulty rows")
         except RequestError as error:
@@ -93,41 +106,56 @@ class Checked:
         return ""
 
 
-def check_dataset(manifest: Path, progress: Progress = lambda done, total: None) -> Checked:
-    """Open every file of a dataset and collect everything that is wrong with it.
+def check_dataset(manifest: Path, report: Report = quiet) -> Checked:
+    """Open every file of a dataset as a run does, and collect all issues.
 
     Args:
-        manifest: the table. Where features.safetensors lies beside it, or no row names a file, the vectors are looked
-            at instead of files.
-        progress: called with (files or vectors done, all of them).
+        manifest: the table. If features.safetensors lies beside it, or no row names a file, the vectors are checked
+            instead of files. In a pack, hashes are compared: its media were opened when it was made.
+        report: takes progress events.
 
     Raises:
-        RequestError: there is no table to be read.
+        RequestError: there is no readable table, or the pack is unfinished.
     """
-    table, problems = read_table(manifest)
     root = manifest.parent
+    if (root / PACK).is_file():
+        return _check_pack(Dataset.open(root if manifest.name == MANIFEST else manifest), report)
+    table, issues = read_table(manifest)
     has_features = (root / FEATURES).is_file()
     trusted = is_trusted(manifest)
-    whole_header = not any(problem.kind == "column" for problem in problems)
+    whole_header = not any(issue.kind == "column" for issue in issues)
     no_vectors = missing_vectors(root, table["path"]) if whole_header and len(table) and not has_features else ""
     if whole_header:
-        problems += check_rows(table, with_paths=not (has_features or no_vectors), trusted=trusted)
+        issues += check_rows(table, with_paths=not (has_features or no_vectors), trusted=trusted)
     if no_vectors:
         # One fault of the whole, not one of each row.
-        return Checked(manifest, table, [*problems, Issue("missing", no_vectors, path=FEATURES)], 0, True)
+        return Checked(manifest, table, [*issues, Issue("missing", no_vectors, path=FEATURES)], 0, "vectors")
     if has_features:
-        found, digests = check_vectors(root, table, progress)
-        looked_at = int(table["modality"].isin(MODALITIES).sum())
+        found, digests = check_vectors(root, table, report)
+        examined = int(table["modality"].isin(MODALITIES).sum())
     else:
-        found, digests, looked_at = _check_files(root, table, trusted, progress)
-    problems += found + check_duplicates(table, digests)
-    return Checked(manifest, table, problems, looked_at, has_features)
+        found, digests, examined = _check_files(root, table, trusted, report)
+    issues += found + check_duplicates(table, digests)
+    return Checked(manifest, table, issues, examined, "vectors" if has_features else "files")
+
+
+def _check_pack(dataset: Dataset, report: Report) -> Checked:
+    def advance(done: int, total: int) -> None:
+        report(Event("steps", "check", done, total, "B"))
+
+    damaged = damaged_files(dataset.root, advance)
+    issues = [
+        Issue("damaged", f"{path}: damaged or missing", path=path.relative_to(dataset.root).as_posix())
+        for path in damaged
+    ]
+    table = dataset.manifest.set_axis(pd.RangeIndex(2, len(dataset.manifest) + 2))
+    return Checked(dataset.manifest_path, table, issues, len(table), "pack")
 
 
 def _check_files(
-    root: Path, table: pd.DataFrame, trusted: bool, progress: Progress
+    root: Path, table: pd.DataFrame, trusted: bool, report: Report
 ) -> tuple[list[Issue], dict[int, bytes], int]:
-    """Open each file once, however many rows name it; gives problems, the rows' hashes, and how many files."""
+    """Open each file once, however many rows name it; return issues, hashes by row, and the number of files."""
     inside = table["modality"].isin(MODALITIES).to_numpy() & np.array(
         [not names_no_file(path, trusted) for path in table["path"]], dtype=bool
     )
@@ -138,38 +166,49 @@ def _check_files(
     order = np.argsort(number.to_numpy(), kind="stable")
     bounds = np.searchsorted(number.to_numpy()[order], np.arange(len(files) + 1))
     names = list(files.itertuples(index=False, name=None))
-    problems: list[Issue] = []
+    issues: list[Issue] = []
     digests: dict[int, bytes] = {}
     with ThreadPoolExecutor(max_workers=os.cpu_count(), thread_name_prefix="lowshot-check") as pool:
         for start in range(0, len(names), _FILES_AT_ONCE):
             part = names[start : start + _FILES_AT_ONCE]
-            looks = pool.map(lambda name: open_file(root / name[0], name[1]), part)
-            for place, ((path, _), look) in enumerate(zip(part, looks, strict=True), start=start):
+            opened = pool.map(lambda name: open_file(root / name[0], name[1]), part)
+            for place, ((path, _), file) in enumerate(zip(part, opened, strict=True), start=start):
                 own = tuple(rows.index[order[bounds[place] : bounds[place + 1]]].tolist())
-                problems += [Issue(kind, detail, own, path) for kind, detail in look.found]
-                if look.digest is not None:
-                    digests |= dict.fromkeys(own, look.digest)
-                progress(place + 1, len(names))
-    return problems, digests, len(names)
+                issues += [Issue(kind, detail, own, path) for kind, detail in file.found]
+                if file.digest is not None:
+                    digests |= dict.fromkeys(own, file.digest)
+                report(Event("steps", "check", place + 1, len(names), "file"))
+    return issues, digests, len(names)
+
+
+def write_issues(issues: Iterable[Issue], out: Path) -> None:
+    """Write a CSV with one row per issue and row of the manifest, atomically."""
+    with atomic_path(out) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(("kind", "fault", "row", "path", "detail"))
+        for issue in issues:
+            path, fault = no_formula(issue.path), "yes" if issue.fault else "no"
+            for row in issue.rows or ("",):
+                writer.writerow((issue.kind, fault, row, path, issue.detail))
 
 
 def write_clean(checked: Checked, out: Path) -> None:
-    """Write the rows without a fault as a dataset of their own.
+    """Write the rows without a fault as a new dataset.
 
     Args:
-        checked: what came of the check.
-        out: of media, a manifest beside the one that was checked, for its paths are relative to it. Of features, a
+        checked: outcome of the check.
+        out: of media files, a manifest beside the checked one, because its paths are relative to it. Of vectors, a
             directory to make, with the manifest and the vectors of its rows.
 
     Raises:
-        RequestError: `out` exists or lies elsewhere; or what is left is no dataset.
+        RequestError: `out` exists or lies elsewhere, or the remaining rows are not a dataset.
     """
     if out.exists():
         raise RequestError(f"`write_clean` {out}: exists; name another")
     if checked.not_to_be_cleaned:
-        raise RequestError(f"{checked.not_to_be_cleaned}; leaving rows out does not mend that")
+        raise RequestError(f"{checked.not_to_be_cleaned}; skipping rows does not mend that")
     left = checked.clean.reset_index(drop=True)
-    if not checked.has_features:
+    if checked.holds == "files":
         if out.parent.resolve() != checked.manifest.parent.resolve():
             raise RequestError(
                 f"`write_clean` {out}: paths are relative to the manifest; name a file in {checked.manifest.parent}"

@@ -1,4 +1,4 @@
-"""A manifest read without its rules, and everything that breaks them."""
+"""Read a manifest that may break every rule, and find what does."""
 
 import csv
 import io
@@ -23,11 +23,11 @@ def read_table(path: Path) -> tuple[pd.DataFrame, list[Issue]]:
         path: a CSV file.
 
     Returns:
-        The rows as text, with their numbers in the file as index (the header is row 1), and what is wrong with the
-        rows that cannot be read and with the header.
+        The rows as text, with their numbers in the file as index (the header is row 1), and the issues of the header
+        and of rows that cannot be read.
 
     Raises:
-        RequestError: see `check_header`; or there is no table in the file at all.
+        RequestError: as `check_header`; or the file holds no table.
     """
     check_header(path)
     content = path.read_bytes()
@@ -37,36 +37,36 @@ def read_table(path: Path) -> tuple[pd.DataFrame, list[Issue]]:
         regular = not (may_be_uneven(table) and uneven_row(io.StringIO(text, newline="")))
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError):
         regular = False
-    problems: list[Issue] = []
+    issues: list[Issue] = []
     if regular:
         table.index = pd.RangeIndex(2, len(table) + 2)
     else:
-        table, problems = _read_row_by_row(content, path)
+        table, issues = _read_row_by_row(content, path)
     missing = [column for column in MANIFEST_COLUMNS if column not in table.columns]
-    problems += [Issue("column", f"column '{name}' is missing") for name in missing]
-    return table.assign(**dict.fromkeys(missing, "")), problems
+    issues += [Issue("column", f"column '{name}' is missing") for name in missing]
+    return table.assign(**dict.fromkeys(missing, "")), issues
 
 
 def _read_row_by_row(content: bytes, path: Path) -> tuple[pd.DataFrame, list[Issue]]:
-    # Bytes that are no UTF-8 become lone surrogates, which no decoded text has: they tell where the bytes were.
+    # Bytes that are not UTF-8 become lone surrogates, which mark their place.
     text = content.decode("utf-8-sig", errors="surrogateescape")
     kept: dict[int, list[str]] = {}
-    problems = []
+    issues = []
     try:
         rows = (row for row in csv.reader(io.StringIO(text, newline="")) if row)
         header = next(rows, [])
         for number, row in enumerate(rows, start=2):
             if len(row) != len(header):
-                problems.append(Issue("cells", f"{len(row)} cells, the header has {len(header)}", (number,)))
+                issues.append(Issue("cells", f"{len(row)} cells, the header has {len(header)}", (number,)))
             elif not _is_text("".join(row)):
-                problems.append(Issue("encoding", f"not UTF-8: {_readable(','.join(row))}", (number,)))
+                issues.append(Issue("encoding", f"not UTF-8: {_readable(','.join(row))}", (number,)))
             else:
                 kept[number] = row
     except csv.Error as error:
         raise RequestError(f"{path}: not a CSV table ({error})") from error
     if not header or not _is_text("".join(header)) or len(set(header)) < len(header):
-        raise RequestError(f"{path}: not a CSV table in UTF-8 whose first row names each column once")
-    return pd.DataFrame(list(kept.values()), index=list(kept), columns=header, dtype=str), problems
+        raise RequestError(f"{path}: not a CSV table in UTF-8; its first row must name each column once")
+    return pd.DataFrame(list(kept.values()), index=list(kept), columns=header, dtype=str), issues
 
 
 def _is_text(cell: str) -> bool:
@@ -82,54 +82,54 @@ def _readable(cell: str) -> str:
 
 
 def check_rows(table: pd.DataFrame, with_paths: bool, trusted: bool = False) -> list[Issue]:
-    """Everything in a table that breaks a rule of manifests, and what of it is worth knowing.
+    """Find all faults and warnings of a table.
 
     Args:
-        table: as `read_table` gives it.
-        with_paths: whether each row must name a file; features need none.
+        table: as `read_table` returns it.
+        with_paths: whether each row must name a file; vectors need none.
         trusted: whether files may lie outside the manifest's folder.
     """
     if table.empty:
         return [Issue("no-rows", "a manifest has one row per voice clip or face image")]
-    problems = [
+    issues = [
         Issue("one-modality", f"no row with modality '{modality}'")
         for modality in MODALITIES
         if not (table["modality"] == modality).any()
     ]
-    problems += _values(table, "modality", MODALITIES)
-    problems += _values(table, "split", SPLITS)
-    problems += [Issue("no-video", "video is empty", (row,)) for row in table.index[table["video"] == ""]]
+    issues += _values(table, "modality", MODALITIES)
+    issues += _values(table, "split", SPLITS)
+    issues += [Issue("no-video", "video is empty", (row,)) for row in table.index[table["video"] == ""]]
     if with_paths:
-        problems += [
+        issues += [
             Issue("path", "must name a file below the manifest's folder", (row,), path)
             for row, path in zip(table.index.tolist(), table["path"], strict=True)
             if names_no_file(path, trusted)
         ]
     known = table[table["split"].isin(SPLITS)]
-    problems += _several_identities(table)
+    issues += _several_identities(table)
     for column, rows in (("identity", known[known["split"] != ""]), ("video", known[known["split"] != ""])):
-        problems += _several_splits(rows, column)
-    problems += _several_splits(known, "path")
-    problems += _unpaired(table)
+        issues += _several_splits(rows, column)
+    issues += _several_splits(known, "path")
+    issues += _unpaired(table)
     for column in ("identity", "split"):
         count = int((table[column] == "").sum())
         if count:
-            problems.append(Issue(f"no-{column}", f"{count} of {len(table)} rows", count=count))
-    return problems
+            issues.append(Issue(f"no-{column}", f"{count} of {len(table)} rows", count=count))
+    return issues
 
 
 def names_no_file(path: str, trusted: bool = False) -> bool:
-    """Whether a path of a manifest is empty or, of one that is not trusted, leads out of the manifest's folder."""
+    """Tell whether a path is empty, or leads out of the folder of a manifest that is not trusted."""
     return not path or (not trusted and leaves_root(path))
 
 
 def held_out_part(rows: pd.DataFrame) -> str:
-    """The split in which rows stay that are in several: the one that is measured on."""
+    """Choose the split in which rows of several stay: evaluation before training."""
     return min(rows["split"].unique(), key=HELD_OUT_FIRST.index)
 
 
 def listed(names: Iterable[str]) -> str:
-    """The first few names of many."""
+    """List the first few names."""
     several = list(dict.fromkeys(names))
     return ", ".join(f"'{name}'" for name in several[:_SHOWN]) + (", ..." if len(several) > _SHOWN else "")
 
@@ -142,7 +142,7 @@ def _values(table: pd.DataFrame, column: str, allowed: tuple[str, ...]) -> Itera
 
 
 def _several(rows: pd.DataFrame, column: str, counted: str) -> Iterator[tuple[str, pd.DataFrame]]:
-    """The groups of rows with one value of `column` that have several of `counted`."""
+    """Group rows by `column`; give the groups with several values of `counted`."""
     named = rows[rows[column] != ""]
     places = named[[column, counted]].drop_duplicates()
     several = named[column].isin(places.loc[places[column].duplicated(), column])

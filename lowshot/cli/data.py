@@ -1,55 +1,37 @@
 """`lowshot data`."""
 
+import json
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import click
 
 from lowshot.cli import data_import
 from lowshot.cli.data_check import check
-from lowshot.cli.options import json_option, open_dataset, say_outcome, trust_option
-from lowshot.cli.packing import pack
+from lowshot.cli.options import json_option, say_outcome, settings_options, terminal, trust_option
+from lowshot.schema import WORLD_SIZES
 
 
 @click.group("data")
 def command() -> None:
-    """Make, import, check and describe datasets."""
+    """Make, import, check, describe and pack datasets."""
 
 
 command.add_command(check)
 command.add_command(data_import.command)
-command.add_command(pack)
 
 
 @command.command("synth")
-@click.option("--size", type=click.Choice(["tiny", "demo", "bench"]), default="demo", show_default=True)
-@click.option(
-    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Another world of the same kind."
-)
+@click.option("--size", type=click.Choice(WORLD_SIZES), default="demo", show_default=True)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Decides which people it has.")
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Directory to make.  [default: the cache]")
 @json_option
-def synth(size: str, seed: int, out: Path | None, as_json: bool) -> None:
+def synth(as_json: bool, **request: Any) -> None:
     """Render the embedded talking-face world: voices as WAV, faces as JPEG, and a manifest."""
-    from dataclasses import replace
+    from lowshot.workflows.data import synthesise_data
 
-    from tqdm import tqdm
-
-    from lowshot.errors import RequestError
-    from lowshot.synthetic.render import ensure_world, render_world
-    from lowshot.synthetic.world import SIZES
-
-    if out is not None and out.exists():
-        raise RequestError(f"--out {out}: exists; name a directory to make")
-    with tqdm(desc=f"render {size}", unit="video", disable=None) as bar:
-
-        def advance(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
-
-        if out is None:
-            out = ensure_world(size, seed, progress=advance)
-        else:
-            render_world(replace(SIZES[size], seed=seed), out, progress=advance)
-    say_outcome(as_json, out, "out")
+    say_outcome(as_json, synthesise_data(**request, report=terminal()), "out")
 
 
 @command.command("describe")
@@ -58,25 +40,47 @@ def synth(size: str, seed: int, out: Path | None, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print the counts as JSON.")
 def describe(source: str, trust_paths: bool, as_json: bool) -> None:
     """Count videos, identities, voices and faces of the dataset SOURCE by split."""
-    import json
+    from lowshot.workflows.data import describe_data
 
-    dataset = open_dataset(source, trust_paths=trust_paths)
-    splits = {
-        str(split or "(none)"): {
-            "videos": int(rows["video"].nunique()),
-            "identities": int(rows.loc[rows["identity"] != "", "identity"].nunique()),
-            "voices": int((rows["modality"] == "voice").sum()),
-            "faces": int((rows["modality"] == "face").sum()),
-        }
-        for split, rows in dataset.manifest.groupby("split", sort=False)
-    }
+    found = describe_data(source, trust_paths=trust_paths, report=terminal())
     if as_json:
-        found = {"name": dataset.name, "manifest": str(dataset.manifest_path), "sha": dataset.sha, "splits": splits}
-        click.echo(json.dumps(found))
+        click.echo(json.dumps(asdict(found) | {"manifest": str(found.manifest)}))
         return
-    click.echo(f"{dataset.name}: {dataset.manifest_path} (sha {dataset.sha})")
-    for split, count in splits.items():
+    click.echo(f"{found.name}: {found.manifest} (sha {found.sha})")
+    for split, count in found.splits.items():
         click.echo(
-            f"  {split}: {count['videos']} videos of {count['identities']} identities, "
-            f"{count['voices']} voices, {count['faces']} faces"
+            f"  {split}: {count.videos} videos of {count.identities} identities, "
+            f"{count.voices} voices, {count.faces} faces"
         )
+
+
+@command.command("pack")
+@click.argument("source")
+@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", required=True, help="Directory to make.")
+@trust_option
+@settings_options
+@click.option(
+    "--faces",
+    type=click.Choice(["pixels", "jpeg"]),
+    default="pixels",
+    show_default=True,
+    help="Keep faces decoded, or as the bytes of their files: smaller, of any face.size, decoded at each reading.",
+)
+@click.option("--jobs", type=click.IntRange(min=1), help="Number of processes.  [default: that of CPUs, at most 8]")
+@click.option("--skip-unreadable", is_flag=True, help="Skip rows whose files cannot be decoded; a CSV lists them.")
+@json_option
+def pack(source: str, out: Path, as_json: bool, **request: Any) -> None:
+    """Decode the media of the dataset SOURCE once, into a dataset that --data takes.
+
+    The settings of the sections voice and face decide how. If you stop the command, the same command goes on; it
+    checks what is there.
+    """
+    from lowshot.workflows.data import pack_data
+
+    packed = pack_data(source, out=out, **request, report=terminal())
+    shards = packed.record.shards
+    size, rows = sum(shard.bytes for shard in shards), sum(shard.rows for shard in shards)
+    kept = f", {packed.kept} of them done before" if packed.kept else ""
+    click.echo(f"{rows:,} files, {size / 1e6:,.1f} MB in {len(shards)} shards{kept}", err=True)
+    facts = {"files": rows, "bytes": size, "shards": len(shards), "skipped": len(packed.unreadable)}
+    say_outcome(as_json, out, "out", **facts)

@@ -55,7 +55,7 @@ def checked(folder, rows):
 
 def found(result):
     """(kind, path, rows) of every problem."""
-    return {(problem.kind, problem.path, problem.rows) for problem in result.problems}
+    return {(problem.kind, problem.path, problem.rows) for problem in result.issues}
 
 
 WHOLE = (("a", "p1", "train"), ("b", "p2", "train"))
@@ -63,7 +63,7 @@ WHOLE = (("a", "p1", "train"), ("b", "p2", "train"))
 
 def test_a_whole_dataset_has_no_problem(tmp_path):
     result = checked(tmp_path, pairs(tmp_path, *WHOLE))
-    assert (result.problems, result.looked_at, len(result.clean)) == ([], 4, 4)
+    assert (result.issues, result.examined, len(result.clean)) == ([], 4, 4)
 
 
 def test_every_broken_file_is_named_by_its_kind(tmp_path):
@@ -120,7 +120,7 @@ def test_what_a_run_would_refuse_is_named_and_ends_no_check(tmp_path):
     (tmp_path / "cut.mp3").write_bytes(content[: len(content) // 2])
     expected = {"samples.raw": "unreadable", "slow.wav": "unreadable", "loud.wav": "unreadable", "cut.mp3": "truncated"}
     result = checked(tmp_path, [*rows, *((name, "voice", "a", "p1", "train") for name in expected)])
-    assert {problem.path: problem.kind for problem in result.problems} == expected
+    assert {problem.path: problem.kind for problem in result.issues} == expected
     for name in expected:
         with pytest.raises(RequestError, match=name):
             read_waveform(tmp_path / name)
@@ -153,7 +153,7 @@ def test_a_header_without_a_length_is_no_cut_off_clip(tmp_path):
     place = content.index(b"data") + 4
     content[place : place + 4] = b"\xff\xff\xff\xff"
     (tmp_path / "a.wav").write_bytes(content)
-    assert checked(tmp_path, rows).problems == []
+    assert checked(tmp_path, rows).issues == []
 
 
 def test_every_broken_rule_of_the_table_is_listed_at_once(tmp_path):
@@ -194,7 +194,7 @@ def test_a_row_that_lacks_its_last_cells_is_listed(tmp_path):
     rows = ["a.wav,voice,a,p1,train", "a.png,face,a,p1", "b.wav,voice,b,p2,", "b.png,face,b,p2,"]
     (tmp_path / "manifest.csv").write_text("\n".join([header, *rows]) + "\n")
     result = check_dataset(tmp_path / "manifest.csv")
-    assert [(problem.kind, problem.rows) for problem in result.problems if problem.fault] == [("cells", (3,))]
+    assert [(problem.kind, problem.rows) for problem in result.issues if problem.fault] == [("cells", (3,))]
 
 
 def test_rows_that_are_no_rows_are_listed_and_the_others_are_read(tmp_path):
@@ -292,7 +292,7 @@ def test_vectors_are_looked_at_one_by_one(tmp_path):
         ("zero", "", (3,)),
         ("duplicate-identities", "3.wav", (5, 7)),
     }
-    assert (result.looked_at, result.clean.index.tolist()) == (6, [2, 6])
+    assert (result.examined, result.clean.index.tolist()) == (6, [2, 6])
 
 
 def test_vectors_that_a_run_would_refuse_are_named(tmp_path):
@@ -300,7 +300,7 @@ def test_vectors_that_a_run_would_refuse_are_named(tmp_path):
     far = np.array([[1.0, 2.0], [1e39, 2.0]])
     save_file({"voice": far, "face": np.arange(4).reshape(2, 2)}, tmp_path / "features.safetensors")
     result = checked(tmp_path, rows)
-    assert {(problem.kind, problem.rows) for problem in result.problems if problem.fault} == {
+    assert {(problem.kind, problem.rows) for problem in result.issues if problem.fault} == {
         ("not-finite", (3,)),
         ("shape", ()),
     }
@@ -315,7 +315,7 @@ def test_vectors_that_are_not_there_are_one_fault_and_not_cleaned(tmp_path):
     result = check_dataset(folder / "manifest.csv")
     assert found(result) - {("unpaired", "", ())} == {("missing", "features.safetensors", ())}
     assert "perhaps vectors.safetensors needs that name" in result.of_kind("missing")[0].detail
-    with pytest.raises(RequestError, match=r"features\.safetensors: is missing; .*leaving rows out does not mend"):
+    with pytest.raises(RequestError, match=r"features\.safetensors: is missing; .*skipping rows does not mend"):
         write_clean(result, tmp_path / "clean")
     assert not (tmp_path / "clean").exists()
 
@@ -334,8 +334,8 @@ def test_vectors_that_do_not_match_the_rows_are_named_and_not_cleaned(tmp_path):
     folder = vectors(tmp_path, [[1, 2], [3, 4]], [[7, 8], [9, 9], [5, 6]])
     result = check_dataset(folder / "manifest.csv")
     assert result.counts == {"shape": 1}
-    assert "shape [2, 2], but the manifest has 3 voice rows" in result.problems[0].detail
-    with pytest.raises(RequestError, match="leaving rows out does not mend"):
+    assert "shape [2, 2], but the manifest has 3 voice rows" in result.issues[0].detail
+    with pytest.raises(RequestError, match="skipping rows does not mend"):
         write_clean(result, tmp_path / "clean")
     (folder / "features.safetensors").write_bytes(b"no tensors")
     assert check_dataset(folder / "manifest.csv").counts == {"unreadable": 1}

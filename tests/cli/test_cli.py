@@ -209,7 +209,7 @@ def test_an_error_of_the_system_or_a_library_is_one_line_with_exit_code_1(lowsho
     def broken(*args, **options):
         raise error
 
-    monkeypatch.setattr("lowshot.cli.data.open_dataset", broken)
+    monkeypatch.setattr("lowshot.workflows.data.open_dataset", broken)
     code, out, err = lowshot("data", "describe", "x")
     assert (code, out, len(err.splitlines())) == (1, "", 1)
     assert fault in error_line(err)
@@ -296,7 +296,7 @@ def test_an_unreadable_file_is_named(lowshot, sets, world, tmp_path):
     code, out, err = lowshot("data", "check", folder)
     assert code == 2
     assert train["path"].iloc[0] in out
-    assert "1 fault stands in the way (1 unreadable)" in error_line(err)
+    assert "1 fault prevents a run (1 unreadable)" in error_line(err)
 
 
 def test_an_empty_test_split_and_one_modality_are_refused(lowshot, sets, world, tmp_path):

@@ -59,7 +59,7 @@ def test_ten_of_each_kind_are_printed_and_all_are_in_the_csv(lowshot, data):
     code, out, err = lowshot("data", "check", data, "--out", "problems.csv")
     assert code == 2
     assert len(err.splitlines()) == 1
-    assert "15 faults stand in the way (1 identity-splits, 1 video-splits, 1 missing, 12 unreadable)" in err
+    assert "15 faults prevent a run (1 identity-splits, 1 video-splits, 1 missing, 12 unreadable)" in err
     assert out.count("cannot be read as") == 10
     assert "and 2 more; --out FILE lists all" in out
     with Path("problems.csv").open(encoding="utf-8", newline="") as file:
@@ -83,7 +83,7 @@ def test_a_clean_manifest_says_what_it_leaves_out_and_has_no_fault(lowshot, data
     assert code == 0
     rows = len(pd.read_csv(data / "manifest.csv"))
     kept = len(pd.read_csv(data / "clean.csv"))
-    assert f"{kept} of {rows} rows; {rows - kept} left out (" in out.splitlines()[-1]
+    assert f"{kept} of {rows} rows; skipped {rows - kept} (" in out.splitlines()[-1]
     assert "12 unreadable" in out.splitlines()[-1]
     assert lowshot("data", "check", data / "clean.csv")[0] == 0
 
@@ -107,14 +107,14 @@ def test_a_clean_manifest_is_advised_where_one_can_be_written(lowshot, vectors, 
     assert (code, "--write-clean" in err) == (2, kept == "a faulty row")
     code, _, err = lowshot("data", "check", folder, "--write-clean", "clean")
     assert (code, Path("clean").exists()) == ((0, True) if kept == "a faulty row" else (2, False))
-    assert code == 0 or err.endswith("; leaving rows out does not mend that\n")
+    assert code == 0 or err.endswith("; skipping rows does not mend that\n")
 
 
 def test_names_move_no_cursor(lowshot, data):
     with (data / "manifest.csv").open("a", encoding="utf-8", newline="") as file:
         file.write('"x\x1b[2J\ny.wav",voice,v,p,train,,,\n')
     out = lowshot("data", "check", data)[1]
-    assert "x\\x1b[2J\\ny.wav: no file is there" in out
+    assert "x\\x1b[2J\\ny.wav: the file is missing" in out
 
 
 def test_a_source_that_is_not_there_is_one_line(lowshot):

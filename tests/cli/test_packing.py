@@ -42,9 +42,11 @@ def test_the_three_commands_work_on_a_pack_as_on_files(lowshot, sets, world):
     assert "files," in err
     code, out, _ = lowshot("data", "check", "packed")
     assert code == 0
-    assert out.splitlines()[0] == "packed: the pack is whole: 76 voices, 152 faces"
+    assert out.splitlines()[0].endswith("228 rows read, 228 packed media compared with their hashes")
+    assert "faults: none" in out
     assert "pretraining: " in out
-    assert lowshot("data", "check", "packed", "--out", "problems.csv")[0] == 2
+    code, _, err = lowshot("data", "check", "packed", "--write-clean", "clean.csv")
+    assert (code, "is a pack; check the dataset that it was made of" in err) == (2, True)
     shas = [lowshot("data", "describe", data)[1].partition("sha ")[2][:16] for data in (world, "packed")]
     assert shas[0] == shas[1]
     for data, run in ((world, "files"), ("packed", "pack")):
@@ -75,7 +77,7 @@ def test_every_unreadable_file_is_named_and_skipped_when_told(lowshot, sets, wor
     assert "packing did not end" in err
     code, out, err = lowshot(*request, "--skip-unreadable")
     assert (code, out.strip()) == (0, "packed")
-    assert "left out: 3 of 228 files" in err
+    assert "skipped: 3 of 228 files" in err
 
 
 def test_a_damaged_pack_is_named_by_check(lowshot, sets, world, tmp_path):
@@ -86,4 +88,4 @@ def test_a_damaged_pack_is_named_by_check(lowshot, sets, world, tmp_path):
     code, out, err = lowshot("data", "check", "packed")
     assert code == 2
     assert f"{shard.name}: damaged or missing" in out
-    assert "1 files of the pack are damaged" in err
+    assert "1 fault prevents a run (1 damaged); the `lowshot data pack` command that made the pack mends it" in err

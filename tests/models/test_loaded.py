@@ -220,7 +220,7 @@ def test_a_wrong_face_is_one_line(model, items, fault):
     [
         ("a.wav", "`items`: is a path; the model takes vectors: give an array of 12 floating-point numbers"),
         (np.ones((2, 5)), "`items[0]`: has 5 columns; the model takes voice vectors of 12"),
-        ([np.ones(12), np.zeros(12)], "`items[1]`: is zero throughout"),
+        ([np.ones(12), np.zeros(12)], "`items[1]`: is all zeros"),
         (np.full(12, np.inf), "`items`: holds values that are not finite"),
         (np.ones(12, int), "`items`: is an array of int64 of the shape [12]"),
     ],

@@ -54,7 +54,7 @@ class FeatureReader:
         for start in range(0, len(vectors), _CHECKED_ROWS):
             filled = vectors[start : start + _CHECKED_ROWS].any(axis=1)
             if not filled.all():
-                raise self.dataset.bad_vector(modality, start + int(filled.argmin()), "is zero throughout")
+                raise self.dataset.bad_vector(modality, start + int(filled.argmin()), "is all zeros")
 
     def __getstate__(self) -> dict[str, object]:
         """Leave out the vectors: a memory map would travel to a worker process as a copy."""

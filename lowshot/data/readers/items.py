@@ -103,7 +103,7 @@ class ItemDecoder:
         if not np.isfinite(values).all():
             raise RequestError(f"{name}: holds values that are not finite")
         if not values.any():
-            raise RequestError(f"{name}: is zero throughout, as encoders leave what they could not read")
+            raise RequestError(f"{name}: is all zeros, which encoders leave for what they could not read")
         return values.astype(np.float32, copy=False)
 
     def _refusal(self, name: str, item: object) -> RequestError:

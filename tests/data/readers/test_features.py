@@ -162,8 +162,8 @@ def test_bad_files_are_refused_by_name(copy, words, vector_config):
 ODD = {
     "voice vector holds values that are not finite": ("voice", (41, 0), np.nan, np.float32),
     "face vector holds values that are not finite": ("face", (17, 0), 1e300, np.float64),
-    "voice vector is zero throughout": ("voice", 41, 0, np.float32),
-    "face vector is zero throughout": ("face", 99, 0, np.float16),
+    "voice vector is all zeros": ("voice", 41, 0, np.float32),
+    "face vector is all zeros": ("face", 99, 0, np.float16),
 }
 
 
@@ -175,7 +175,7 @@ def test_a_vector_at_fault_is_named_by_the_row_that_a_check_names(copy, words, v
     tensors[modality] = tensors[modality].astype(kind)
     tensors[modality][place] = value
     save_file(tensors, copy / FEATURES)
-    (problem,) = [problem for problem in check_dataset(copy / "manifest.csv").problems if problem.fault]
+    (problem,) = [problem for problem in check_dataset(copy / "manifest.csv").issues if problem.fault]
     assert (problem.detail, Dataset.open(copy).manifest["modality"][problem.rows[0] - 2]) == (words, modality)
     with pytest.raises(RequestError, match=rf"manifest\.csv, row {problem.rows[0]}: {words}; `lowshot data check"):
         open_reader(Dataset.open(copy), vector_config.model, vector_config.voice, vector_config.face)
