@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo demo-seeds test lint docs clean
+.PHONY: demo demo-seeds test test-fast lint docs clean
 
 demo: .venv/installed
 	$(BIN)/lowshot demo
@@ -11,8 +11,15 @@ demo: .venv/installed
 demo-seeds: .venv/installed
 	$(BIN)/lowshot demo --seeds 3 --out runs/demo-seeds
 
+# One thread for each process: tests run on all cores already.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadgroup
+
 test: lint
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto
+	$(PYTEST)
+
+# Without the tests that train or start processes.
+test-fast: .venv/installed-dev
+	$(PYTEST) -m "not slow"
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check .

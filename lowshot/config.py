@@ -14,6 +14,7 @@ import yaml
 from pydantic import Field, SerializeAsAny, ValidationError, field_validator
 
 from lowshot.errors import RequestError
+from lowshot.files import parse_yaml
 from lowshot.settings import (
     METHODS,
     AdaptConfig,
@@ -109,7 +110,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         RequestError: the file is missing, is not YAML, or is not a mapping.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = parse_yaml(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise RequestError(f"{path}: cannot be read ({error.strerror})") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:

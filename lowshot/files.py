@@ -6,8 +6,9 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import yaml
 from safetensors import SafetensorError
 
 import lowshot
@@ -77,6 +78,15 @@ def write_text(path: Path, text: str) -> None:
     """Write `text` to `path` atomically, as UTF-8 with Unix line ends."""
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="\n")
+
+
+def parse_yaml(text: str) -> Any:
+    """Parse YAML with libyaml, which is ten times as fast as Python, if it is there.
+
+    Raises:
+        yaml.YAMLError: the text is not YAML.
+    """
+    return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
 
 
 def write_table(path: Path, table: "pd.DataFrame") -> None:

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -219,6 +220,11 @@ def read_provenance(run: Path) -> dict[str, Any]:
     return facts
 
 
+@cache
+def _library_versions() -> dict[str, str]:
+    return {name: metadata.version(name) for name in LIBRARIES}
+
+
 def write_provenance(run: Path, kind: str, config: Config, data_sha: str, **facts: Any) -> None:
     """Write provenance.json: versions, machine, command, hashes, and `facts`."""
     record = {
@@ -228,7 +234,7 @@ def write_provenance(run: Path, kind: str, config: Config, data_sha: str, **fact
         "written": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "libraries": {name: metadata.version(name) for name in LIBRARIES},
+        "libraries": _library_versions(),
         "seed": config.seed,
         "config_sha": config.sha(),
         "data": config.data,

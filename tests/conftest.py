@@ -94,3 +94,10 @@ def _no_shared_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "cwd"
     folder.mkdir()
     monkeypatch.chdir(folder)
+
+
+@pytest.fixture
+def no_pictures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave the pictures out of pages, unless a test is marked `pictures`: they take most of the time of a page."""
+    if request.node.get_closest_marker("pictures") is None:
+        monkeypatch.setattr("lowshot.reporting.plots.draw", lambda material: [])

@@ -9,7 +9,7 @@ from pydantic import Field, ValidationError
 
 from lowshot.config import Config, build_config, read_preset
 from lowshot.errors import RequestError
-from lowshot.files import bundled_folder
+from lowshot.files import bundled_folder, parse_yaml
 from lowshot.schema import MODEL_REGISTRY
 from lowshot.settings import Section
 
@@ -103,7 +103,7 @@ def read_registry() -> dict[str, Entry]:
     """
     path = pretrained_folder() / MODEL_REGISTRY
     try:
-        return _Registry.model_validate(yaml.safe_load(path.read_text(encoding="utf-8"))).models
+        return _Registry.model_validate(parse_yaml(path.read_text(encoding="utf-8"))).models
     except OSError as error:
         raise RequestError(f"{path}: the list of bundled models is missing; reinstall lowshot") from error
     except yaml.YAMLError as error:

@@ -13,3 +13,8 @@ def _few_replicates() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(differences, "LEAST_REPLICATES", 100)
         yield
+
+
+@pytest.fixture(autouse=True)
+def _pages_without_pictures(no_pictures: None) -> None:
+    """Draw none in tests; comparisons that a module shares are made before this, with pictures."""

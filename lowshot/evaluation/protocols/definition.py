@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from lowshot.errors import RequestError
 from lowshot.evaluation.groups import GROUPED_BY
-from lowshot.files import bundled_folder
+from lowshot.files import bundled_folder, parse_yaml
 from lowshot.schema import ATTRIBUTES, DIRECTIONS
 
 
@@ -114,7 +114,7 @@ def read_definition(name: str, kind: type[D]) -> D:
     """
     text = definition_text(name)
     try:
-        content = yaml.safe_load(text)
+        content = parse_yaml(text)
     except yaml.YAMLError as error:
         raise RequestError(f"protocols/{name}.yaml: not YAML ({' '.join(str(error).split())})") from error
     return checked_definition(kind, content, f"protocols/{name}.yaml")
