@@ -12,7 +12,7 @@ import yaml
 from safetensors import SafetensorError
 
 import lowshot
-from lowshot.errors import RunError, reason
+from lowshot.errors import RequestError, RunError, reason
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,6 +39,16 @@ def cache_root() -> Path:
 
     override = os.environ.get("LOWSHOT_CACHE")
     return Path(override) if override else user_cache_path("lowshot")
+
+
+def check_new_folder(out: Path) -> None:
+    """Refuse a file, or a folder that holds something.
+
+    Raises:
+        RequestError: `out` is one of them.
+    """
+    if out.exists() and (out.is_file() or any(out.iterdir())):
+        raise RequestError(f"`out` {out}: exists; name an empty directory")
 
 
 @contextmanager

@@ -22,11 +22,11 @@ VERBS = {
     "match": "Rank faces by similarity to a voice, or voices to a face.",
     "compare": "Hold methods against each other at several shares of labels, over seeds.",
     "report": "Make plots and one page from results.",
-    "data": "Make, import, check and describe datasets.",
+    "data": "Make, import, check, describe and pack datasets.",
     "protocols": "List and show protocols; write and audit trial lists.",
     "models": "List and show models; convert, calibrate and export them.",
-    "completion": "Print what makes a shell complete verbs and options.",
-    "doctor": "Say what this machine has, and what would stop a run.",
+    "completion": "Print the shell-completion script.",
+    "doctor": "Check this machine: versions, devices, extras.",
 }
 
 

@@ -6,7 +6,7 @@ import click
 @click.command("completion")
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def command(shell: str) -> None:
-    """Print what makes SHELL complete verbs, options and choices when Tab is pressed.
+    """Print the script that completes verbs, options and choices in SHELL.
 
     \b
       eval "$(lowshot completion bash)"      in ~/.bashrc

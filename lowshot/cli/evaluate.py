@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from lowshot.cli.options import model_option, set_option, terminal, trust_option
 from lowshot.schema import REPORT, RESULTS
@@ -22,6 +23,9 @@ class _ProtocolChoice(click.ParamType):
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
         return value if value in _protocols() else click.Choice(_protocols()).convert(value, param, ctx)
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        return click.Choice(_protocols()).shell_complete(ctx, param, incomplete)
 
 
 def _protocols() -> list[str]:

@@ -1,16 +1,14 @@
 """`lowshot models`."""
 
+import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import click
 
-from lowshot.cli.models_bundled import calibrate_model, list_models
-from lowshot.cli.models_export import export
-from lowshot.cli.options import json_option, say_outcome
+from lowshot.cli.options import json_option, say_outcome, set_option, terminal, trust_option
 
-if TYPE_CHECKING:
-    from lowshot.models.two_tower import TwoTower
+_MODEL = "RUN|WEIGHTS|pretrained:NAME"
 
 
 @click.group("models")
@@ -18,9 +16,41 @@ def command() -> None:
     """List and show models; convert, calibrate and export them."""
 
 
-command.add_command(list_models)
-command.add_command(calibrate_model)
-command.add_command(export)
+@command.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Print the whole registry as JSON.")
+def list_models(as_json: bool) -> None:
+    """List the models that come with lowshot. --model and --from take them as pretrained:NAME."""
+    from lowshot.models.pretrained import PREFIX, pretrained_folder, read_registry
+
+    known = read_registry()
+    if as_json:
+        found = {PREFIX + name: {**entry.model_dump(), "path": str(entry.path)} for name, entry in known.items()}
+        click.echo(json.dumps(found))
+        return
+    width = max(len(PREFIX + name) for name in known)
+    for name, entry in known.items():
+        auc = next(figure for figure in entry.figures if figure.metric == "auc")
+        click.echo(
+            f"{PREFIX + name:{width}}  {entry.architecture}; trained on {entry.data.name}; "
+            f"AUC {auc.value:.3f} [{auc.ci_low:.3f}, {auc.ci_high:.3f}] on its test split; {entry.licence}"
+        )
+    click.echo(f"\ncards: {pretrained_folder()}")
+
+
+@command.command("show")
+@click.argument("model", metavar=_MODEL)
+@click.option("--json", "as_json", is_flag=True, help="Print the description as JSON.")
+def show(model: str, as_json: bool) -> None:
+    """Describe a model: a run directory, a .safetensors file, or a model that comes with lowshot."""
+    from lowshot.workflows.models import describe_model
+
+    found = describe_model(model)
+    if as_json:
+        click.echo(json.dumps(found))
+        return
+    facts: Any = found.pop("facts")
+    for key, value in {**found, **{f"facts.{key}": value for key, value in facts.items()}}.items():
+        click.echo(f"{key:18}{f'{value:,}' if key.endswith('parameters') else value}")
 
 
 @command.command("convert")
@@ -32,81 +62,56 @@ command.add_command(export)
 def convert(file: Path, out: Path | None, as_json: bool) -> None:
     """Turn FILE, a checkpoint that the CMPC authors released, into a model of lowshot.
 
-    What it writes is for `--model` of `evaluate` and `embed`, and for `--from` of `finetune` and `probe`. Nothing in
-    FILE is executed.
+    `evaluate` and `embed` take the result as --model, `finetune` and `probe` as --from. Nothing in FILE is executed.
     """
-    from lowshot.models.convert import convert_checkpoint
+    from lowshot.workflows.models import convert_model
 
-    say_outcome(as_json, convert_checkpoint(file, out))
-    click.echo(
-        "warning: the model sees spectrograms and faces as the released code makes them, but lowshot chooses crops and "
-        "measures in its own way; see docs/fidelity.md before you compare figures with the paper's",
-        err=True,
-    )
+    say_outcome(as_json, convert_model(file, out=out, report=terminal()))
 
 
-@command.command("show")
-@click.argument("source", metavar="RUN|WEIGHTS|pretrained:NAME")
-@click.option("--json", "as_json", is_flag=True, help="Print the facts as JSON.")
-def show(source: str, as_json: bool) -> None:
-    """Print what a model is: a run directory, a .safetensors file, or a model that comes with lowshot."""
-    import json
+@command.command("calibrate")
+@click.argument("model", metavar=_MODEL)
+@click.option("--data", help="Dataset whose validation split is used.  [default: the one of the model's run]")
+@trust_option
+@set_option("As in evaluate.mirror=true.")
+@click.option("--json", "as_json", is_flag=True, help="Print the map as JSON.")
+def calibrate(model: str, as_json: bool, **request: Any) -> None:
+    """Fit the map from a model's cosines to probabilities, on people of the validation split.
 
-    from lowshot.models.loaded import load_model
+    A run directory keeps it as calibration.json, which `lowshot match` reads.
+    """
+    from lowshot.workflows.models import calibrate_model
 
-    loaded = load_model(source)
-    model = loaded.towers
-    parameters = {
-        part: sum(weight.numel() for weight in getattr(model, part).parameters())
-        for part in ("voice", "face", "voice_head", "face_head")
-    }
-    shown: dict[str, object] = {
-        "name": loaded.name,
-        "tower": model.model_config.tower,
-        "dim": model.model_config.dim,
-        "linear_heads": model.model_config.linear_heads,
-        **_inputs(model),
-        "voice_parameters": parameters["voice"],
-        "face_parameters": parameters["face"],
-        "parameters": sum(parameters.values()),
-        "weights_sha": loaded.sha,
-        **_registered(source),
-    }
+    found = calibrate_model(model, **request, report=terminal())
+    fitted = found.calibration
     if as_json:
-        click.echo(json.dumps({**shown, "facts": loaded.metadata}))
+        click.echo(json.dumps({**fitted.model_dump(), "file": str(found.file) if found.file else None}))
         return
-    for key, value in {**shown, **{f"facts.{key}": value for key, value in loaded.metadata.items()}}.items():
-        click.echo(f"{key:18}{f'{value:,}' if key.endswith('parameters') else value}")
+    click.echo(
+        f"log odds = {fitted.scale:.4f} x cosine {fitted.offset:+.4f}, from {fitted.trials:,} trials of "
+        f"{fitted.identities} people of {fitted.data}"
+    )
+    if found.file:
+        click.echo(str(found.file))
 
 
-def _inputs(model: "TwoTower") -> dict[str, object]:
-    """What the towers take: the shape of a sample of either modality, and how media become it."""
-    if model.widths is not None:
-        return {"voice_input": [model.widths["voice"]], "face_input": [model.widths["face"]]}
-    voice, face = model.voice_config, model.face_config
-    return {
-        "voice_input": [1, voice.mel_bands, voice.frames],
-        "window_ms": voice.window_ms,
-        "hop_ms": voice.hop_ms,
-        "voice_front_end": voice.front_end,
-        "face_input": [3, face.size, face.size],
-        "face_front_end": face.front_end,
-    }
+@command.command("export")
+@click.argument("model", metavar=_MODEL)
+@click.option("--format", "fmt", type=click.Choice(["torchscript", "onnx"]), default="torchscript", show_default=True)
+@click.option("--out", type=click.Path(path_type=Path), required=True, metavar="DIR", help="Directory to make.")
+@click.option("--json", "as_json", is_flag=True, help="Print the directory and the largest differences as JSON.")
+def export(model: str, fmt: Any, out: Path, as_json: bool) -> None:
+    """Write a model's towers for programs without lowshot: TorchScript, or ONNX (pip install 'lowshot[onnx]').
 
+    Each tower takes any number of samples, and voices of any length; model.json describes the inputs. The outputs are
+    compared with the original's before anything is kept.
+    """
+    from lowshot.workflows.models import export_model
 
-def _registered(source: str) -> dict[str, object]:
-    """What the registry says of a model, if it comes with lowshot."""
-    from lowshot.models.pretrained import PREFIX, find_entry, pretrained_folder
-
-    if not source.startswith(PREFIX):
-        return {}
-    entry = find_entry(source)
-    return {
-        "summary": entry.summary,
-        "file": str(entry.path),
-        "sha256": entry.sha256,
-        "licence": entry.licence,
-        "data": entry.data.name,
-        "made_by": entry.commands[0],
-        "card": str(pretrained_folder() / entry.card),
-    }
+    differences = export_model(model, out=out, fmt=fmt)
+    if as_json:
+        click.echo(json.dumps({"out": str(out), "format": fmt, "largest_difference": differences}))
+        return
+    said = ", ".join(f"{modality} {value:.1g}" for modality, value in differences.items())
+    click.echo(f"largest difference from the original's unit vectors: {said}", err=True)
+    click.echo(str(out))

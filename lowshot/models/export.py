@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from lowshot.data.voice import SAMPLE_RATE
 from lowshot.errors import RequestError, RunError
+from lowshot.files import check_new_folder
 from lowshot.models.towers import MEDIA_TOWERS
 from lowshot.models.two_tower import TwoTower
 from lowshot.schema import EXPORT
@@ -58,8 +59,7 @@ def export_model(model: TwoTower, kind: Format, out: Path, **described: object) 
         RequestError: `out` holds something, a package is missing, or the model takes vectors.
         RunError: an exported tower gives other vectors than the original; nothing was written.
     """
-    if out.exists() and (out.is_file() or any(out.iterdir())):
-        raise RequestError(f"`out` {out}: exists; name an empty directory")
+    check_new_folder(out)
     if model.model_config.tower not in MEDIA_TOWERS:
         raise RequestError("a model of vectors cannot be exported; name one of voice and face files")
     if kind == "onnx" and (missing := [name for name in _ONNX_NEEDS if find_spec(name) is None]):

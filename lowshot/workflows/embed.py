@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
-from lowshot.errors import RequestError
+from lowshot.files import check_new_folder
 from lowshot.progress import Report, counter, message, quiet
 from lowshot.schema import MODALITIES
 from lowshot.workflows.datasets import open_dataset
@@ -48,8 +48,7 @@ def embed(
     from lowshot.models.embedding import USUAL, embed_blocks
     from lowshot.models.loaded import load_model
 
-    if out.exists() and (out.is_file() or any(out.iterdir())):
-        raise RequestError(f"`out` {out}: exists; name an empty directory")
+    check_new_folder(out)
     loaded = load_model(model)
     config = resolve_config(settings=settings, named={**sections, "data": data}, base=loaded.config)
     dataset = open_dataset(config.data, trust_paths=trust_paths, report=report)

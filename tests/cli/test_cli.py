@@ -343,6 +343,7 @@ def test_protocols_are_listed_shown_and_built(lowshot, world, tmp_path):
         "verification",
         "matching",
         "retrieval",
+        "enrolment",
         "synth-bench",
         "synth-demo",
     ]
@@ -369,12 +370,12 @@ def test_data_is_described_and_the_machine_looked_at(lowshot, world):
 
 
 def test_a_fault_is_listed_and_fails(lowshot, monkeypatch):
-    from lowshot.cli import doctor
+    from lowshot.workflows import doctor
 
     monkeypatch.setattr(doctor, "NEEDED", ("torch", "no-such-package"))
     code, out, err = lowshot("doctor")
     assert (code, "no-such-package is not installed: pip install no-such-package" in out) == (1, True)
-    assert "1 faults would stop a run" in error_line(err)
+    assert "1 fault would stop a run" in error_line(err)
     code, out, _ = lowshot("doctor", "--json")
     assert (code, len(json.loads(out)["faults"])) == (1, 1)
 

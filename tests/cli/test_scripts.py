@@ -37,7 +37,7 @@ def test_lists_and_files_are_said_as_json(lowshot, world, tmp_path):
         return json.loads(out)
 
     listed = said("protocols", "list")
-    assert list(listed["protocols"]) == ["verification", "matching", "retrieval"]
+    assert list(listed["protocols"]) == ["verification", "matching", "retrieval", "enrolment"]
     assert all(subset["lists"] for subset in listed["subsets"])
     assert said("protocols", "show", "matching") == yaml.safe_load(lowshot("protocols", "show", "matching")[1])
     rows = said("protocols", "subsets", "--data", world, "--labels", 0.5)
