@@ -1,4 +1,4 @@
-"""What a face looks like and how a video shows it, before anything is drawn.
+"""Traits of a face, and the scene of a video that shows it.
 
 The latents of `lowshot.synthetic.world` set what shared causes can explain; a person's private traits (nose, eyes,
 mouth, hair style, beard style, moles) tell faces apart beyond them. Gender, nationality and age reach a face through
@@ -19,7 +19,7 @@ _BEARDS = ("stubble", "moustache", "goatee", "full")
 
 @dataclass(frozen=True)
 class FaceTraits:
-    """What makes one face: lengths in head half-heights, colours RGB 0..255, amounts in [0, 1] unless said."""
+    """Traits of one face: lengths in half heights of a head, colours RGB 0..255, amounts in [0, 1] unless noted."""
 
     half_width: float
     half_height: float
@@ -64,12 +64,12 @@ def _sigmoid(x: float) -> float:
 
 
 def _ramp(stops: np.ndarray, place: float) -> np.ndarray:
-    """Colour at `place` (0 .. len(stops) - 1) of a ramp, [3]."""
+    """Return the colour at `place` (0 .. len(stops) - 1) of a ramp, [3]."""
     return np.array([np.interp(place, np.arange(len(stops)), stops[:, k]) for k in range(3)])
 
 
 def face_traits(latent: np.ndarray, rng: np.random.Generator) -> FaceTraits:
-    """Turn a person's latents into looks; what they leave open is drawn privately.
+    """Turn a person's latents into traits of the face; traits that they leave open are private.
 
     Args:
         latent: Face latents of one identity, [9], in the order of `world.FACE`.
@@ -130,7 +130,7 @@ def face_traits(latent: np.ndarray, rng: np.random.Generator) -> FaceTraits:
 
 @dataclass(frozen=True)
 class Scene:
-    """What one video adds to a face: pose in radians, light, background, clothes, camera."""
+    """What a video adds to a face: pose in radians, light, background, clothes, camera."""
 
     yaw: float
     pitch: float
@@ -152,7 +152,7 @@ class Scene:
 
 
 def film_scene(traits: FaceTraits, rng: np.random.Generator, *, jpeg_quality: tuple[int, int] = (40, 90)) -> Scene:
-    """Draw the circumstances of one video of a person.
+    """Sample the circumstances of one video of a person.
 
     Args:
         traits: The person, who may wear glasses often.

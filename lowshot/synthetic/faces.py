@@ -1,4 +1,4 @@
-"""Face pictures drawn from geometry: head, skin, hair, features and age marks under a pose, a light and a camera.
+"""Draw faces from geometry: head, skin, hair, features and age marks under a pose, a light and a camera.
 
 Coordinates: x right, y down, z to the viewer, with the half height of an average head as the unit.
 """
@@ -40,7 +40,7 @@ class _Canvas:
         return np.stack([x, y, 0.66 * np.sqrt(np.maximum(bulge, 0.0)) + lift], axis=1)
 
     def place(self, points: np.ndarray, *, flat: bool = False, lift: float = 0.0) -> list[tuple[float, float]]:
-        """Picture coordinates of face points [n, 2]; `flat` ones only tilt with the head, as its outline does."""
+        """Project face points [n, 2] to the picture; `flat` ones only tilt with the head, like its outline."""
         placed = points @ self.tilt.T if flat else (self.surface(points, lift) @ self.rotation.T)[:, :2]
         return [(x, y) for x, y in (self.origin + self.scale * placed).tolist()]
 
@@ -58,7 +58,7 @@ def _ellipse(x: float, y: float, rx: float, ry: float, count: int = 20) -> np.nd
 
 
 def _outline(traits: FaceTraits, *, grow: float = 0.0, top: float = -1.0, bottom: float = 1.0) -> np.ndarray:
-    """The head's outline between two heights (in half heights), closed, [n, 2]."""
+    """Return the closed outline of the head between two heights (in half heights), [n, 2]."""
     y = np.linspace(top, bottom, 33)
     upper = np.sqrt(np.maximum(1 - np.abs(y) ** 2.3, 0))
     lower = np.maximum(1 - np.abs(y) ** traits.jaw, 0) ** 0.5 * (1 - traits.taper * np.maximum(y, 0) ** 1.2)
@@ -260,7 +260,7 @@ def _lit(image: Image.Image, traits: FaceTraits, scene: Scene, noise: np.random.
 
 
 def render_face(traits: FaceTraits, scene: Scene, rng: np.random.Generator, *, size: int = 112) -> Image.Image:
-    """One frame of a video: the scene's pose and expression, a little later.
+    """Draw one frame of a video, with a slightly different pose and expression.
 
     Args:
         traits: The person.

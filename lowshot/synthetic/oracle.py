@@ -1,4 +1,4 @@
-"""The ceiling: trials scored from the true latents of the embedded world, as no model of the media can beat on average.
+"""The oracle: scores from the true latents of the embedded world, the ceiling of models that see its media.
 
 With voice latents v and face latents f, and the classes c = (gender, nationality) of probability p_c,
 
@@ -32,7 +32,7 @@ def _log_mixture(x: np.ndarray, prior: np.ndarray, means: np.ndarray, covariance
 
 
 def log_likelihood_ratio(model: LatentModel, voice: np.ndarray, face: np.ndarray) -> np.ndarray:
-    """Log-likelihood ratio of "same identity" against "different identities", pair by pair.
+    """Compute log-likelihood ratios of "same identity" against "different identities", pair by pair.
 
     Args:
         model: The joint distribution of the latents.
@@ -40,7 +40,7 @@ def log_likelihood_ratio(model: LatentModel, voice: np.ndarray, face: np.ndarray
         face: Face latents, [n, d_face].
 
     Returns:
-        float64 [n]; positive where one identity is the likelier explanation.
+        float64 [n]; positive if one identity is more likely.
 
     Source:
         Closed form for a Gaussian mixture with shared covariance (see the module's docstring).
@@ -73,13 +73,13 @@ class Oracle:
 
     @classmethod
     def open(cls, dataset_root: Path) -> "Oracle | None":
-        """The oracle of a dataset directory.
+        """Open the oracle of a dataset directory.
 
         Args:
             dataset_root: Directory with a manifest.
 
         Returns:
-            The oracle, or None where the directory holds no truth: real footage has none.
+            The oracle, or None if the directory holds no truth, like real footage.
 
         Raises:
             RequestError: The truth is there but cannot be read.
@@ -93,48 +93,48 @@ class Oracle:
                 identities = json.loads(file.metadata()["names"])["identities"]
             model = LatentModel(**{key: arrays[key] for key in LatentModel.__dataclass_fields__})
             return cls(identities, arrays["voice"], arrays["face"], model)
-        except Exception as error:  # whatever the bytes made the reader say, the remedy is the same
-            raise RequestError(f"{path} is not a truth file of an embedded world ({error}): render it again") from error
+        except Exception as error:  # the reader may raise anything at damaged bytes
+            raise RequestError(f"{path}: not a truth file of an embedded world ({error}); render it again") from error
 
     def _rows(self, identities: Sequence[str]) -> np.ndarray:
         try:
             return np.array([self._row[name] for name in identities], dtype=np.int64)
         except KeyError as error:
             raise RequestError(
-                f"identity {error.args[0]!r} is not one of this embedded world: score it without the oracle"
+                f"identity {error.args[0]!r} is not in this embedded world; score it without the oracle"
             ) from None
 
     def llr(self, voice_identities: Sequence[str], face_identities: Sequence[str]) -> np.ndarray:
-        """Log-likelihood ratios, pair by pair.
+        """Compute log-likelihood ratios, pair by pair.
 
         Args:
-            voice_identities: Who is heard, [n] or [1].
-            face_identities: Who is seen, [n] or [1].
+            voice_identities: Identities of the voices, [n] or [1].
+            face_identities: Identities of the faces, [n] or [1].
 
         Returns:
             float64 [n].
 
         Raises:
-            RequestError: An identity this world does not have.
+            RequestError: An identity is not in this world.
         """
         voice, face = np.broadcast_arrays(self._rows(voice_identities), self._rows(face_identities))
-        # Trials repeat the same few identities: each pair of them is worked out once.
+        # Trials repeat few identities: each pair of them is computed once.
         pairs, inverse = np.unique(np.stack([voice, face], axis=1), axis=0, return_inverse=True)
         scores = log_likelihood_ratio(self._model, self._voice[pairs[:, 0]], self._face[pairs[:, 1]])
         return scores[inverse.ravel()]
 
     def matrix(self, voice_identities: Sequence[str], face_identities: Sequence[str]) -> np.ndarray:
-        """Log-likelihood ratios of every voice against every face.
+        """Compute log-likelihood ratios of every voice against every face.
 
         Args:
-            voice_identities: Who is heard, [n].
-            face_identities: Who is seen, [m].
+            voice_identities: Identities of the voices, [n].
+            face_identities: Identities of the faces, [m].
 
         Returns:
             float64 [n, m].
 
         Raises:
-            RequestError: An identity this world does not have.
+            RequestError: An identity is not in this world.
         """
         voices, voice_inverse = np.unique(self._rows(voice_identities), return_inverse=True)
         faces, face_inverse = np.unique(self._rows(face_identities), return_inverse=True)

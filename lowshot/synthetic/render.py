@@ -1,4 +1,4 @@
-"""Rendering a world into the VoxCeleb1 layout on disk, with its manifest and its truth, and keeping it in a cache."""
+"""Render a world to disk in the layout of VoxCeleb1, with manifest and truth, and keep it in a cache."""
 
 import contextlib
 import csv
@@ -43,7 +43,7 @@ from lowshot.synthetic.world import (
 )
 
 RENDER_VERSION = 5
-"""Raised whenever a change alters the bytes of a rendered world, so that no cache mixes two versions."""
+"""Version of the bytes of a rendered world, so that no cache mixes two versions."""
 
 TRUTH_COLUMNS = ("video", "face_identity", "voice_identity", "deviates")
 
@@ -51,7 +51,7 @@ Progress = Callable[[int, int], None]
 
 
 def _frame_numbers(world: World, row: int) -> list[int]:
-    """Frame numbers of a video's face images: a second (25 frames) apart or more, increasing."""
+    """Return rising frame numbers of a video's face images, at least a second (25 frames) apart."""
     video = world.videos[row]
     rng = random_stream(world.config.stream_seed, STREAM_FACE_SCENE, video.identity, video.number, 1)
     return (25 * np.cumsum(rng.integers(1, 12, world.config.frames))).tolist()
@@ -105,7 +105,7 @@ def _render_video(world: World, row: int, root: Path) -> None:
 
 @functools.lru_cache(maxsize=1)
 def _world_of(config: WorldConfig) -> World:
-    """A worker's own copy, drawn once from the configuration: less to send with each task than the world itself."""
+    """Build a worker's own copy once: a configuration is smaller to send with each task than a world."""
     return build_world(config)
 
 
@@ -116,13 +116,13 @@ def _render_rows(config: WorldConfig, rows: Sequence[int], root: str) -> int:
 
 
 def _rendered(world: World, rows: Sequence[int], root: Path, workers: int) -> Generator[int, None, None]:
-    """Render the media of some videos; yields how many were added each time."""
+    """Render the media of some videos; yield the number of further ones each time."""
     if workers == 1:
         for row in rows:
             _render_video(world, row, root)
             yield 1
         return
-    # Chunks small enough for a lively progress bar, large enough that handing them over costs nothing.
+    # Small enough for a lively progress bar, large enough to hand over cheaply.
     chunks = [list(rows[start : start + 16]) for start in range(0, len(rows), 16)]
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, context) as pool:
@@ -134,7 +134,7 @@ def _rendered(world: World, rows: Sequence[int], root: Path, workers: int) -> Ge
                     yield future.result()
         except BrokenProcessPool:
             raise RunError(
-                "a rendering process died: render with workers=1, or call it under `if __name__ == '__main__':`"
+                "a rendering process died; render with workers=1, or call it under `if __name__ == '__main__':`"
             ) from None
         except BaseException:
             pool.shutdown(wait=True, cancel_futures=True)
@@ -203,15 +203,14 @@ def render_world(
     progress: Progress | None = None,
     splits: Sequence[str] | None = None,
 ) -> None:
-    """Render a world's media, manifest and truth into a new directory; all of it or nothing.
+    """Render a world's media, manifest and truth into a new directory, all or nothing.
 
     Args:
         config: The world.
-        out: Directory to make. It is built beside this place and moved here when complete.
-        workers: Processes, >= 1; as many as there are CPUs, at most 8, when None. The bytes do not depend on it.
+        out: Directory to make. It is built beside this place, then moved here.
+        workers: Number of processes, >= 1; if None, the number of CPUs, at most 8. The bytes do not depend on it.
         progress: Called with (videos done, videos in all).
-        splits: Of which videos the media are made, as the manifest has them; of all when None. Every other file is
-            that of the whole world.
+        splits: Splits whose media are rendered; all if None. Every other file is that of the whole world.
 
     Raises:
         RequestError: `out` exists and is not an empty directory, or `workers` is below one.
@@ -219,10 +218,10 @@ def render_world(
     if workers is None:
         workers = min(os.cpu_count() or 1, 8)
     if workers < 1:
-        raise RequestError(f"workers = {workers}: rendering needs at least one")
+        raise RequestError(f"workers = {workers}: rendering needs at least one process")
     out = Path(out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise RequestError(f"{out} exists and is not an empty directory: choose another place or remove it")
+        raise RequestError(f"{out}: exists and is not an empty directory; choose another place or remove it")
     out.parent.mkdir(parents=True, exist_ok=True)
     building = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
     try:
@@ -230,7 +229,7 @@ def render_world(
         world = build_world(config)
         rows = [row for row, video in enumerate(world.videos) if splits is None or video.split in splits]
         done = 0
-        # Closed at once when something fails here, so that no worker writes on while the directory is removed.
+        # Closed at once if something fails, so that no worker writes while the directory is removed.
         with contextlib.closing(_rendered(world, rows, building, workers)) as rendered:
             for count in rendered:
                 done += count
@@ -249,7 +248,7 @@ def _move_into_place(building: Path, out: Path) -> None:
     try:
         building.rename(out)
     except OSError:
-        # Another process finished the same world first: its bytes are the same ones, so keep them.
+        # Another process finished the same world first. Its bytes are the same.
         if not (out / MANIFEST).is_file():
             raise
 
@@ -262,25 +261,25 @@ def ensure_world(
     progress: Progress | None = None,
     splits: Sequence[str] | None = None,
 ) -> Path:
-    """The directory of an embedded world, rendered on first use and found again afterwards.
+    """Return the directory of an embedded world; render it on first use.
 
     Args:
         size: A key of `world.SIZES`.
         seed: Seed of the world, >= 0.
-        cache: Where worlds are kept; `cache_root()` when None.
+        cache: Folder of worlds; `cache_root()` if None.
         workers, progress: As in `render_world`.
-        splits: Of which videos the media are needed; of all when None. A world that is there as a whole serves, too.
+        splits: Splits whose media are needed; all if None. A whole world serves, too.
 
     Returns:
         The dataset directory.
 
     Raises:
-        RequestError: No such size, or a negative seed.
+        RequestError: There is no such size, or the seed is negative.
     """
     if size not in SIZES:
-        raise RequestError(f"no embedded world is called {size!r}: choose one of {', '.join(SIZES)}")
+        raise RequestError(f"no embedded world is called {size!r}; choose one of {', '.join(SIZES)}")
     if seed < 0:
-        raise RequestError(f"seed = {seed}: a world's seed is zero or more")
+        raise RequestError(f"seed = {seed}: give a seed of 0 or more")
     config = replace(SIZES[size], seed=seed)
     key = f"{size}-{seed}-{config_hash(config, RENDER_VERSION)}"
     worlds = (cache_root() if cache is None else Path(cache)) / "worlds"

@@ -1,4 +1,4 @@
-"""Speech-like clips by source-filter synthesis: a glottal source and noise through moving formants, then a channel.
+"""Synthesise speech-like clips: a glottal source and noise through moving formants, then a channel.
 
 The latents of `lowshot.synthetic.world` set what shared causes can explain (pitch, tract length, breath,
 roughness, rate, range) and the accent; a speaker's private traits (upper formants, own vowels, rhythm) tell voices
@@ -41,7 +41,7 @@ _FRICATIVES = np.array([[6000.0, 1800.0, 1.0], [3200.0, 1500.0, 1.0], [5000.0, 5
 
 @dataclass(frozen=True)
 class VoiceTraits:
-    """What makes one speaker's voice, in acoustic units.
+    """Traits of one speaker's voice, in acoustic units.
 
     Args:
         pitch: Median fundamental frequency in hertz.
@@ -79,7 +79,7 @@ class VoiceTraits:
 
 
 def voice_traits(latent: np.ndarray, rng: np.random.Generator) -> VoiceTraits:
-    """Turn a speaker's latents into acoustics; what they leave open is drawn privately.
+    """Turn a speaker's latents into traits of the voice; traits that they leave open are private.
 
     Args:
         latent: Voice latents of one identity, [8], in the order of `world.VOICE`.
@@ -118,7 +118,7 @@ def voice_traits(latent: np.ndarray, rng: np.random.Generator) -> VoiceTraits:
 
 @dataclass(frozen=True)
 class _Script:
-    """What a clip says, at one value per frame: formants [F, 5] in hertz, levels [F], pitch [F] in hertz."""
+    """Sounds of a clip, one value per frame: formants [F, 5] in hertz, levels [F], pitch [F] in hertz."""
 
     formants: np.ndarray
     voicing: np.ndarray
@@ -128,7 +128,7 @@ class _Script:
 
 
 def _smooth(track: np.ndarray, frames: float) -> np.ndarray:
-    """Gaussian smoothing over time (axis 0) with a spread of `frames`: coarticulation."""
+    """Smooth over time (axis 0) by a Gaussian with a spread of `frames`: coarticulation."""
     reach = int(3 * frames) + 1
     kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) / frames) ** 2)
     kernel /= kernel.sum()
@@ -137,7 +137,7 @@ def _smooth(track: np.ndarray, frames: float) -> np.ndarray:
 
 
 def _speak(traits: VoiceTraits, frames: int, rng: np.random.Generator) -> _Script:
-    """Random syllables until the clip is full: consonant, vowel, now and then a nasal coda or a pause."""
+    """Sample syllables until the clip is full: consonant, vowel, and a pause after each phrase."""
     per_frame = HOP_SECONDS
     rate = traits.rate * float(np.exp(rng.normal(0, 0.08)))
     formants = np.zeros((frames, FORMANTS))
@@ -196,7 +196,7 @@ def _speak(traits: VoiceTraits, frames: int, rng: np.random.Generator) -> _Scrip
 
 
 def _glottal_table(traits: VoiceTraits, harmonics: int) -> np.ndarray:
-    """One cycle of the differentiated glottal flow, [TABLE], unit power, without harmonics that would alias."""
+    """Return one cycle of the differentiated glottal flow, [TABLE], unit power, without aliasing harmonics."""
     phase = np.arange(TABLE) / TABLE
     opening, closing = 0.45, 0.20
     flow = np.where(
@@ -215,7 +215,7 @@ def _glottal_table(traits: VoiceTraits, harmonics: int) -> np.ndarray:
 def _source(
     traits: VoiceTraits, script: _Script, samples: int, rate: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Voiced excitation and frication noise, [samples] each."""
+    """Return voiced excitation and frication noise, [samples] each."""
     hop = round(HOP_SECONDS * rate)
     time = np.arange(samples, dtype=np.float32) / hop
     frames = np.arange(len(script.pitch), dtype=np.float32)
@@ -239,14 +239,14 @@ def _source(
 
 
 def _resonator(frequency: np.ndarray, bandwidth: np.ndarray, rate: int) -> np.ndarray:
-    """Denominators 1 + c1 z^-1 + c2 z^-2 of two-pole resonators, [..., 3]."""
+    """Return denominators 1 + c1 z^-1 + c2 z^-2 of two-pole resonators, [..., 3]."""
     radius = np.exp(-np.pi * bandwidth / rate)
     angle = 2 * np.pi * np.minimum(frequency, 0.48 * rate) / rate
     return np.stack([np.ones_like(radius), -2 * radius * np.cos(angle), radius**2], axis=-1)
 
 
 def _tract(formants: np.ndarray, factor: float, rate: int) -> tuple[np.ndarray, np.ndarray]:
-    """All-pole filters of the frames: denominators [F, 2 * FORMANTS + 1] and gains [F] (unity at zero hertz)."""
+    """Return all-pole filters of frames: denominators [F, 2 * FORMANTS + 1] and gains [F] (unity at zero hertz)."""
     bandwidths = factor * (45 + 0.035 * formants)
     poly = np.ones((len(formants), 1))
     for k in range(formants.shape[1]):
@@ -287,12 +287,12 @@ def _filter_frames(voiced: np.ndarray, hiss: np.ndarray, script: _Script, traits
 
 
 def _norm(x: np.ndarray) -> np.float32:
-    """Euclidean norm by NumPy's own summation: a BLAS one would depend on the number of threads."""
+    """Compute the Euclidean norm by NumPy's summation; BLAS would depend on the number of threads."""
     return np.float32(np.sqrt(np.sum(x.real**2 + x.imag**2)))
 
 
 def _record(speech: np.ndarray, rate: int, snr_db: tuple[float, float], rng: np.random.Generator) -> np.ndarray:
-    """Room, coloured noise and microphone of one video, applied in one pass over the whole clip's spectrum."""
+    """Apply room, coloured noise and microphone of one video in one pass over the clip's spectrum."""
     tail = int(rng.uniform(0.1, 0.45) * rate)
     size = fft.next_fast_len(len(speech) + tail, real=True)
     room = rng.standard_normal(tail, dtype=np.float32)
@@ -301,7 +301,7 @@ def _record(speech: np.ndarray, rate: int, snr_db: tuple[float, float], rng: np.
     room[0] = 1
     spectrum = fft.rfft(speech, size) * fft.rfft(room, size)
     noise = fft.rfft(rng.standard_normal(size, dtype=np.float32))
-    # All curves are smooth: computed at some frequencies and interpolated, they cost nothing.
+    # All curves are smooth: a few frequencies and interpolation suffice.
     frequency = np.geomspace(30, rate / 2, 256)
     octaves = np.log2(frequency / 1000)
     colour = frequency ** rng.uniform(-1.0, -0.2)
@@ -326,7 +326,7 @@ def synthesise(
     snr_db: tuple[float, float] = (8.0, 35.0),
     sample_rate: int = 16000,
 ) -> np.ndarray:
-    """One clip of a speaker: random words in a random room through a random channel.
+    """Synthesise a clip of a speaker: random words in a random room through a random channel.
 
     Args:
         traits: The speaker.

@@ -1,8 +1,8 @@
-"""The people of the embedded talking-face world: who they are, and which videos show them.
+"""The embedded talking-face world: its people and their videos.
 
 An identity has a gender and a nationality, continuous causes shared by voice and face, and voice and face latents.
 Given gender and nationality everything is Gaussian, so the likelihood ratio of "same identity" against "different
-identities" has a closed form (see `lowshot.synthetic.oracle`). Nothing here draws or sounds anything.
+identities" has a closed form (see `lowshot.synthetic.oracle`). Media are rendered elsewhere.
 """
 
 import hashlib
@@ -29,7 +29,7 @@ SHARED = ("age", "size", "build", "androgen", "wear", "liveliness")
 VOICE = ("pitch", "formants", "breath", "roughness", "rate", "range", "accent_a", "accent_b")
 FACE = ("masculinity", "length", "fullness", "ageing", "grey", "hair_length", "skin", "hair_light", "affect")
 
-# Loadings of the voice and face latents on the shared causes; what is not listed is zero. Every latent has unit
+# Loadings of the voice and face latents on the shared causes; others are zero. Every latent has unit
 # variance within (gender, nationality): what the shared causes leave is private to the modality.
 VOICE_LOADINGS: dict[str, dict[str, float]] = {
     "pitch": {"age": -0.25, "size": -0.20, "androgen": -0.60, "wear": -0.20},
@@ -71,7 +71,7 @@ FACE_NATIONALITY_MEANS: dict[str, tuple[float, ...]] = {
 AGE_MEAN, AGE_SD = 45.0, 12.5
 """Years at a shared age latent of zero, and years per unit of it."""
 
-# Names of the independent random streams: what a draw is for, never in which order it is made.
+# Names of independent random streams: one for each purpose, so that the order of sampling does not matter.
 (
     STREAM_IDENTITY,
     STREAM_VOICE_TRAITS,
@@ -87,15 +87,15 @@ AGE_MEAN, AGE_SD = 45.0, 12.5
 
 @dataclass(frozen=True)
 class WorldConfig:
-    """Everything that decides the bytes of a world.
+    """Settings that decide the bytes of a world.
 
     Args:
-        name: Label of the size: part of the cache folder's name, and of what decides who lives in the world.
+        name: Label of the size: part of the cache folder's name. It also decides who the people are.
         seed: Seed of all randomness, >= 0.
         train_identities, val_identities, test_identities: Identities per split; the splits share none.
         train_videos: (least, most frequent, most) videos of a training identity; triangular in between.
         val_videos, test_videos: Videos of each validation and test identity.
-        seen_heard_videos: Further videos of each training identity that nothing trains on (empty split).
+        seen_heard_videos: Further videos of each training identity, not for training (empty split).
         deviating_share: Share of the training videos whose voice belongs to another training identity, in [0, 1].
         frames: Face images per video.
         seconds: Shortest and longest voice clip.
@@ -124,7 +124,7 @@ class WorldConfig:
 
     @property
     def stream_seed(self) -> int:
-        """What all random streams of the world start from: worlds of other names share no people."""
+        """Seed of all random streams of the world: worlds of other names share no people."""
         return int.from_bytes(hashlib.sha256(f"{self.name}/{self.seed}".encode()).digest()[:8], "big")
 
 
@@ -152,27 +152,27 @@ SIZES: dict[str, WorldConfig] = {
 
 
 def random_stream(seed: int, *key: int) -> np.random.Generator:
-    """Counter-based generator of one named draw: the same key gives the same numbers in whatever order it is asked.
+    """Make the counter-based generator of a key: the same key gives the same numbers in any order of calls.
 
     Args:
         seed: `WorldConfig.stream_seed`, or any number >= 0.
-        key: Stream, then whatever tells its draws apart (identity, video), all >= 0.
+        key: Stream, then what it is for (identity, video), all >= 0.
 
     Returns:
-        A generator of its own.
+        The generator.
     """
     return np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, *key])))
 
 
 def bounded(latent: float, limit: float = 4.5) -> float:
-    """Keep rare extremes drawable: about the identity within two standard deviations, and never flat.
+    """Bound rare extremes: nearly the identity within two standard deviations, and strictly increasing.
 
     Args:
         latent: Any real number.
-        limit: What the result stays below, in absolute value.
+        limit: Bound of the absolute value.
 
     Returns:
-        The bounded latent; a one-to-one map, so nothing the latent says is lost.
+        The bounded latent. The map is one-to-one, so no information is lost.
     """
     return float(limit * np.tanh(latent / limit))
 
@@ -212,7 +212,7 @@ class LatentModel:
 
 
 def latent_model() -> LatentModel:
-    """The world's latent model, assembled from the tables of this module.
+    """Assemble the world's latent model from the tables of this module.
 
     Returns:
         The model; every latent has unit variance within a class.
@@ -234,7 +234,7 @@ def latent_model() -> LatentModel:
 
 @dataclass(frozen=True)
 class Video:
-    """One talking-face video: whom the manifest names, and whose voice is really heard."""
+    """One talking-face video: the identity in the manifest, and the identity of the voice."""
 
     identity: int
     number: int
@@ -248,7 +248,7 @@ class World:
     """All identities and videos of a world; row i of every array and list is identity i.
 
     Args:
-        config: What the world was built from.
+        config: Settings of the world.
         ids: VoxCeleb-style identifiers, e.g. "id10001".
         names: ASCII names "Given_Family", unique: the face folders.
         splits: "train", "val" or "test".
@@ -299,7 +299,7 @@ def _unique_video_names(count: int, rng: np.random.Generator) -> list[str]:
 
 
 def _genders(config: WorldConfig, sizes: list[tuple[str, int]]) -> list[int]:
-    """Gender codes by quota within each split, so that the smallest split still has pairs of one gender."""
+    """Assign genders by quota within each split, so that the smallest split has pairs of one gender."""
     codes: list[int] = []
     for k, (_, size) in enumerate(sizes):
         men = round(VOXCELEB1_MALE_SHARE * size)
@@ -309,18 +309,18 @@ def _genders(config: WorldConfig, sizes: list[tuple[str, int]]) -> list[int]:
 
 
 def _deviations(config: WorldConfig, train_rows: list[int], identities: list[int]) -> dict[int, int]:
-    """Video row -> identity whose voice is heard there, for exactly the configured share of the training videos."""
+    """Choose the deviating share of training videos; return the identity of the voice by row."""
     if config.train_identities < 2:
         return {}
     rng = random_stream(config.stream_seed, STREAM_DEVIATIONS)
     rows = sorted(rng.permutation(train_rows)[: round(config.deviating_share * len(train_rows))].tolist())
-    # A step of 1 .. n-1 around the circle of training identities never comes back to the same one.
+    # A step of 1 .. n-1 around the circle of training identities leads to another one.
     steps = rng.integers(1, config.train_identities, len(rows)).tolist()
     return {row: (identities[row] + step) % config.train_identities for row, step in zip(rows, steps, strict=True)}
 
 
 def build_world(config: WorldConfig) -> World:
-    """Draw the identities and plan the videos of a world; no media yet.
+    """Sample the identities and plan the videos of a world, without media.
 
     Args:
         config: Sizes, seed and nuisance ranges.
@@ -389,7 +389,7 @@ def build_world(config: WorldConfig) -> World:
 
 
 def config_hash(config: WorldConfig, render_version: int) -> str:
-    """Short hash of everything that decides a world's bytes.
+    """Hash everything that decides a world's bytes.
 
     Args:
         config: Sizes, seed and nuisance ranges.

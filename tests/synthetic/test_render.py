@@ -217,7 +217,7 @@ def test_a_world_finished_by_another_process_is_kept(folder):
     assert [path.name for path in folder.iterdir()] == ["world"]
 
 
-@pytest.mark.parametrize(("size", "seed", "match"), [("huge", 0, "tiny, demo, bench"), ("tiny", -1, "zero or more")])
+@pytest.mark.parametrize(("size", "seed", "match"), [("huge", 0, "tiny, demo, bench"), ("tiny", -1, "0 or more")])
 def test_wrong_requests_are_named(tmp_path, size, seed, match):
     with pytest.raises(RequestError, match=match):
         ensure_world(size, seed=seed, cache=tmp_path)
