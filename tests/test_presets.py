@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from lowshot.config import build_config, parse_set, read_preset
+from lowshot.cli.parsing import parse_set
+from lowshot.config import build_config, read_preset
 from lowshot.data.dataset import Dataset
 from lowshot.data.readers.media import MediaReader
 from lowshot.methods.base import RunShape
@@ -38,7 +39,7 @@ def test_the_paper_preset_is_the_papers_schedule_on_voxceleb1(paper):
     assert train.weight_decay == 1e-5
     shape = RunShape(videos, 512, train.batch_size, steps_per_epoch, train.epochs, 0, torch.device("meta"))
     method = build_method(paper.method, shape)
-    assert method.granularities == [500, 1000, 1500]
+    assert method.granularities == [500, 1000, 1500]  # type: ignore[attr-defined]
     clusterings = [step / steps_per_epoch for step in range(steps) if method.clusters_at(step)]
     assert clusterings == list(range(16, 177, 2))
 
@@ -46,7 +47,7 @@ def test_the_paper_preset_is_the_papers_schedule_on_voxceleb1(paper):
 @pytest.mark.parametrize("method", ["cmpc", "cid"])
 def test_the_paper_preset_takes_either_method(method):
     config = build_config([read_preset("paper"), {"method": {"name": method}}])
-    assert (config.method.name, config.method.temperature) == (method, 0.03)
+    assert (config.method.name, config.method.temperature) == (method, 0.03)  # type: ignore[attr-defined]
     assert build_config([config.model_dump(mode="json")]) == config
 
 

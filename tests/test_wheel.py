@@ -10,6 +10,8 @@ import pytest
 import soundfile
 from PIL import Image
 
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("wheel")]
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -69,7 +71,8 @@ def test_the_wheel_encodes_a_voice_and_a_face_in_an_empty_folder(installed, tmp_
 def test_the_wheel_trains_and_reports(installed, config, tmp_path):
     (tmp_path / "micro.yaml").write_text(config.to_yaml())
     run_folder = tmp_path / "run"
-    lowshot(installed, "pretrain", "--config", str(tmp_path / "micro.yaml"), "--out", str(run_folder))
-    replicates = ("--set", "evaluate.replicates=100")
-    lowshot(installed, "evaluate", "--model", str(run_folder), "--out", str(tmp_path / "out"), *replicates)
+    little = ("--config", str(tmp_path / "micro.yaml"), "--set", "train.epochs=1")
+    lowshot(installed, "pretrain", *little, "--out", str(run_folder))
+    little = ("--protocol", "matching", "--set", "evaluate.replicates=100")
+    lowshot(installed, "evaluate", "--model", str(run_folder), "--out", str(tmp_path / "out"), *little)
     assert (tmp_path / "out" / "report.html").is_file()

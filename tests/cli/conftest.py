@@ -35,3 +35,8 @@ def sets(config: Config, tmp_path: Path) -> tuple[str, Path]:
     path = tmp_path / "micro.yaml"
     path.write_text(config.to_yaml())
     return ("--config", path)
+
+
+@pytest.fixture(autouse=True)
+def _pages_without_pictures(no_pictures: None) -> None:
+    """Draw none, unless a test is marked `pictures`."""

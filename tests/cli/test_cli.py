@@ -48,6 +48,7 @@ def error_line(err):
     return line
 
 
+@pytest.mark.pictures
 def test_the_three_bare_commands_work_one_after_the_other(lowshot, sets):
     code, out, _ = lowshot("pretrain", *sets)
     assert (code, out.strip()) == (0, "runs/0001-pretrain-cmpc")
@@ -118,6 +119,7 @@ def test_of_anyones_vectors_no_label_budget_is_claimed(lowshot, sets, tmp_path):
     assert {(row["adaptation"], row["fraction"], row["init"]) for row in ours} == {("", None, "external")}
 
 
+@pytest.mark.pictures
 @pytest.mark.parametrize("named", ["run", "weights"])
 def test_the_roc_picture_finds_the_scores_of_the_model(lowshot, sets, tmp_path, named):
     lowshot("probe", "--labels", 0.5, "--from", "scratch", *sets, "--out", tmp_path / "mine-0.5")

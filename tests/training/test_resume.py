@@ -15,6 +15,8 @@ from lowshot.schema import CHECKPOINT, MODEL
 from lowshot.training.checkpoint import load_checkpoint, save_checkpoint
 from lowshot.training.loop import Pretraining, pretrain
 
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("resume")]
+
 
 def same_weights(a, b):
     left, right = load_file(a / MODEL), load_file(b / MODEL)
@@ -33,11 +35,17 @@ def stop_after(step, monkeypatch):
     monkeypatch.setattr(Pretraining, "_train_step", stopping)
 
 
+@pytest.fixture(scope="module")
+def wholes(config, reader, tmp_path_factory):
+    """An uninterrupted run of each method. Do not change them: copy them."""
+    out = tmp_path_factory.mktemp("wholes")
+    return {method: pretrain(config.with_method(method), reader, out / method) for method in ("cid", "cmpc")}
+
+
 @pytest.mark.parametrize("method", ["cid", "cmpc"])
 @pytest.mark.parametrize("stop", [1, 5, 9])
-def test_row_10_resumed_equals_uninterrupted_bit_for_bit(config, reader, tmp_path, monkeypatch, method, stop):
-    config = config.with_method(method)
-    whole = pretrain(config, reader, tmp_path / "whole")
+def test_row_10_resumed_equals_uninterrupted_bit_for_bit(wholes, config, reader, tmp_path, monkeypatch, method, stop):
+    config, whole = config.with_method(method), wholes[method]
     with monkeypatch.context() as patch:
         stop_after(stop, patch)
         with pytest.raises(RunError, match=f"stopped at step {stop} of"):
@@ -55,9 +63,9 @@ def test_row_10_resumed_equals_uninterrupted_bit_for_bit(config, reader, tmp_pat
         assert torch.equal(ours["method"][half]["vectors"], theirs["method"][half]["vectors"])
 
 
-def test_rows_logged_after_the_checkpoint_are_cut_off(config, reader, tmp_path, monkeypatch):
+def test_rows_logged_after_the_checkpoint_are_cut_off(wholes, config, reader, tmp_path, monkeypatch):
     """As after a kill: the log is ahead of the checkpoint."""
-    whole = pretrain(config, reader, tmp_path / "whole")
+    whole = wholes["cmpc"]
     with monkeypatch.context() as patch:
         stop_after(4, patch)
         with pytest.raises(RunError):
@@ -106,9 +114,11 @@ def test_a_run_that_is_being_trained_is_left_to_its_process(config, reader, monk
     assert not is_locked(stopped)
 
 
-def test_killed_between_its_weights_and_its_provenance_a_run_is_finished_when_called_again(config, reader, tmp_path):
-    run = pretrain(config, reader, tmp_path / "run")
-    copy = shutil.copytree(run, tmp_path / "copy")
+def test_killed_between_its_weights_and_its_provenance_a_run_is_finished_when_called_again(
+    wholes, config, reader, tmp_path
+):
+    copy = wholes["cmpc"]
+    run = shutil.copytree(copy, tmp_path / "run")
     start_run(run, "pretrain", config, reader.dataset.sha)
     assert pretrain(config, reader, run) == run
     assert same_weights(run, copy)
@@ -141,8 +151,8 @@ def test_other_data_are_refused(config, reader, tmp_path, monkeypatch):
         pretrain(config, reader, tmp_path / "run")
 
 
-def test_a_finished_run_is_not_overwritten(config, reader, tmp_path):
-    run = pretrain(config, reader, tmp_path / "run")
+def test_a_finished_run_is_not_overwritten(wholes, config, reader):
+    run = wholes["cmpc"]
     before = (run / MODEL).read_bytes()
     with pytest.raises(RequestError, match="holds a finished run"):
         pretrain(config, reader, run)
