@@ -11,24 +11,19 @@ demo: .venv/installed
 demo-seeds: .venv/installed
 	$(BIN)/lowshot demo --seeds 3 --out runs/demo-seeds
 
-# One thread for each process: tests run on all cores already.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadgroup
+test: .venv/installed-dev
+	$(BIN)/python .ci/check.py lint types test
 
-test: lint
-	$(PYTEST)
-
-# Without the tests that train or start processes.
+# Without the tests that train, start processes or take more than a second.
 test-fast: .venv/installed-dev
-	$(PYTEST) -m "not slow"
+	$(BIN)/python .ci/check.py test-fast
 
 lint: .venv/installed-dev
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+	$(BIN)/python .ci/check.py lint types
 
 # The docs site in build/site; a broken link fails.
 docs: .venv/installed-docs
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	$(BIN)/python .ci/check.py docs
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv

@@ -36,13 +36,13 @@ def test_the_quick_start_runs(world, monkeypatch, capsys):
     printed = capsys.readouterr().out
     for word in ("cmpc", "chance", "oracle", "588544 weights", "a.jpg", "was trained on invented people"):
         assert word in printed
-    results = pd.read_csv(scope["found"].directory / "results.csv")
-    assert len(results) == len(scope["found"].results)
+    results = pd.read_csv(scope["found"].directory / "results.csv")  # type: ignore[attr-defined]
+    assert len(results) == len(scope["found"].results)  # type: ignore[attr-defined]
     assert Path("vectors/features.safetensors").is_file()
     assert read_provenance(scope["run"])["command"][0] != "lowshot"
 
     again = lowshot.evaluate(embeddings="vectors", protocol="verification", settings={"evaluate.replicates": 100})
-    values = [rows.query("method == 'cmpc'")["value"].to_numpy() for rows in (again.results, scope["found"].results)]
+    values = [rows.query("method == 'cmpc'")["value"].to_numpy() for rows in (again.results, scope["found"].results)]  # type: ignore[attr-defined]
     assert values[0] == pytest.approx(values[1], nan_ok=True)
 
 

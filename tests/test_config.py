@@ -49,13 +49,13 @@ def test_settings_of_a_method_that_is_not_the_last_named_are_left_out():
     config = build_config([cmpc, {"method": {"name": "cid"}}])
     assert config.method == build_config([{"method": {"name": "cid"}}]).method
     back = build_config([cmpc, {"method": {"name": "cid", "temperature": 0.1}}, {"method": {"name": "cmpc"}}])
-    assert (back.method.kappa, back.method.temperature) == (0.5, 0.9)
+    assert (back.method.kappa, back.method.temperature) == (0.5, 0.9)  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("base", [[], [{"method": {"name": "cmpc", "kappa": 0.5, "temperature": 0.9}}]])
 def test_settings_that_name_no_method_hold_for_the_one_that_is_named_later(base):
     config = build_config([*base, parse_set("method.temperature=0.07"), {"method": {"name": "cid"}}])
-    assert (config.method.name, config.method.temperature) == ("cid", 0.07)
+    assert (config.method.name, config.method.temperature) == ("cid", 0.07)  # type: ignore[attr-defined]
 
 
 def test_settings_that_name_no_method_and_do_not_fit_the_one_named_later_are_refused():
@@ -66,14 +66,14 @@ def test_settings_that_name_no_method_and_do_not_fit_the_one_named_later_are_ref
 def test_another_method_takes_over_what_both_have():
     config = build_config([parse_set("method.temperature=0.07"), parse_set("method.kappa=0.5")])
     cid = config.with_method("cid")
-    assert (cid.method.name, cid.method.temperature) == ("cid", 0.07)
+    assert (cid.method.name, cid.method.temperature) == ("cid", 0.07)  # type: ignore[attr-defined]
     assert cid.with_method("cmpc").method == build_config([parse_set("method.temperature=0.07")]).method
     assert config.with_method("cmpc") == config
 
 
 def test_another_methods_own_defaults_are_not_taken_over():
     rival = build_config([]).with_method("robust-xid")
-    assert rival.method == METHODS["robust-xid"]()
+    assert rival.method == METHODS["robust-xid"]()  # type: ignore[call-arg]
     assert rival.with_method("cmpc") == build_config([])
 
 
@@ -168,13 +168,13 @@ def test_an_old_name_is_read_with_a_warning_that_names_the_new_one():
 @pytest.mark.parametrize(("old", "new"), [(True, "paper"), (False, "none")])
 def test_the_removed_switch_is_read_too(old, new):
     with pytest.warns(RenamedSetting, match=f"recalibrate={str(old).lower()} is now called recalibration={new}"):
-        assert build_config([{"method": {"recalibrate": old}}]).method.recalibration == new
+        assert build_config([{"method": {"recalibrate": old}}]).method.recalibration == new  # type: ignore[attr-defined]
 
 
 def test_a_new_name_counts_beside_an_old_one():
     with pytest.warns(RenamedSetting):
         config = build_config([{"method": {"recalibrate": True}}, {"method": {"recalibration": "none"}}])
-    assert config.method.recalibration == "none"
+    assert config.method.recalibration == "none"  # type: ignore[attr-defined]
 
 
 def test_a_method_of_ones_own_keeps_its_names():

@@ -178,8 +178,8 @@ def test_balanced_subsets_hold_every_nationality_of_a_gender_in_its_share(seed):
         for size in range(2, 151):
             first = taken[:size]
             for (gender, nationality), part in share.items():
-                of_gender = first[first["gender"] == gender]
-                off = abs((of_gender["nationality"] == nationality).sum() - part * len(of_gender))
+                of_gender = first[first["gender"] == gender]  # type: ignore[has-type]
+                off = abs((of_gender["nationality"] == nationality).sum() - part * len(of_gender))  # type: ignore[has-type]
                 largest[variant] = max(largest[variant], off)
     assert largest["balanced"] < 1
     assert min(largest["gender"], largest["random"]) > 1.5

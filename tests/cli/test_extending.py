@@ -49,8 +49,8 @@ def modules(monkeypatch):
         Path(f"{name}.py").write_text(text, encoding="utf-8")
     yield
     for table, old in zip(TABLES, before, strict=True):
-        table.clear()
-        (table.extend if isinstance(table, list) else table.update)(old)
+        table.clear()  # type: ignore[attr-defined]
+        (table.extend if isinstance(table, list) else table.update)(old)  # type: ignore[attr-defined]
     for name in MODULES:
         sys.modules.pop(name, None)
 
@@ -153,7 +153,7 @@ def test_the_protocol_of_the_page_names_people(lowshot):
     faces = pd.DataFrame({"identity": ["a", "a", "b"], "video": ["1", "2", "3"]})
     voices = pd.DataFrame({"identity": ["a", "b", "b"], "video": ["1", "3", "4"]})
     scores = np.array([[0.9, 0.0, 0.4], [0.9, 0.1, 0.6], [0.5, 0.5, 0.5]])
-    (figure,) = protocols.find("naming")._function(custom.Gallery(scores, voices, faces, 100, 0))
+    (figure,) = protocols.find("naming")._function(custom.Gallery(scores, voices, faces, 100, 0))  # type: ignore[attr-defined]
     # Means 0.45 against 0.4: right; 0.5 against 0.6: right; a tie of two.
     assert figure.value == pytest.approx(2.5 / 3)
 

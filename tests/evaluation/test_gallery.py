@@ -52,9 +52,9 @@ def test_the_gallery_shows_what_is_ranked_first(trials: TrialSet, config: Config
         assert [shown["right"] for shown in ranked] == [shown["identity"] == query["identity"] for shown in ranked]
         similarities = [shown["similarity"] for shown in ranked]
         assert similarities == sorted(similarities, reverse=True)
-    assert len({item["query"]["identity"] for item in items[:3]}) == 3  # type: ignore[index]
+    assert len({item["query"]["identity"] for item in items[:3]}) == 3
     for item in items:
-        for shown in (item["query"], *item["ranked"]):  # type: ignore[misc]
+        for shown in (item["query"], *item["ranked"]):
             content = (tmp_path / GALLERY.parent / shown["file"]).read_bytes()
             if shown["file"].endswith(".flac"):
                 assert soundfile.info(io.BytesIO(content)).duration <= 2.0
@@ -79,7 +79,7 @@ def test_no_answer_is_of_the_queries_own_video(trials: TrialSet, config: Config,
         for row, video in enumerate(dataset.rows(modality)["video"])
     }
     for item in gallery(tmp_path):
-        own = videos[Path(item["query"]["file"]).stem]  # type: ignore[index]
+        own = videos[Path(item["query"]["file"]).stem]
         assert all(videos[Path(shown["file"]).stem] != own for shown in item["ranked"])  # type: ignore[attr-defined]
 
 

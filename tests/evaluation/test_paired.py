@@ -151,7 +151,7 @@ def test_an_interval_of_means_widens_with_few_identities(better, worse) -> None:
     a, b = of(better, MATCHING)[:1], of(worse, MATCHING)[:1]
     few = set(sorted(a[0]["identity"].unique())[::4])
     parts = [[table[table["identity"].isin(few)] for table in tables] for tables in (a, b)]
-    whole, part = accuracy(a, b, 400, 0), accuracy(*parts, 400, 0)
+    whole, part = accuracy(a, b, 400, 0), accuracy(*parts, 400, 0)  # type: ignore[call-arg]
     twice = accuracy([pd.concat(a * 2)], [pd.concat(b * 2)], 400, 0)
     assert part.high - part.low > 1.4 * (whole.high - whole.low)
     assert (twice.low, twice.high) == pytest.approx((whole.low, whole.high))
@@ -160,7 +160,7 @@ def test_an_interval_of_means_widens_with_few_identities(better, worse) -> None:
 def test_one_identity_has_a_difference_but_no_interval(better, worse) -> None:
     for key, paired in PAIRED[1:]:
         parts = [[t[t["identity"] == t["identity"].iloc[0]] for t in of(results, key)] for results in (better, worse)]
-        found = paired(*parts, QUICK, 0)
+        found = paired(*parts, QUICK, 0)  # type: ignore[call-arg]
         assert np.isfinite(found.value) and np.isnan([found.low, found.high, found.p_value]).all()
 
 
@@ -170,7 +170,7 @@ def test_probes_without_a_full_gallery_are_left_out(better, worse) -> None:
     short = [[tables[0].copy()] for tables in (a, b)]
     for tables in short:
         tables[0].loc[last, ["score_1", "candidate_1"]] = [np.nan, ""]
-    assert accuracy(*short, QUICK, 0) == accuracy([a[0].drop(last)], [b[0].drop(last)], QUICK, 0)
+    assert accuracy(*short, QUICK, 0) == accuracy([a[0].drop(last)], [b[0].drop(last)], QUICK, 0)  # type: ignore[call-arg]
 
 
 @pytest.mark.parametrize(("key", "paired"), PAIRED)

@@ -64,7 +64,7 @@ def numbers(figures: list[Figure], but: tuple[str, ...] = ()) -> np.ndarray:
 
 
 @pytest.mark.parametrize(("key", "measure"), PROTOCOLS)
-def test_the_order_of_trials_changes_nothing(result: EvaluationResult, key: str, measure) -> None:  # type: ignore[no-untyped-def]
+def test_the_order_of_trials_changes_nothing(result: EvaluationResult, key: str, measure) -> None:
     table = result.scores[key]
     expected = numbers(measure(table))
     assert len(expected) >= 9
@@ -75,7 +75,7 @@ def test_the_order_of_trials_changes_nothing(result: EvaluationResult, key: str,
 
 @pytest.mark.parametrize(("key", "measure"), PROTOCOLS[:2])
 @pytest.mark.parametrize("rising", [np.arctan, np.exp, lambda scores: 3 * scores - 1])
-def test_rising_maps_of_the_scores_change_nothing(result: EvaluationResult, key: str, measure, rising) -> None:  # type: ignore[no-untyped-def]
+def test_rising_maps_of_the_scores_change_nothing(result: EvaluationResult, key: str, measure, rising) -> None:
     table = result.scores[key]
     columns = [column for column in table.columns if column.startswith("score")]
     # In float64, for a map that rounds may make ties.

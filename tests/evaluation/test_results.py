@@ -53,7 +53,7 @@ def test_a_table_is_read_as_it_was_written(table: pd.DataFrame, tmp_path: Path) 
         (lambda t: t.astype({"n_trials": object}).assign(n_trials="600.5"), "row 2: n_trials '600.5'"),
     ],
 )
-def test_another_table_is_refused(table: pd.DataFrame, tmp_path: Path, change, message: str) -> None:  # type: ignore[no-untyped-def]
+def test_another_table_is_refused(table: pd.DataFrame, tmp_path: Path, change, message: str) -> None:
     change(table).to_csv(tmp_path / "results.csv", index=False)
     with pytest.raises(RequestError, match=message):
         read_results(tmp_path / "results.csv")

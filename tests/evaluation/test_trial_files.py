@@ -231,7 +231,7 @@ def test_a_medium_of_nobody_is_refused(
         if row["identity"] == "id001":
             row["identity"] = ""
     with pytest.raises(RequestError, match=r"verification\.csv, row \d+: .* has no identity"):
-        read(make_dataset(rows), lists / "verification.csv")  # type: ignore[arg-type]
+        read(make_dataset(rows), lists / "verification.csv")
 
 
 def test_retrieval_of_one_modality_is_refused(dataset: Dataset, lists: Path) -> None:

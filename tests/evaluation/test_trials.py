@@ -90,9 +90,9 @@ def test_same_video_positives_are_excluded_on_request(make_dataset: Make, direct
         default, without = (
             build_matching(dataset, people, direction, 3, "U", (), BOUNDS, 0, exclude) for exclude in (False, True)
         )
-        kept = default.probe < 12 * (2 if direction == "face_to_voice" else 1)
-        assert (without.probe == default.probe[kept]).all()
-        assert (without.impostors == default.impostors[kept]).all()
+        kept = default.probe < 12 * (2 if direction == "face_to_voice" else 1)  # type: ignore[attr-defined]
+        assert (without.probe == default.probe[kept]).all()  # type: ignore[attr-defined]
+        assert (without.impostors == default.impostors[kept]).all()  # type: ignore[attr-defined]
     assert (default.same_video, default.unmatched) == (int((~kept).sum()), 0)
     assert (without.same_video, without.unmatched) == (0, int((~kept).sum()))
 

@@ -136,6 +136,6 @@ def test_a_point_is_the_mean_over_runs_in_every_resample():
     (voice, face), count = identity_codes(np.array(names, object), np.array(others, object))
     counts = identity_counts(count, 100, 3)
     trials = (tables[0]["score"], tables[0]["label"], voice, face)
-    by_identity = curve_replicates(*trials, counts, {"auc": auc_of})["auc"]
-    by_pair = pair_replicates(*trials, 100, 3, {"auc": auc_of})["auc"]
+    by_identity = curve_replicates(*trials, counts, {"auc": auc_of})["auc"]  # type: ignore[call-arg]
+    by_pair = pair_replicates(*trials, 100, 3, {"auc": auc_of})["auc"]  # type: ignore[call-arg]
     np.testing.assert_allclose(first.replicates, corrected(first.value, by_identity, counts, by_pair=by_pair))

@@ -101,8 +101,8 @@ def test_the_total_is_the_formula():
         baseline = [cv[sv[index[i]]].double() @ cf[sf[index[i]]].double() for cv, sv, cf, sf in pairs]
         rho.append(a[i] @ f[i] - sum(baseline) / len(baseline))
     rho = torch.stack(rho)
-    sd = rho.std(unbiased=False)
-    w = torch.distributions.Normal(rho.mean() - sd, (0.1**0.5) * sd).cdf(rho)
+    sd = rho.std(unbiased=False)  # type: ignore[attr-defined]
+    w = torch.distributions.Normal(rho.mean() - sd, (0.1**0.5) * sd).cdf(rho)  # type: ignore[attr-defined]
     v2f = [
         torch.logsumexp(a[i] @ f.T / 0.03, 0) - a[i] @ f[i] / 0.03 + prototype_loss(a[i], faces, i) for i in range(16)
     ]

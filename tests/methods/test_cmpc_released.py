@@ -78,7 +78,7 @@ def naive_concentration(distances: list[float], assignments: list[int], k: int) 
     largest = max(phi)
     phi = [value if len(d) > 1 else largest for value, d in zip(phi, own, strict=True)]
     phi = np.clip(phi, np.percentile(phi, 10), np.percentile(phi, 90))
-    return list(0.2 * phi / phi.mean())
+    return list(0.2 * phi / phi.mean())  # type: ignore[attr-defined]
 
 
 def naive_clusters(bank: np.ndarray, ks: list[int]) -> list[tuple]:

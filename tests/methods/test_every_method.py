@@ -74,7 +74,7 @@ def _same(a, b):
 def test_training_draws_the_two_halves_of_a_video_together(name):
     """Free embeddings instead of towers: what is left is the objective, its signs included."""
     shape = RunShape(VIDEOS, DIM, BATCH, VIDEOS // BATCH, EPOCHS, 0, torch.device("cpu"))
-    method = build_method(METHODS[name](), shape)
+    method = build_method(METHODS[name](), shape)  # type: ignore[call-arg]
     draw = torch.Generator().manual_seed(0)
     voice, face = (torch.randn(VIDEOS, DIM, generator=draw).requires_grad_() for _ in range(2))
     optimizer = torch.optim.Adam([voice, face, *method.parameters()], lr=0.05)
@@ -100,7 +100,7 @@ def test_training_draws_the_two_halves_of_a_video_together(name):
 def test_what_clustering_sets_is_in_the_state(name):
     """Of several processes one clusters, and the others take over its state."""
     shape = RunShape(VIDEOS, DIM, BATCH, VIDEOS // BATCH, EPOCHS, 0, torch.device("cpu"))
-    ours, theirs = (build_method(METHODS[name](), shape) for _ in range(2))
+    ours, theirs = (build_method(METHODS[name](), shape) for _ in range(2))  # type: ignore[call-arg]
     draw = torch.Generator().manual_seed(1)
     compared = 0
     for step in range(shape.steps):

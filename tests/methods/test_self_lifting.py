@@ -108,8 +108,8 @@ def test_labels_are_kept_until_the_next_clustering():
     assert lifting.pseudo_labels is None
     lifting.before_step(FIRST)
     kept = lifting.pseudo_labels
-    assert kept.min() >= 0
-    assert len(kept.unique()) == lifting.labels == 4
+    assert kept.min() >= 0  # type: ignore[attr-defined]
+    assert len(kept.unique()) == lifting.labels == 4  # type: ignore[attr-defined]
     for step in range(FIRST + 1, 4 * STEPS):
         lifting.before_step(step)
         assert lifting.pseudo_labels is kept

@@ -146,7 +146,7 @@ def test_more_trials_of_the_same_identities_do_not_shrink_the_spread():
     scores, labels, voice, face = trials(8, n_identities=30, size=300)
     counts = bootstrap.identity_counts(30, 200, seed=0)
     once = curves.auc_replicates(scores, labels, voice, face, counts)
-    fourfold = curves.auc_replicates(*(np.tile(part, 4) for part in (scores, labels, voice, face)), counts)
+    fourfold = curves.auc_replicates(*(np.tile(part, 4) for part in (scores, labels, voice, face)), counts)  # type: ignore[call-arg]
     np.testing.assert_allclose(fourfold, once, atol=1e-14)
 
 

@@ -52,7 +52,7 @@ def named(trials: TrialSet) -> dict[str, int]:
     for part in trials.of(MatchingTrials):
         probe, candidate = part.direction.split("_to_")
         count[probe] += len(part)
-        count[candidate] += len(part) + int((part.impostors >= 0).sum())
+        count[candidate] += len(part) + int((part.impostors >= 0).sum())  # type: ignore[attr-defined]
     return count
 
 

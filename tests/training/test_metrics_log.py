@@ -71,7 +71,7 @@ def test_a_checkpoint_of_version_0_1_goes_on(
     plain = Cid.after_step
 
     def stopping(self: Cid, *args: object) -> None:
-        plain(self, *args)  # type: ignore[arg-type]
+        plain(self, *args)
         os.kill(os.getpid(), signal.SIGINT)
 
     with monkeypatch.context() as patch, pytest.raises(RunError, match="stopped at step 1"):

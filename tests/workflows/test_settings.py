@@ -35,7 +35,7 @@ def test_named_arguments_count_more_than_settings_than_a_file_than_a_preset(tmp_
 def test_a_method_is_a_name_or_its_settings():
     assert resolve_config(named={"method": "cid"}).method.name == "cid"
     found = resolve_config(named={"method": {"name": "cid", "temperature": 0.5}})
-    assert (found.method.name, found.method.temperature) == ("cid", 0.5)
+    assert (found.method.name, found.method.temperature) == ("cid", 0.5)  # type: ignore[attr-defined]
     assert resolve_config(named={"method": {"temperature": 0.5}}).method.name == "cmpc"
 
 

@@ -1,0 +1,41 @@
+"""Run checks by name, alike on every system: `python .ci/check.py lint types test`.
+
+The Makefile, `.ci/run` and the workflow on GitHub all call this, so that each command stands in one place.
+"""
+
+import os
+import subprocess
+import sys
+import time
+
+PYTEST = ("pytest", "--numprocesses", "auto", "--dist", "loadgroup")
+CHECKS = {
+    "lint": (("ruff", "check", "."), ("ruff", "format", "--check", ".")),
+    "types": (("mypy",),),
+    "test": (PYTEST,),
+    # Without the tests that train, start processes or take more than a second.
+    "test-fast": ((*PYTEST, "-m", "not slow"),),
+    # Into build/site; a broken link fails.
+    "docs": (("mkdocs", "build", "--strict", "--quiet"),),
+}
+# One thread for each process: tests run on all cores already.
+ENVIRONMENT = {"OMP_NUM_THREADS": "1", "NO_MKDOCS_2_WARNING": "1"}
+
+
+def main(names: list[str]) -> int:
+    if not names or set(names) - set(CHECKS):
+        print(f"name some of: {', '.join(CHECKS)}", file=sys.stderr)
+        return 2
+    for name in names:
+        started = time.monotonic()
+        for module, *options in CHECKS[name]:
+            done = subprocess.run([sys.executable, "-m", module, *options], env=os.environ | ENVIRONMENT, check=False)
+            if done.returncode:
+                print(f"{name} failed: python -m {' '.join((module, *options))}", file=sys.stderr)
+                return done.returncode
+        print(f"{name}: {time.monotonic() - started:.0f} s", file=sys.stderr)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
