@@ -9,8 +9,8 @@ from torch.nn import functional as F
 UNASSIGNED = -1
 """Assignment of a video without a cluster: the memory bank has not seen it yet."""
 NO_DIRECTION = 1e-6
-"""Below this norm a blend of unit vectors is the rounding of opposite ones, and has no direction."""
-# Similarities held at once in the assignment step, and points: larger products are slower and leave the caches.
+"""Least norm of a blend of unit vectors that has a direction; less is the rounding of opposite vectors."""
+# Similarities, and points, in one block of the assignment step: larger products are slower and leave the caches.
 _BLOCK = 2**22
 _ROWS = 512
 
@@ -25,7 +25,7 @@ class KMeansResult:
     Attributes:
         prototypes: unit mean directions of the clusters, [k, d].
         assignments: cluster of each point, int64 [n], 0..k-1; every cluster has at least one point.
-        iterations: assignment steps carried out, up to and including the one that changed nothing.
+        iterations: assignment steps done, up to and including the one that changed nothing.
     """
 
     prototypes: Tensor
@@ -54,10 +54,10 @@ def initial_rows(n: int, k: int, seed: int) -> Tensor:
     Args:
         n: number of points.
         k: number of clusters, 1..n.
-        seed: what the permutation depends on, together with n.
+        seed: decides the permutation, together with n.
 
     Returns:
-        k different row numbers, int64 on the CPU: the same for every device that the points may live on.
+        k different row numbers, int64 on the CPU, the same for every device of the points.
     """
     return torch.randperm(n, generator=torch.Generator().manual_seed(seed))[:k]
 
@@ -68,7 +68,7 @@ def nearest_prototype(x: Tensor, prototypes: Tensor, block: int = _BLOCK) -> tup
     Args:
         x: points, [n, d].
         prototypes: unit prototypes, [k, d], in the dtype of `x`.
-        block: similarities to hold at once, >= 1; bounds the memory and changes nothing else.
+        block: similarities in memory at once, >= 1; limits the memory and changes nothing else.
 
     Returns:
         (similarity to it [n], its number, int64 [n]).
@@ -79,7 +79,7 @@ def nearest_prototype(x: Tensor, prototypes: Tensor, block: int = _BLOCK) -> tup
 
 
 def sum_by_cluster(values: Tensor, assignments: Tensor, k: int) -> Tensor:
-    """Sum the rows of each cluster in a fixed order, so that runs repeat exactly.
+    """Sum the rows of each cluster in a fixed, repeatable order.
 
     Args:
         values: one row per point, [n, d].
@@ -96,7 +96,7 @@ def sum_by_cluster(values: Tensor, assignments: Tensor, k: int) -> Tensor:
 
 
 def _repair_empty(similarity: Tensor, assignments: Tensor, k: int) -> Tensor:
-    """Give each empty cluster the point that fits its own cluster worst."""
+    """Move the worst-fitting points to the empty clusters, one each."""
     counts = torch.bincount(assignments, minlength=k)
     empty = (counts == 0).nonzero().squeeze(1)
     if len(empty) == 0:
@@ -116,15 +116,15 @@ def _repair_empty(similarity: Tensor, assignments: Tensor, k: int) -> Tensor:
 def kmeans(x: Tensor, k: int, seed: int, iterations: int = 20) -> KMeansResult:
     """Cluster unit vectors by direction (spherical k-means), the same on every run.
 
-    A cluster that runs empty takes the point that is farthest from its own prototype. This holds for
+    A cluster that becomes empty takes the point that is farthest from its own prototype. This applies to
     duplicates too: with fewer than k distinct points, copies of a point are spread over several clusters
-    with equal prototypes. n * k * d multiplications for each iteration.
+    with equal prototypes. Each iteration takes n * k * d multiplications.
 
     Args:
         x: unit rows, [n, d]; computed in float32 (float64 when given), on the device of `x`.
         k: number of clusters, 1..n.
         seed: chooses the initial points, from a permutation of all rows.
-        iterations: most assignment steps to carry out, >= 1; fewer when nothing changes any more.
+        iterations: most assignment steps, >= 1; fewer if nothing changes any more.
 
     Returns:
         Unit prototypes, assignments without an empty cluster, and the number of iterations. The prototypes
@@ -134,7 +134,8 @@ def kmeans(x: Tensor, k: int, seed: int, iterations: int = 20) -> KMeansResult:
         ValueError: k is not in 1..n, iterations < 1, or `x` holds a value that is not finite.
 
     Source:
-        Dhillon and Modha, Machine Learning 42, 2001 (spherical k-means); the repair is this project's.
+        Dhillon and Modha, Machine Learning 42, 2001 (spherical k-means). The repair of empty clusters is this
+        project's.
 
     Deviation:
         The released code starts from the first K rows of a bank ordered by identity, and an empty cluster
@@ -164,7 +165,7 @@ def kmeans(x: Tensor, k: int, seed: int, iterations: int = 20) -> KMeansResult:
             previous = assignments
             totals = sum_by_cluster(x, assignments, k)
             norms = totals.norm(dim=1, keepdim=True)
-            # Opposite points cancel and leave no direction: such a cluster keeps the prototype it had.
+            # Opposite points cancel and leave no direction; such a cluster keeps its previous prototype.
             directed = norms > _ROUNDINGS * torch.finfo(x.dtype).eps
             prototypes = torch.where(directed, totals / norms, prototypes)
     return KMeansResult(prototypes, assignments, done)
@@ -181,7 +182,7 @@ def concentration(x: Tensor, prototypes: Tensor, assignments: Tensor, mean: floa
         mean: mean of the result (the prototype temperature), > 0.
 
     Returns:
-        phi [k], > 0, with the given mean. `mean` everywhere when no cluster has a spread.
+        phi [k], > 0, with the given mean; `mean` everywhere if no cluster has a spread.
 
     Raises:
         ValueError: the shapes do not fit together, or `mean` is not positive.
@@ -192,7 +193,7 @@ def concentration(x: Tensor, prototypes: Tensor, assignments: Tensor, mean: floa
         phi; clipped to the 10th..90th percentile; rescaled to the given mean.
 
     Deviation:
-        A cluster of several copies of one point takes the largest phi too: its spread is as unknown as that
+        A cluster of several copies of one point takes the largest phi too. Its spread is as unknown as that
         of a single point, and a phi of zero would divide logits by zero.
     """
     if x.ndim != 2 or prototypes.ndim != 2 or x.shape[1] != prototypes.shape[1]:

@@ -13,11 +13,11 @@ from lowshot.clustering import NO_DIRECTION, UNASSIGNED, Clusters, concentration
 class MemoryBank(nn.Module):
     """One unit vector per video and modality, updated with each new embedding.
 
-    `m <- normalise(momentum * m + (1 - momentum) * z)`; the first write stores z itself. A module for its
-    state only: the bank has no parameters and moves, saves and loads like any module's buffers.
+    `m <- normalise(momentum * m + (1 - momentum) * z)`; the first write stores z itself. The bank is a module, but it
+    has no parameters. It moves, saves and loads like any module's buffers.
 
     Attributes:
-        vectors: float32 [n, d]; zeros where nothing was written, unit rows elsewhere.
+        vectors: float32 [n, d]; zeros for rows never written, unit rows elsewhere.
         written: bool [n].
         momentum: share of the old vector, 0 <= momentum < 1.
 
@@ -60,7 +60,7 @@ class MemoryBank(nn.Module):
 
         Raises:
             ValueError: the shapes do not fit.
-            IndexError: a video outside 0..n-1 (on the CPU; an accelerator reports it in its own way).
+            IndexError: a video outside 0..n-1 (on the CPU; an accelerator reports it differently).
         """
         if index.ndim != 1 or z.shape != (len(index), self.vectors.shape[1]):
             raise ValueError(
@@ -71,7 +71,7 @@ class MemoryBank(nn.Module):
         index = index.to(self.vectors.device)
         z = F.normalize(z.detach().to(self.vectors), dim=1)
         occurrence = _occurrence(index)
-        # One pass unless a video repeats: indexed assignment leaves the winner among repeats undefined.
+        # One pass per repeat of a video, because indexed assignment leaves the winner among repeats undefined.
         for turn in range(int(occurrence.max()) + 1):
             now = occurrence == turn
             rows, new = index[now], z[now]
@@ -83,7 +83,7 @@ class MemoryBank(nn.Module):
 
 
 def _occurrence(index: Tensor) -> Tensor:
-    """How many times the same value stood earlier in the batch, [B]."""
+    """Number of earlier occurrences of each value in the batch, [B]."""
     values, order = index.sort(stable=True)
     place = torch.arange(len(index), device=index.device)
     first = torch.searchsorted(values, values)
@@ -104,7 +104,7 @@ def cluster_bank(
     """Cluster the written vectors of a bank at several granularities.
 
     Args:
-        bank: memory of one modality; rows never written take no part.
+        bank: memory of one modality; rows never written are ignored.
         ks: number of clusters of each granularity, each from 1 to the number of written rows.
         seed: >= 0; each granularity draws its own initial points from it.
         iterations: most k-means iterations, >= 1.

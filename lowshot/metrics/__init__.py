@@ -1,4 +1,6 @@
-"""Numbers from numbers: verification, matching, retrieval, classification, calibration, intervals; without torch.
+"""Metrics of verification, matching, retrieval, classification and calibration, with intervals.
+
+This package does not need torch.
 
 Example:
     >>> from lowshot.metrics import auc, average_precision

@@ -1,8 +1,9 @@
 """Intervals and paired differences by resampling identities.
 
-Trials that share an identity are not independent, so a resample draws identities with replacement and counts
+Trials that share an identity are not independent. A resample therefore draws identities with replacement and counts
 a trial once for every way of drawing the identities in it. Two models compared on the same resamples give a
-paired difference. Means and medians over trials are resampled here, curves of verification in `curve_replicates`.
+paired difference. This module resamples means and medians over trials; `curve_replicates` resamples verification
+curves.
 """
 
 from collections.abc import Iterator
@@ -15,14 +16,14 @@ from lowshot.metrics.verification import FloatArray
 
 PERCENTILE_METHOD = "identity-bootstrap-percentile"
 
-# Numbers per intermediate array while a block of replicates is worked on: few enough to stay in the cache.
+# Numbers per intermediate array of one block of replicates: few enough to stay in the cache.
 _BLOCK_ELEMENTS = 2**17
 
 IntArray = npt.NDArray[np.int64]
 
 
 class Interval(NamedTuple):
-    """A confidence interval and the name of how it was made."""
+    """A confidence interval and the name of its method."""
 
     low: float
     high: float
@@ -30,7 +31,7 @@ class Interval(NamedTuple):
 
 
 class Difference(NamedTuple):
-    """A paired difference of two figures, its interval, and its two-sided bootstrap p-value."""
+    """A paired difference with its interval and two-sided bootstrap p-value."""
 
     value: float
     low: float
@@ -39,7 +40,11 @@ class Difference(NamedTuple):
 
 
 def identity_codes(*identities: npt.NDArray[np.object_]) -> tuple[list[IntArray], int]:
-    """Number the identities of some arrays from 0: the codes of each array, and how many identities there are."""
+    """Number the identities of all arrays from 0.
+
+    Returns:
+        The codes of each array, and the number of identities.
+    """
     names, codes = np.unique(np.concatenate(identities).astype(str), return_inverse=True)
     return np.split(codes.astype(np.int64), np.cumsum([len(array) for array in identities])[:-1]), len(names)
 
@@ -48,7 +53,7 @@ def identity_counts(n_identities: int, replicates: int, seed: int) -> npt.NDArra
     """Draw identities with replacement, as many as there are, once per replicate.
 
     Args:
-        n_identities: number of identities, at least 2: the spread over a single one cannot be known.
+        n_identities: number of identities, at least 2, because one identity has no spread.
         replicates: number of resamples R, at least 1.
         seed: seed of the draws, 0 or more. The first replicates are the same whatever R is.
 
@@ -79,12 +84,12 @@ def percentile_interval(replicates: npt.ArrayLike, level: float = 0.95, method: 
     """Percentile interval of a figure's replicates.
 
     Args:
-        replicates: [R] the figure in each resample; NaN, where a resample could not give one, is left out.
+        replicates: [R] the figure in each resample; NaN (the figure is undefined there) is skipped.
         level: share of the replicates inside, in (0, 1).
-        method: what to call it: says what the replicates are.
+        method: name of the interval, which says how the replicates were made.
 
     Returns:
-        The interval; NaN at both ends when no replicate is left.
+        The interval; NaN at both ends if no replicate remains.
 
     Raises:
         ValueError: replicates that are not one axis, or a level out of range.
@@ -104,7 +109,7 @@ def percentile_interval(replicates: npt.ArrayLike, level: float = 0.95, method: 
 
 
 def checked_counts(counts: npt.ArrayLike) -> npt.NDArray[np.integer]:
-    """Return counts of identities as an array, after checking that they are integers [R, n], none below 0."""
+    """Check that counts are integers [R, n], 0 or more; return them."""
     array = np.asarray(counts)
     if array.ndim != 2 or array.size == 0 or array.dtype.kind not in "iu":
         raise ValueError(f"counts must be integers [R, n], got {array.dtype} of shape {array.shape}")
@@ -114,7 +119,7 @@ def checked_counts(counts: npt.ArrayLike) -> npt.NDArray[np.integer]:
 
 
 def checked_identities(codes: npt.ArrayLike, trials: int, n_identities: int) -> IntArray:
-    """Return the identity of each trial as an array, after checking that they are integers in 0..n_identities-1."""
+    """Check that identities are integers [T] in 0..n_identities-1; return the array."""
     array = np.asarray(codes)
     if array.shape != (trials,) or array.dtype.kind not in "iu":
         raise ValueError(f"identities must be {trials} integers, got {array.dtype} of shape {array.shape}")
@@ -124,16 +129,19 @@ def checked_identities(codes: npt.ArrayLike, trials: int, n_identities: int) -> 
 
 
 def factors(identities: list[IntArray], n_identities: int) -> list[IntArray]:
-    """Name each identity of a trial once: a repeat points to column `n_identities`, a constant one."""
+    """Count each identity of a trial once.
+
+    A repeated identity points to column `n_identities`, whose count is always one.
+    """
     ordered = np.sort(np.stack(identities), axis=0)
     ordered[1:][ordered[1:] == ordered[:-1]] = n_identities
-    # Repeats go last, so that trials of the same identities are named alike.
+    # Repeats go last, so that trials of the same identities get the same factors.
     ordered.sort(axis=0)
     return [ordered[0], *(row for row in ordered[1:] if (row != n_identities).any())]
 
 
 def trial_weights(block: npt.NDArray[Any], named: list[IntArray]) -> npt.NDArray[Any]:
-    """Multiply the counts of each trial's identities, as `factors` names them: `block` [B, n+1] -> [B, T]."""
+    """Multiply the counts of each trial's `factors`: [B, n+1] -> [B, T]."""
     weights = np.take(block, named[0], axis=1)
     for factor in named[1:]:
         weights *= np.take(block, factor, axis=1)
@@ -143,7 +151,7 @@ def trial_weights(block: npt.NDArray[Any], named: list[IntArray]) -> npt.NDArray
 def blocks(
     counts: npt.NDArray[np.integer], trials: int, dtype: type[np.int64] | type[np.float64]
 ) -> Iterator[tuple[slice, npt.NDArray[Any]]]:
-    """Cut the replicates into blocks, each with a constant one as its last column."""
+    """Split the replicates into blocks with a last column of ones."""
     size = max(1, _BLOCK_ELEMENTS // trials)
     for start in range(0, len(counts), size):
         part = slice(start, start + size)
@@ -152,19 +160,20 @@ def blocks(
 
 
 def mean_replicates(values: npt.ArrayLike, identities: tuple[npt.ArrayLike, ...], counts: npt.ArrayLike) -> FloatArray:
-    """Mean of per-trial figures (matching credit, average precision, recall) in each resample of identities.
+    """Mean of per-trial figures in each resample of identities.
 
-    A trial weighs the product of the counts of its distinct identities. The mean square of that product
-    doubles with every further identity, and the interval widens with it: name the identities whose choice is
-    to be generalised over, such as the probe's, and not every candidate of a long list.
+    Per-trial figures are matching credit, average precision, recall and the like. The weight of a trial is the
+    product of the counts of its distinct identities. The mean square of that product doubles with every further
+    identity, and the interval widens with it. Name the identities that the figure should generalise over, such as
+    the probe's. Do not name every candidate of a long list.
 
     Args:
         values: [T] finite real numbers.
-        identities: one or more arrays [T] of integers in 0..n-1, the identities that take part in each trial.
-        counts: [R, n] not negative integers, from `identity_counts`.
+        identities: one or more arrays [T] of integers in 0..n-1, the identities in each trial.
+        counts: [R, n] non-negative integers, from `identity_counts`.
 
     Returns:
-        [R] weighted means; NaN where a resample leaves no trial.
+        [R] weighted means; NaN for a resample without trials.
 
     Raises:
         ValueError: wrong shapes, values that are not finite, no identities, or identities without a count.
@@ -174,13 +183,13 @@ def mean_replicates(values: npt.ArrayLike, identities: tuple[npt.ArrayLike, ...]
     """
     value_array = _checked_values(values)
     count_array, named = _named(len(value_array), identities, counts)
-    # Trials of the same identities weigh the same in every resample: what they add up to is worked out once.
+    # Trials of the same identities have the same weight in every resample, so their sum is computed once.
     first, place = _alike(named)
     sums, sizes = np.bincount(place, value_array), np.bincount(place)
     replicates = np.empty(len(count_array))
     for part, block in blocks(count_array, len(first), np.float64):
         weights = trial_weights(block, [factor[first] for factor in named])
-        # Sums, not a matrix product: what that adds up first differs with the number of rows and threads.
+        # Sums, not a matrix product, whose order of summation depends on the number of rows and threads.
         total = (weights * sizes).sum(axis=1)
         mean = (weights * sums).sum(axis=1) / np.where(total > 0, total, 1.0)
         replicates[part] = np.where(total > 0, mean, np.nan)
@@ -190,13 +199,13 @@ def mean_replicates(values: npt.ArrayLike, identities: tuple[npt.ArrayLike, ...]
 def median_replicates(
     values: npt.ArrayLike, identities: tuple[npt.ArrayLike, ...], counts: npt.ArrayLike
 ) -> FloatArray:
-    """Median of per-trial figures (the rank of the first hit) in each resample of identities.
+    """Median of per-trial figures, such as first-hit ranks, in each resample.
 
     Args:
         values, identities, counts: as in `mean_replicates`.
 
     Returns:
-        [R] medians of the trials, each taken as often as it weighs; NaN where a resample leaves no trial.
+        [R] medians of the trials, each repeated by its weight; NaN for a resample without trials.
 
     Raises:
         ValueError: as `mean_replicates`.
@@ -210,7 +219,7 @@ def median_replicates(
     for part, block in blocks(count_array, len(rising), np.int64):
         reached = np.cumsum(trial_weights(block, named), axis=1)
         total = reached[:, -1:]
-        # Of an even number of trials, the two in the middle count half each.
+        # With an even number of trials, the two in the middle count half each.
         lower, upper = (reached >= (total + 1) // 2).argmax(axis=1), (reached > total // 2).argmax(axis=1)
         replicates[part] = np.where(total[:, 0] > 0, (rising[lower] + rising[upper]) / 2.0, np.nan)
     return replicates
@@ -226,7 +235,7 @@ def _checked_values(values: npt.ArrayLike) -> FloatArray:
 def _named(
     trials: int, identities: tuple[npt.ArrayLike, ...], counts: npt.ArrayLike
 ) -> tuple[npt.NDArray[np.integer], list[IntArray]]:
-    """The counts, and the identities of each trial as `factors` names them."""
+    """The checked counts, and the `factors` of each trial."""
     if not identities:
         raise ValueError("identities must hold at least one array")
     count_array = checked_counts(counts)
@@ -235,7 +244,11 @@ def _named(
 
 
 def _alike(named: list[IntArray]) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-    """Gather trials of the same identities: the first trial of each kind, rising, and the kind of each trial [T]."""
+    """Group trials of the same identities.
+
+    Returns:
+        The first trial of each group, ascending, and the group of each trial [T].
+    """
     _, first, kind = np.unique(named[0], return_index=True, return_inverse=True)
     for factor in named[1:]:
         _, first, kind = np.unique(kind * (factor.max() + 1) + factor, return_index=True, return_inverse=True)
@@ -244,18 +257,19 @@ def _alike(named: list[IntArray]) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.
 
 
 def difference_of(value: float, replicates: npt.ArrayLike, level: float = 0.95) -> Difference:
-    """A difference of two figures measured on the same trials, with its interval and p-value.
+    """Interval and p-value of a paired difference.
 
-    The p-value is twice the smaller share of replicates at or beyond zero, the observed difference counted in, and at
-    most 1. It cannot fall below 2 / (R + 1).
+    Both figures are measured on the same trials. The p-value is twice the smaller share of replicates at or beyond
+    zero, and at most 1. The observed difference counts as one more replicate, so the p-value cannot fall below
+    2 / (R + 1).
 
     Args:
         value: the first figure minus the second.
-        replicates: [R] the same in each resample, of the same identities for both; NaN where it could not be had.
+        replicates: [R] the difference in each resample, of the same identities for both; NaN if undefined.
         level: share of the replicates inside the interval, in (0, 1).
 
     Returns:
-        The difference, its percentile interval and its p-value; NaN where no replicate is left.
+        The difference, its percentile interval and its p-value; NaN if no replicate remains.
 
     Raises:
         ValueError: replicates that are not one axis, or a level out of range.

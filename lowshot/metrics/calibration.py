@@ -1,8 +1,8 @@
-"""Calibration of verification scores as log-likelihood ratios, and what is lost without it.
+"""Calibration of verification scores as log-likelihood ratios, and its cost.
 
-A cosine ranks trials; it is no log-likelihood ratio, and its cost as one says nothing. Scores are calibrated first:
-by the best monotone map there is (`min_cllr`, which knows the labels), or by a map learned from other identities
-(`cross_calibrated`, then `cllr`).
+A cosine ranks trials, but it is not a log-likelihood ratio, so its Cllr is meaningless. Calibrate scores first.
+`min_cllr` uses the best monotone map, fitted with the labels. `cross_calibrated`, followed by `cllr`, uses a map
+learned from other identities.
 """
 
 from typing import NamedTuple
@@ -19,21 +19,24 @@ _NEWTON_STEPS = 100
 
 
 class Calibration(NamedTuple):
-    """An affine map from scores to natural log-likelihood ratios: `scale` x score + `offset`, `scale` >= 0."""
+    """An affine map from scores to natural log-likelihood ratios.
+
+    The ratio is `scale` x score + `offset`, with `scale` >= 0.
+    """
 
     scale: float
     offset: float
 
 
 def trial_costs(ratios: npt.ArrayLike, labels: npt.ArrayLike) -> FloatArray:
-    """Cost of each trial's log-likelihood ratio, in bits: what it says against the truth.
+    """Cost of each trial's log-likelihood ratio, in bits.
 
     Args:
         ratios: [T] natural log-likelihood ratios of "same identity" against "different identities", finite.
         labels: [T] boolean or 0/1; true when voice and face are of one identity.
 
     Returns:
-        [T] log2(1 + exp(-ratio)) of positive and log2(1 + exp(ratio)) of negative trials; 1 where a ratio says nothing.
+        [T] log2(1 + exp(-ratio)) of positive and log2(1 + exp(ratio)) of negative trials; 1 for a ratio of 0.
 
     Raises:
         ValueError: wrong shapes, ratios that are not finite, or only one label.
@@ -45,14 +48,14 @@ def trial_costs(ratios: npt.ArrayLike, labels: npt.ArrayLike) -> FloatArray:
 
 
 def cllr(ratios: npt.ArrayLike, labels: npt.ArrayLike) -> float:
-    """Log-likelihood-ratio cost: half the mean cost of positive trials and half that of negative ones.
+    """Log-likelihood-ratio cost: the mean of the two labels' mean costs.
 
     Args:
-        ratios: [T] natural log-likelihood ratios, finite. Raw cosines are none.
+        ratios: [T] natural log-likelihood ratios, finite. Raw cosines are not such ratios.
         labels: [T] boolean or 0/1; true when voice and face are of one identity.
 
     Returns:
-        Bits, 0 or more: 1 is what ratios of 0 cost, which say nothing; wrong ratios cost more.
+        Bits, 0 or more. Uninformative ratios of 0 cost 1 bit; misleading ratios cost more.
 
     Raises:
         ValueError: as `trial_costs`.
@@ -66,10 +69,11 @@ def cllr(ratios: npt.ArrayLike, labels: npt.ArrayLike) -> float:
 
 
 def min_cllr(scores: npt.ArrayLike, labels: npt.ArrayLike) -> float:
-    """Log-likelihood-ratio cost after the best rising map of the scores, found with the labels: discrimination alone.
+    """Log-likelihood-ratio cost after the best monotone map: discrimination alone.
 
-    The map is that of pool adjacent violators at even odds. It is fitted on the very trials it is judged by, so that
-    the figure is a lower bound, and on short lists a rosy one. Every rising transform of the scores gives the same.
+    Pool adjacent violators at even odds gives the map. It is fitted on the trials that it is evaluated on. The figure
+    is therefore a lower bound, and optimistic on short lists. Every increasing transform of the scores gives the same
+    figure.
 
     Args:
         scores: [T] finite real numbers; higher means more alike.
@@ -85,53 +89,53 @@ def min_cllr(scores: npt.ArrayLike, labels: npt.ArrayLike) -> float:
         Brümmer and du Preez 2006 (minimum Cllr, by pool adjacent violators).
     """
     score_array, label_array = checked_trials(scores, labels)
-    # `unique` sorts upwards, and equal scores, which no map can part, are one.
+    # `unique` sorts in ascending order and merges equal scores, which no map can separate.
     _, place = np.unique(score_array, return_inverse=True)
     positives, negatives = np.bincount(place, label_array), np.bincount(place, ~label_array)
     return float(pooled_entropy(positives[None], negatives[None])[0])
 
 
 def pooled_entropy(positives: npt.NDArray[np.number], negatives: npt.NDArray[np.number]) -> FloatArray:
-    """Costs of `min_cllr` from the weights at each distinct score, of B lists at once.
+    """Costs of `min_cllr` for B lists at once, from weights by score.
 
     Args:
-        positives, negatives: [B, P] weight of the positive and of the negative trials at each score, by rising score; 0
-            or more, and above 0 in the sum of each list.
+        positives, negatives: [B, P] weight of the positive and of the negative trials at each distinct score, by
+            ascending score; 0 or more, and above 0 in the sum of each list.
 
     Returns:
         [B] bits in [0, 1].
     """
-    # At even odds either label weighs 1 in all, however many trials it has.
+    # At even odds each label has a total weight of 1, however many trials it has.
     positive = positives / positives.sum(axis=1, keepdims=True)
     weight = positive + negatives / negatives.sum(axis=1, keepdims=True)
     given = weight > 0
     of_list, positive, weight = np.repeat(np.arange(len(given)), given.sum(axis=1)), positive[given], weight[given]
-    # All lists in one call, one behind the other: each is lifted above the last, so that none is pooled with another.
+    # All lists share one call. Each is shifted above the list before it, so that lists are never pooled together.
     starts = isotonic_regression(positive / weight + 2.0 * of_list, weights=weight).blocks[:-1]
     pooled = np.add.reduceat(weight, starts)
     share = np.minimum(np.add.reduceat(positive, starts) / pooled, 1.0)
     entropy = np.zeros(len(share))
     for part in (share, 1.0 - share):
         entropy -= part * np.log2(np.where(part > 0, part, 1.0))
-    # In a block the posterior is the share itself, and the cost of its trials is the entropy of that share.
+    # In a block the posterior is the share of positives, and the cost of its trials is the entropy of that share.
     costs = np.bincount(of_list[starts], weights=pooled * entropy, minlength=len(positives)) / 2.0
-    # Rounding may carry a cost of 1, that of scores that say nothing, past 1.
+    # Rounding may carry the cost of uninformative scores past 1.
     return np.minimum(costs, 1.0)
 
 
 def fit_calibration(scores: npt.ArrayLike, labels: npt.ArrayLike) -> Calibration:
-    """Learn an affine map from scores to log-likelihood ratios: logistic regression at even odds.
+    """Fit an affine map to log-likelihood ratios by logistic regression.
 
-    It minimises `cllr` with labels drawn in from 0 and 1 by 1 / (n + 2), n being the number of trials of the rarer
-    label. Without that, scores that part the labels would have no finite map.
+    The odds are even. The fit minimises `cllr` with labels smoothed from 0 and 1 by 1 / (n + 2), n being the number of
+    trials of the rarer label. Without smoothing, scores that separate the labels would have no finite map.
 
     Args:
         scores: [T] finite real numbers; higher means more alike.
         labels: [T] boolean or 0/1; true when voice and face are of one identity.
 
     Returns:
-        The map. Scores that rank worse than chance, or are all equal, give the map to 0: a map that falls would turn
-        round what "more alike" means.
+        The map. Scores that rank worse than chance, or are all equal, give the map to 0, because a decreasing map
+        would reverse what "more alike" means.
 
     Raises:
         ValueError: wrong shapes, scores that are not finite, or only one label.
@@ -141,7 +145,7 @@ def fit_calibration(scores: npt.ArrayLike, labels: npt.ArrayLike) -> Calibration
         support vector machines, 1999 (smoothed targets).
 
     Deviation:
-        Platt smooths each label by its own number of trials. One share for both keeps equal scores at a ratio of 0.
+        Platt smooths each label by its own number of trials. One amount for both keeps equal scores at a ratio of 0.
     """
     score_array, label_array = checked_trials(scores, labels)
     values = score_array.astype(np.float64)
@@ -179,10 +183,10 @@ def fit_calibration(scores: npt.ArrayLike, labels: npt.ArrayLike) -> Calibration
 def cross_calibrated(
     scores: npt.ArrayLike, labels: npt.ArrayLike, voice_identity: npt.ArrayLike, face_identity: npt.ArrayLike
 ) -> FloatArray | None:
-    """Log-likelihood ratios of trials, each by a map learned from trials that share no identity with it.
+    """Log-likelihood ratios of trials by maps learned from other identities.
 
-    The identities are dealt into `FOLDS` folds. The trials between two folds (or within one) are calibrated by the map
-    fitted on the trials among the other folds.
+    The identities are divided into `FOLDS` folds. The trials between two folds (or within one) are calibrated by the
+    map fitted on the trials among the other folds, which share no identity with them.
 
     Args:
         scores: [T] finite real numbers; higher means more alike.
@@ -190,15 +194,15 @@ def cross_calibrated(
         voice_identity, face_identity: [T] integers from 0.
 
     Returns:
-        [T] natural log-likelihood ratios; None where the identities are too few: some map would have to be learned from
-        trials of one label.
+        [T] natural log-likelihood ratios. None if there are too few identities, so that some map would have to be
+        learned from trials of one label.
 
     Raises:
         ValueError: wrong shapes, scores that are not finite, or only one label.
     """
     score_array, label_array = checked_trials(scores, labels)
     n_identities = 1 + int(max(np.max(voice_identity), np.max(face_identity)))
-    # Dealt at random: the names of identities, and so their numbers, may go by nationality.
+    # Folds are random because identity names, and so their numbers, may be ordered by nationality.
     fold = np.random.default_rng(0).permutation(n_identities) % FOLDS
     voice, face = (
         fold[checked_identities(codes, len(score_array), n_identities)] for codes in (voice_identity, face_identity)

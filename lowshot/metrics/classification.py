@@ -8,7 +8,10 @@ from lowshot.metrics.verification import FloatArray, checked_scores
 
 
 def _rivals(scores: npt.ArrayLike, target: npt.ArrayLike) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-    """Count the classes above the target [T], or all where it is none of them, and those level with it, itself too."""
+    """Count the classes above and level with the target, [T] each.
+
+    All classes count as above if the target is not one of them. The target counts as level with itself.
+    """
     array = checked_scores(scores, ndim=2)
     index = np.asarray(target)
     items, classes = array.shape
@@ -23,16 +26,18 @@ def _rivals(scores: npt.ArrayLike, target: npt.ArrayLike) -> tuple[npt.NDArray[n
 
 
 def top_k_credit(scores: npt.ArrayLike, target: npt.ArrayLike, k: int) -> FloatArray:
-    """Credit of each item: the chance of its class being among the first k when ties are broken at random.
+    """Credit of each item under random tie-breaking.
+
+    It is the chance that the item's class ranks among the first k.
 
     Args:
         scores: [T, K] finite real numbers, one row per item and one column per class.
-        target: [T] integers in -1..K-1, the column of the right class; -1 where it is none of them.
+        target: [T] integers in -1..K-1, the column of the right class; -1 if it is none of them.
         k: how many answers are allowed, at least 1.
 
     Returns:
-        [T] 1 when fewer than k classes reach the target's score, 0 when k or more exceed it or it is no column; between
-        them, where m exceed it and l share it, (k - m) / l.
+        [T] 1 if at most k classes reach the target's score; 0 if k or more exceed it or the target is no column.
+        Otherwise (k - m) / l, if m classes exceed the score and l share it.
 
     Raises:
         ValueError: wrong shapes, scores that are not finite, a target that is no column, or no answers.
@@ -44,7 +49,9 @@ def top_k_credit(scores: npt.ArrayLike, target: npt.ArrayLike, k: int) -> FloatA
 
 
 def tied_items(scores: npt.ArrayLike, target: npt.ArrayLike, k: int) -> int:
-    """Count the items whose credit a tie decides: their class shares the score of the k-th with one beyond it.
+    """Count the items whose credit depends on a tie.
+
+    Their class shares its score with both the k-th class and a class after it.
 
     Args:
         scores, target, k: as in `top_k_credit`.
@@ -57,7 +64,9 @@ def tied_items(scores: npt.ArrayLike, target: npt.ArrayLike, k: int) -> int:
 
 
 def balanced_mean(credit: npt.ArrayLike, classes: npt.ArrayLike) -> float:
-    """Mean over classes of the mean credit of their items: a blind answer has 1/K, whatever the classes' sizes.
+    """Mean over classes of the mean credit of their items.
+
+    Chance is 1/K, whatever the sizes of the classes.
 
     Args:
         credit: [T] in [0, 1].
@@ -70,15 +79,17 @@ def balanced_mean(credit: npt.ArrayLike, classes: npt.ArrayLike) -> float:
 def balanced_replicates(
     credit: npt.ArrayLike, classes: npt.ArrayLike, identities: npt.ArrayLike, counts: npt.ArrayLike
 ) -> FloatArray:
-    """`balanced_mean` in each resample of identities; classes that a resample leaves out are no part of its mean.
+    """`balanced_mean` in each resample of identities.
+
+    The mean of a resample skips classes without items in it.
 
     Args:
         credit, classes: as in `balanced_mean`.
-        identities: [T] integers in 0..n-1, whose each item is.
+        identities: [T] integers in 0..n-1, the identity of each item.
         counts: [R, n] from `identity_counts`.
 
     Returns:
-        [R] means; NaN where a resample leaves no item.
+        [R] means; NaN for a resample without items.
 
     Raises:
         ValueError: as `mean_replicates`.

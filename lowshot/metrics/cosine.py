@@ -1,4 +1,4 @@
-"""Cosines that do not depend on the order in which they are added up."""
+"""Cosines that do not depend on the order of summation."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -20,17 +20,17 @@ def cosine_matrix(a: npt.NDArray[Any], b: npt.NDArray[Any]) -> npt.NDArray[np.fl
         b: [m, d] numbers.
 
     Returns:
-        float32 [n, m] in [-1, 1]: 0 for a zero vector, NaN for one that is not all numbers.
+        float32 [n, m] in [-1, 1]: 0 for a zero vector, NaN for a vector with a NaN or infinite entry.
     """
     # Rounding may carry the cosine of equal vectors past 1.
     return np.clip(unit_rows(a) @ unit_rows(b).T, -1, 1).astype(np.float32)
 
 
 def unit_rows(embeddings: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-    """Divide rows by their length and round them, so that sums of their products are exact.
+    """Normalise rows and round them so that sums of products are exact.
 
-    Entries become multiples of 2**-26. A product of two is then a multiple of 2**-52, and so is any sum of products,
-    which never reaches 2: float64 holds each one exactly. The rounding moves a cosine less than float32 does.
+    Entries become multiples of 2**-26. A product of two is then a multiple of 2**-52, and so is any sum of products.
+    Such a sum never reaches 2, so float64 holds it exactly. The rounding changes a cosine less than float32 does.
 
     Args:
         embeddings: [n, d] numbers.
@@ -45,17 +45,17 @@ def unit_rows(embeddings: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
 
 
 def parts(count: int, width: int) -> Iterator[slice]:
-    """Cut rows of a width into parts that fit into memory at once."""
+    """Split rows of a given width into parts that fit into memory."""
     step = max(1, _BLOCK_ELEMENTS // max(1, width))
     for start in range(0, count, step):
         yield slice(start, start + step)
 
 
 def _to_grid(rows: npt.NDArray[np.float64]) -> None:
-    """Make rows unit vectors on the grid, in place."""
-    # Rows that were never embedded are NaN; they are refused only when a trial asks for them.
+    """Normalise rows and round them to the grid, in place."""
+    # Rows that were never embedded are NaN; they are refused only if a trial needs them.
     rows[~np.isfinite(rows).all(axis=1)] = np.nan
-    # Scaled by the largest entry first: the square of a tiny or huge number would leave float64's range.
+    # Divide by the largest entry first, because the square of a tiny or huge number leaves float64's range.
     largest = np.abs(rows).max(axis=1, keepdims=True, initial=0.0)
     rows /= np.where(largest == 0, 1.0, largest)
     norm = np.linalg.norm(rows, axis=1, keepdims=True)

@@ -1,6 +1,6 @@
-"""Verification figures in every resample of the identities of a list, or of its pairs of identities.
+"""Verification figures in resamples of identities, or of identity pairs.
 
-Scores are sorted once; a resample only weighs the trials anew, and all figures are read off the same weighted curves.
+Scores are sorted once. A resample only changes the weights of the trials, and all figures use the same weighted curves.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -27,8 +27,8 @@ class Points(NamedTuple):
     Args:
         negatives: [B, P] weight of the negative trials accepted at each point; 0 at the first, all at the last.
         positives: [B, P] weight of the positive trials accepted.
-        weights: [B, T] weight of each trial, by falling score.
-        order: [T] which trial of the list stands at each place of `weights`.
+        weights: [B, T] weight of each trial, by descending score.
+        order: [T] index in the list of the trial at each place of `weights`.
     """
 
     negatives: IntArray
@@ -37,7 +37,7 @@ class Points(NamedTuple):
     order: npt.NDArray[np.intp]
 
 
-# Resamples of pairs give a variance and no quantile: more of them would tell nothing new.
+# Resamples of pairs give a variance and no quantile, so more of them would add nothing.
 PAIR_REPLICATES = 500
 
 CurveFigure = Callable[[Points], FloatArray]
@@ -45,7 +45,10 @@ CurveFigure = Callable[[Points], FloatArray]
 
 
 class _Ranked(NamedTuple):
-    """Trials by falling score: places in the list, labels, identities, and the last trial of each distinct score."""
+    """Trials by descending score.
+
+    It holds places in the list, labels, identities, and the last trial of each distinct score.
+    """
 
     order: npt.NDArray[np.intp]
     positive: npt.NDArray[np.bool_]
@@ -64,19 +67,19 @@ def curve_replicates(
 ) -> dict[str, FloatArray]:
     """Figures in each resample of identities.
 
-    With c the counts of a resample, a trial within identity i weighs c[i] and a trial across i and j weighs c[i] c[j].
-    A resample costs time linear in T.
+    Let c be the counts of a resample. A trial within identity i has weight c[i], a trial across i and j c[i] c[j].
+    A resample takes time linear in T.
 
     Args:
         scores: [T] finite real numbers; higher means more alike.
         labels: [T] boolean or 0/1; true when voice and face are of one identity.
         voice_identity: [T] integers in 0..n-1.
         face_identity: [T] integers in 0..n-1.
-        counts: [R, n] not negative integers, from `identity_counts`.
-        figures: what is read off each curve, by name.
+        counts: [R, n] non-negative integers, from `identity_counts`.
+        figures: functions that compute a figure from each curve, by name.
 
     Returns:
-        [R] of each figure; NaN where a resample leaves trials of one label only.
+        [R] of each figure; NaN for a resample with trials of one label only.
 
     Raises:
         ValueError: wrong shapes, scores that are not finite, only one label, or identities without a count.
@@ -85,7 +88,7 @@ def curve_replicates(
         Owen, The pigeonhole bootstrap, Annals of Applied Statistics 2007.
 
     Deviation:
-        Owen draws rows and columns apart. Voices and faces are of the same identities, so one draw serves both.
+        Owen draws rows and columns separately. Voices and faces have the same identities, so one draw serves both.
     """
     count_array = checked_counts(counts)
     n_identities = count_array.shape[1]
@@ -102,7 +105,7 @@ def auc_replicates(
     face_identity: npt.ArrayLike,
     counts: npt.ArrayLike,
 ) -> FloatArray:
-    """Area under the ROC curve in each resample of identities: [R]; see `curve_replicates`."""
+    """Area under the ROC curve in each resample [R]; see `curve_replicates`."""
     return curve_replicates(scores, labels, voice_identity, face_identity, counts, {"auc": auc_of})["auc"]
 
 
@@ -115,10 +118,11 @@ def pair_replicates(
     seed: int,
     figures: Mapping[str, CurveFigure],
 ) -> dict[str, FloatArray]:
-    """Figures in each resample of the pairs of different identities, all trials of a pair together.
+    """Figures in each resample of the pairs of different identities.
 
-    Trials within an identity weigh 1 throughout: the spread of these figures is what single pairs contribute to that
-    of `curve_replicates`, for `two_sided` to take away.
+    All trials of a pair are drawn together, and trials within an identity always have weight 1. The spread of these
+    figures is the contribution of single pairs to the spread of `curve_replicates`. `variance_correction.corrected`
+    subtracts it.
 
     Args:
         scores, labels, voice_identity, face_identity, figures: as in `curve_replicates`.
@@ -126,7 +130,7 @@ def pair_replicates(
         seed: seed of the draws, 0 or more. The first resamples are the same whatever R is.
 
     Returns:
-        [R] of each figure; NaN where a resample leaves trials of one label only.
+        [R] of each figure; NaN for a resample with trials of one label only.
 
     Raises:
         ValueError: as `curve_replicates`.
@@ -188,7 +192,7 @@ def _read_off(
 
 
 def _accumulate(weights: IntArray, last: npt.NDArray[np.intp]) -> IntArray:
-    """Weight down to each distinct score, after a zero: [B, T] -> [B, P]."""
+    """Cumulative weight at each distinct score, zero first: [B, T] -> [B, P]."""
     cumulated = np.zeros((len(weights), len(last) + 1), dtype=np.int64)
     sums = np.cumsum(weights, axis=1)
     cumulated[:, 1:] = sums if len(last) == weights.shape[1] else sums[:, last]
@@ -198,14 +202,14 @@ def _accumulate(weights: IntArray, last: npt.NDArray[np.intp]) -> IntArray:
 def auc_of(points: Points) -> FloatArray:
     """`verification.auc` of each resample."""
     negatives, positives = points.negatives, points.positives
-    # Whole numbers until the division: nothing is rounded before the ratio.
+    # Whole numbers until the division, so that nothing is rounded before the ratio.
     twice_won = (np.diff(negatives) * (positives[:, 1:] + positives[:, :-1])).sum(axis=1, dtype=np.float64)
     area: FloatArray = twice_won / (2.0 * negatives[:, -1] * positives[:, -1])
     return area
 
 
 def eer_of(points: Points) -> FloatArray:
-    """`verification.eer` of each resample: the crossing is found by binary search, in all of them at once."""
+    """`verification.eer` of each resample, by binary search in all at once."""
     negatives, positives = points.negatives, points.positives
     rows = np.arange(len(negatives))
 
@@ -235,23 +239,23 @@ def tpr_of(fpr: float) -> CurveFigure:
 
 
 def _bracket(points: Points, reached: Callable[[IntArray], npt.NDArray[np.bool_]]) -> tuple[IntArray, IntArray]:
-    """The last point of each resample that has not reached something, and the next.
+    """The last point of each resample before a condition, and the next.
 
-    The first point never has and the last one always has; in between it is reached once and for all.
+    The condition never holds at the first point and always at the last. Once it holds, it holds at all later points.
     """
     before = np.zeros(len(points.negatives), dtype=np.int64)
     after = np.full(len(before), points.negatives.shape[1] - 1, dtype=np.int64)
     while (after - before > 1).any():
         middle = (before + after) // 2
         there = reached(middle)
-        # A finished row has middle == before, which is not reached, and so stays as it is.
+        # A finished row has middle == before, where the condition does not hold, so it does not change.
         after = np.where(there, middle, after)
         before = np.where(there, before, middle)
     return before, after
 
 
 def min_dcf_of(p_target: float, c_miss: float, c_fa: float) -> CurveFigure:
-    """`verification.min_dcf` of each resample, of the same settings."""
+    """`verification.min_dcf` of each resample, with the same settings."""
     miss, false_alarm = c_miss * p_target, c_fa * (1.0 - p_target)
 
     def figure(points: Points) -> FloatArray:
@@ -268,8 +272,8 @@ def min_cllr_of(points: Points) -> FloatArray:
     negatives, positives = (np.diff(part) for part in (points.negatives, points.positives))
     drawn = negatives.any(axis=0) | positives.any(axis=0)
     negatives, positives = negatives[:, drawn], positives[:, drawn]
-    # Whatever the weights, a score is pooled with the next lower one where that has no negative trials, or where it has
-    # no positive ones itself. Done here, once for all resamples, that leaves a quarter of the scores to pool.
+    # For any weights, a score is pooled with the next lower one if that has no negative trials, or if it has no
+    # positive ones itself. Pooling these once for all resamples leaves a quarter of the scores to pool.
     starts = np.flatnonzero(np.append(True, positives[:, :-1].any(axis=0) & negatives[:, 1:].any(axis=0)))
     # By rising score, as the scores are pooled.
     negatives, positives = (np.add.reduceat(part, starts, axis=1)[:, ::-1] for part in (negatives, positives))
@@ -277,7 +281,7 @@ def min_cllr_of(points: Points) -> FloatArray:
 
 
 def class_mean_of(values: npt.ArrayLike, labels: npt.ArrayLike) -> CurveFigure:
-    """The mean of the means over positive and over negative trials in each resample, of values given by trial.
+    """Mean of the two labels' means of per-trial values, in each resample.
 
     Args:
         values: [T] finite, in the order of the list.
@@ -287,7 +291,7 @@ def class_mean_of(values: npt.ArrayLike, labels: npt.ArrayLike) -> CurveFigure:
 
     def figure(points: Points) -> FloatArray:
         ranked, truth = value_array[points.order], positive[points.order]
-        # Sums, not a matrix product: what it adds up first differs with the number of rows.
+        # Sums, not a matrix product, whose order of summation depends on the number of rows.
         sums = [(points.weights * np.where(kind, ranked, 0.0)).sum(axis=1) for kind in (truth, ~truth)]
         mean: FloatArray = (sums[0] / points.positives[:, -1] + sums[1] / points.negatives[:, -1]) / 2.0
         return mean

@@ -1,4 +1,7 @@
-"""1:N matching: which of N candidates belongs to the probe? Ties at the top are shared, not won by position."""
+"""1:N matching: which of N candidates belongs to the probe?
+
+Ties at the top are shared, not won by position.
+"""
 
 import numpy as np
 import numpy.typing as npt
@@ -7,7 +10,10 @@ from lowshot.metrics.verification import FloatArray, checked_scores
 
 
 def _rivals(scores: npt.ArrayLike, target: npt.ArrayLike) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-    """Count the candidates above the target [T], and those level with it, itself included [T]."""
+    """Count the candidates above and level with the target, [T] each.
+
+    The target counts as level with itself.
+    """
     array = checked_scores(scores, ndim=2)
     trials, candidates = array.shape
     if candidates < 2:
@@ -22,7 +28,9 @@ def _rivals(scores: npt.ArrayLike, target: npt.ArrayLike) -> tuple[npt.NDArray[n
 
 
 def trial_credit(scores: npt.ArrayLike, target: npt.ArrayLike) -> FloatArray:
-    """Credit of each trial: the chance of naming the target when a tie at the top is broken at random.
+    """Credit of each trial: the chance of naming the target.
+
+    Ties at the top are broken at random.
 
     Args:
         scores: [T, N] finite real numbers, one row per trial and one column per candidate, N >= 2.
@@ -35,8 +43,8 @@ def trial_credit(scores: npt.ArrayLike, target: npt.ArrayLike) -> FloatArray:
         ValueError: wrong shapes, scores that are not finite, or a target that is no column.
 
     Deviation:
-        The released CMPC code takes the first of the best candidates, and lists the target first: a collapsed
-        model then reads as 100 %.
+        The released CMPC code takes the first of the best candidates, and lists the target first. A collapsed
+        model then scores 100 %.
     """
     above, level = _rivals(scores, target)
     return np.where(above > 0, 0.0, 1.0 / level)
@@ -59,7 +67,7 @@ def accuracy(scores: npt.ArrayLike, target: npt.ArrayLike) -> float:
 
 
 def tied_trials(scores: npt.ArrayLike, target: npt.ArrayLike) -> int:
-    """Count the trials in which the target shares the top score with another candidate.
+    """Count the trials whose target shares the top score with another candidate.
 
     Args:
         scores: [T, N] finite real numbers, one row per trial and one column per candidate, N >= 2.

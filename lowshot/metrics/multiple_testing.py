@@ -1,4 +1,4 @@
-"""Many claims in one table: p-values that hold for all of them together."""
+"""Correction of p-values for many claims in one table."""
 
 import numpy as np
 import numpy.typing as npt
@@ -7,16 +7,16 @@ from lowshot.metrics.verification import FloatArray
 
 
 def holm(p_values: npt.ArrayLike) -> FloatArray:
-    """Holm's step-down correction: p-values that keep the chance of any false claim in a table at their level.
+    """Correct p-values by Holm's step-down method (family-wise error rate).
 
-    Whatever the tests have to do with each other: no more than 5 % of tables in which nothing differs hold a corrected
-    p-value of 0.05 or less.
+    If nothing differs in a table, the chance that it holds a corrected p-value of 0.05 or less is at most 5 %. This
+    is true for any dependence between the tests.
 
     Args:
-        p_values: [m] in [0, 1]; NaN where there was no test, which then counts for none.
+        p_values: [m] in [0, 1]; NaN for no test, which does not count as one.
 
     Returns:
-        [m] corrected p-values, never below the given ones and at most 1; NaN where there was no test.
+        [m] corrected p-values, never below the given ones and at most 1; NaN for no test.
 
     Raises:
         ValueError: more than one axis, or a value outside [0, 1].
@@ -30,7 +30,7 @@ def holm(p_values: npt.ArrayLike) -> FloatArray:
         raise ValueError("p-values must lie in [0, 1], on one axis")
     rising = np.argsort(given[tested], kind="stable")
     left = np.arange(len(rising), 0, -1)
-    # A test is claimed only after all with smaller p-values are.
+    # A test can be rejected only after all tests with smaller p-values.
     stepped = np.minimum(np.maximum.accumulate(given[tested][rising] * left), 1.0)
     found = np.full(given.shape, np.nan)
     found[np.flatnonzero(tested)[rising]] = stepped

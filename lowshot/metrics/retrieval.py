@@ -1,4 +1,7 @@
-"""Retrieval: rank a gallery for each query. Items of equal score form one block, in no particular order."""
+"""Retrieval: rank a gallery for each query.
+
+Items of equal score form one block, in no particular order.
+"""
 
 from typing import Any
 
@@ -22,7 +25,7 @@ def _checked_queries(scores: npt.ArrayLike, relevant: npt.ArrayLike) -> tuple[np
 def _count_below(
     ascending: npt.NDArray[Any], rows: npt.NDArray[np.int64], values: npt.NDArray[Any]
 ) -> npt.NDArray[np.int64]:
-    """Binary search in many rows at once: how many items of `ascending[rows[i]]` lie below `values[i]`.
+    """Count the items of `ascending[rows[i]]` below `values[i]`, by binary search.
 
     Args:
         ascending: [Q, G], each row sorted.
@@ -43,11 +46,11 @@ def _count_below(
 
 
 def average_precision(scores: npt.ArrayLike, relevant: npt.ArrayLike) -> FloatArray:
-    """Average precision of each query: the precision at each distinct score, weighted by the recall gained.
+    """Average precision of each query.
 
-    Equivalently, the mean over relevant items of (relevant items scored at least as high) / (all items scored
-    at least as high). Only the values of a row are sorted and only relevant items are looked up, so the cost
-    is that of sorting.
+    It is the precision at each distinct score, weighted by the recall gained. Equivalently, it is the mean over
+    relevant items of (relevant items scored at least as high) / (all items scored at least as high). Only the values
+    of a row are sorted and only relevant items are looked up, so the cost is that of sorting.
 
     Args:
         scores: [Q, G] finite real numbers, one row per query and one column per gallery item.
@@ -79,18 +82,18 @@ def average_precision(scores: npt.ArrayLike, relevant: npt.ArrayLike) -> FloatAr
 
 
 def recall_at_k(scores: npt.ArrayLike, relevant: npt.ArrayLike, k: int) -> FloatArray:
-    """Whether at least one relevant item stands among the k best of each query, as expected over ties.
+    """Recall at k: whether a relevant item ranks among the k best.
 
-    Where the k-th place falls inside a block of equal scores, the value is the probability over a random
-    order of that block (hypergeometric), so that no position in the gallery is favoured.
+    If the k-th place falls inside a block of equal scores, the value is the probability over a random
+    order of that block (hypergeometric). No position in the gallery is favoured.
 
     Args:
         scores: [Q, G] finite real numbers, one row per query and one column per gallery item.
         relevant: [Q, G] boolean or 0/1; true when the item belongs to the query. At least one per row.
-        k: places to look at, at least 1. A k above G looks at the whole gallery.
+        k: number of places, at least 1. A k above G covers the whole gallery.
 
     Returns:
-        [Q] in [0, 1]; 0 or 1 wherever no tie decides.
+        [Q] in [0, 1]; 0 or 1 unless a tie decides.
 
     Raises:
         ValueError: wrong shapes, scores that are not finite, a query without a relevant item, or k below 1.
@@ -106,7 +109,7 @@ def recall_at_k(scores: npt.ArrayLike, relevant: npt.ArrayLike, k: int) -> Float
     irrelevant = block - np.count_nonzero(level & truth, axis=1)
     missed = np.where((above & truth).any(axis=1), 0.0, 1.0)
     for drawn in range(places):
-        # Fill the free places one by one: the chance that each draw is irrelevant again.
+        # Fill the free places one by one, each with the chance that the draw is irrelevant.
         draws = drawn < free
         left = np.where(draws, block - drawn, 1)
         missed *= np.where(draws, np.maximum(irrelevant - drawn, 0) / left, 1.0)

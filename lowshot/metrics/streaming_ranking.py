@@ -1,8 +1,8 @@
-"""Rankings too large to hold: where the relevant items of each query stand, counted rather than sorted.
+"""Rankings too large for memory: ranks of relevant items by counting.
 
 Average precision, recall and the rank of the first hit follow from two numbers for each relevant item: how many items
-score at least as high, and how many score higher. Both add up over parts of a gallery, so that no ranking need ever be
-whole, and a matrix of scores serves the queries along its rows and those along its columns in one pass.
+score at least as high, and how many score higher. Both add up over parts of a gallery, so no whole ranking is needed.
+One pass over a matrix of scores serves the queries along its rows and those along its columns.
 """
 
 from typing import Any, NamedTuple
@@ -16,15 +16,17 @@ IntArray = npt.NDArray[np.int64]
 
 # Numbers per intermediate array while scores are counted: few enough to stay in the cache.
 _BLOCK_ELEMENTS = 2**17
-# Numbers of buckets are worked out in float32, which holds whole numbers up to 2**24.
+# Bucket numbers are computed in float32, which holds whole numbers up to 2**24.
 _MOST_BUCKETS = 2**20
 
 
 class Ranking(NamedTuple):
-    """Where the relevant items of Q queries stand: by level, a distinct score of a query's relevant items, L in all.
+    """Ranks of the relevant items of Q queries, by level.
+
+    A level is a distinct score of a query's relevant items. There are L levels in total.
 
     Args:
-        query: [L] whose level it is: 0 to Q - 1, none left out, rising; a query's levels rise by score.
+        query: [L] query of each level: 0 to Q - 1, each at least once, ascending; a query's levels ascend by score.
         hits: [L] number of relevant items on the level.
         hits_at_least: [L] number of relevant items on it or above.
         at_least: [L] number of all items ranked that are on it or above.
@@ -41,11 +43,11 @@ class Ranking(NamedTuple):
 def ranking_of(
     starts: IntArray, scores: npt.NDArray[Any], at_least: npt.NDArray[np.integer], above: npt.NDArray[np.integer]
 ) -> Ranking:
-    """Gather relevant items of one query and of one score.
+    """Group relevant items of one query and one score.
 
     Args:
         starts: [Q + 1] the relevant items of query q are those from `starts[q]` to `starts[q + 1]`, at least one.
-        scores: [M] of the relevant items, rising within each query.
+        scores: [M] of the relevant items, ascending within each query.
         at_least, above: [M] as `count_items` gives them.
     """
     new = np.ones(len(scores), dtype=bool)
@@ -53,19 +55,19 @@ def ranking_of(
     new[starts[:-1]] = True
     first = np.flatnonzero(new)
     query = np.repeat(np.arange(len(starts) - 1), np.diff(starts))[first]
-    # What stands before a level within its query scores lower.
+    # Levels before a level of the same query have lower scores.
     hits_at_least = starts[query + 1] - first
     return Ranking(query, np.diff(np.append(first, len(scores))), hits_at_least, at_least[first], above[first])
 
 
 def average_precision(found: Ranking) -> FloatArray:
-    """Average precision of each query, [Q]: as `retrieval.average_precision`, to the bit."""
+    """Average precision of each query, [Q]; bit-identical to `retrieval.average_precision`."""
     shares = found.hits * found.hits_at_least / found.at_least
     return np.bincount(found.query, shares) / np.bincount(found.query, found.hits)
 
 
 def recall_at_k(found: Ranking, k: int) -> FloatArray:
-    """Whether a relevant item stands among the k best of each query, [Q]: as `retrieval.recall_at_k`.
+    """Recall at k of each query, [Q], as `retrieval.recall_at_k`.
 
     Raises:
         ValueError: k below 1.
@@ -75,42 +77,49 @@ def recall_at_k(found: Ranking, k: int) -> FloatArray:
     above, hits, misses = _best(found)
     missed = np.ones(len(above))
     for drawn in range(k):
-        # The places that better items leave are filled from the level of the best hit, one by one.
+        # Fill the places that better items leave from the level of the best hit, one by one.
         draws = drawn < np.minimum(k - above, hits + misses)
         missed *= np.where(draws, np.maximum(misses - drawn, 0) / np.where(draws, hits + misses - drawn, 1), 1.0)
     return 1.0 - missed
 
 
 def first_rank(found: Ranking) -> FloatArray:
-    """Rank of the first relevant item of each query, from 1, as expected over random orders of equal scores: [Q]."""
+    """Expected rank of each query's first relevant item, from 1, [Q].
+
+    The expectation is over random orders of equal scores.
+    """
     above, hits, misses = _best(found)
-    # Of m irrelevant items in random order with r relevant ones, m / (r + 1) are expected before the first of those.
+    # If m irrelevant and r relevant items are in random order, m / (r + 1) are expected before the first relevant one.
     return 1.0 + above + misses / (hits + 1)
 
 
 def tied_queries(found: Ranking) -> npt.NDArray[np.bool_]:
-    """Whether a relevant item of each query scores the same as an irrelevant one: [Q]."""
+    """Whether a relevant and an irrelevant item of each query tie, [Q]."""
     shared = found.at_least - found.above > found.hits
     return np.bincount(found.query, shared) > 0
 
 
 def _best(found: Ranking) -> tuple[IntArray, IntArray, IntArray]:
-    """The level of each query's best relevant item: items above it, relevant items on it, irrelevant ones on it."""
+    """The level of each query's best relevant item.
+
+    Returns:
+        Items above it, relevant items on it, irrelevant items on it.
+    """
     best = np.append(np.flatnonzero(np.diff(found.query)), len(found.query) - 1)
     above, hits = found.above[best].astype(np.int64), found.hits[best]
     return above, hits, found.at_least[best] - above - hits
 
 
 def count_items(scores: npt.NDArray[Any], starts: IntArray, thresholds: npt.NDArray[Any]) -> tuple[IntArray, IntArray]:
-    """Count, for each threshold of a row, the items of the row at it or above, and those above.
+    """Count the items at or above, and above, each threshold.
 
-    Items are dealt into buckets by their scores, which costs less than to sort them. Only those that share a bucket
-    with a threshold are sorted; the buckets decide what is sorted, never what is counted.
+    Items go into buckets by score, which costs less than sorting them. Only items that share a bucket with a threshold
+    are sorted. The buckets decide what is sorted, but do not change the counts.
 
     Args:
-        scores: [Q, G] float32 or float64. An item at minus infinity takes no part.
+        scores: [Q, G] float32 or float64. An item at minus infinity is ignored.
         starts: [Q + 1] the thresholds of row q are those from `starts[q]` to `starts[q + 1]`.
-        thresholds: [M] finite, of the type of the scores, rising within each row.
+        thresholds: [M] finite, of the type of the scores, ascending within each row.
 
     Returns:
         [M] items that score at least as high, and [M] items that score higher.
@@ -132,7 +141,7 @@ def count_items(scores: npt.NDArray[Any], starts: IntArray, thresholds: npt.NDAr
 def _count(
     scores: npt.NDArray[Any], starts: IntArray, thresholds: npt.NDArray[Any], spare: npt.NDArray[Any]
 ) -> tuple[IntArray, IntArray]:
-    """`count_items` of some rows, all with thresholds."""
+    """`count_items` of rows that all have thresholds."""
     queries, gallery = scores.shape
     buckets = min(_MOST_BUCKETS, max(8, 2 ** (gallery.bit_length() - 2)))
     row = np.repeat(np.arange(queries), np.diff(starts))
@@ -162,7 +171,10 @@ def _count(
 
 
 def _scale(low: npt.NDArray[Any], high: npt.NDArray[Any], buckets: int) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-    """Where the buckets of each row begin, and how many there are to a unit: they cover its thresholds."""
+    """Start of each row's buckets, and buckets per unit of score.
+
+    The buckets cover the thresholds of the row.
+    """
     limits = np.finfo(low.dtype)
     with np.errstate(over="ignore"):
         span = np.maximum(high - low, np.maximum(np.abs(low), np.abs(high)) * low.dtype.type(1e-3))
@@ -179,7 +191,10 @@ def _bucket(
     buckets: int,
     out: npt.NDArray[Any] | None = None,
 ) -> npt.NDArray[np.intp]:
-    """The bucket of each score: 0 below `low`, then rising; every step keeps the order, however it rounds."""
+    """The bucket of each score: 0 below `low`, then ascending.
+
+    Every step keeps the order of the scores, however it rounds.
+    """
     with np.errstate(over="ignore"):
         places = np.subtract(scores, low, out=out)
         places *= scale
@@ -190,7 +205,7 @@ def _bucket(
 
 
 def joined(place: IntArray, scores: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Numbers that sort by a place first, and by a score within it; `parted` takes them apart.
+    """Keys that sort by place, then by score; `parted` splits them.
 
     Args:
         place: [M] from 0 to 2**31 - 1.
@@ -205,7 +220,7 @@ def joined(place: IntArray, scores: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 
 def parted(numbers: npt.NDArray[Any]) -> tuple[IntArray, npt.NDArray[Any]]:
-    """The places and the scores that `joined` made numbers of."""
+    """The places and the scores of the keys that `joined` made."""
     if numbers.dtype != np.int64:
         return numbers.real.astype(np.int64), numbers.imag.copy()
     bits = numbers.astype(np.int32)
@@ -213,5 +228,8 @@ def parted(numbers: npt.NDArray[Any]) -> tuple[IntArray, npt.NDArray[Any]]:
 
 
 def _ordered(bits: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
-    """Bits of floats as integers in the floats' order, and back again: those of negative numbers are turned round."""
+    """Map bits of floats to integers in the floats' order, and back.
+
+    The bits of negative numbers are inverted.
+    """
     return bits ^ ((bits >> 31) & np.int32(0x7FFFFFFF))

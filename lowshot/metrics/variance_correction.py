@@ -1,15 +1,15 @@
-"""Resampled figures made to spread as far as figures of new identities would.
+"""Correct the spread of resampled figures to that of new identities.
 
-Two things are put right before an interval or a p-value is read off.
+Two corrections come before an interval or a p-value.
 
-**Few identities.** The spread of resamples is itself an estimate, from n identities that weigh unequally. As in
+**Few identities.** The spread of resamples is itself an estimate, from n identities of unequal weight. As in
 Student's interval, the resamples are stretched by the ratio of the quantiles of t and of the normal distribution, and
 by sqrt(n / (n - 1)).
 
-**Pairs.** A trial across identities i and j weighs the product of two counts. Two trials that share one identity vary
-together as they should. But the variance of a product is three times that of a count: what a single pair contributes on
-its own is counted three times, and where a list has few trials of each identity, that is most of the spread. The
-intervals are then far too wide. The excess is measured, by resampling pairs, and taken away.
+**Pairs.** A trial across identities i and j has the product of two counts as its weight. Two trials that share one
+identity have the right covariance. But the variance of a product is three times that of a count, so the contribution
+of a single pair is counted three times. If a list has few trials of each identity, this is most of the spread, and the
+intervals are far too wide. The excess is measured by resampling pairs, and subtracted.
 """
 
 import numpy as np
@@ -20,7 +20,7 @@ from lowshot.metrics.bootstrap import checked_counts
 from lowshot.metrics.verification import FloatArray
 
 ONE_SIDED_METHOD = "identity-bootstrap-t"
-# Numbers held at once while counts are set against figures.
+# Numbers in memory at once while covariances of counts and figures are computed.
 _BLOCK_ELEMENTS = 2**22
 
 
@@ -33,29 +33,28 @@ def corrected(
     level: float = 0.95,
     bounds: tuple[float, float] = (0.0, 1.0),
 ) -> FloatArray:
-    """Move the resamples of a figure to the figure itself, and scale them to the right spread.
+    """Centre the resamples on the figure, and scale them to its spread.
 
     To first order a figure is a sum of contributions of its trials, psi. Its variance V is the sum of psi psi' over all
-    pairs of trials that share an identity, each once. Resamples of identities have that variance where every trial
-    hangs on one identity. Where trials hang on two, they have V + 2 S, S being the sum over pairs of identities of the
-    square of what their trials contribute together; resamples of pairs have the variance S. So V is
-    var(by_identity) - 2 var(by_pair), between a third of var(by_identity), where every pair stands for itself, and all
-    of it.
+    pairs of trials that share an identity, each once. If every trial depends on one identity, resamples of identities
+    have the variance V. If trials depend on two, they have V + 2 S. S sums, over pairs of identities, the square of the
+    joint contribution of a pair's trials. Resamples of pairs have the variance S. So V is var(by_identity) -
+    2 var(by_pair). It lies between a third of var(by_identity), if every pair is independent, and all of it.
 
-    The degrees of freedom of V are those of a sum of squares of what the identities contribute, each estimated from its
+    The degrees of freedom of V are those of a sum of squares of the identities' contributions, each estimated from its
     counts.
 
     Args:
         value: the figure.
         by_identity: [R] the figure in each resample of identities.
         counts: [R, n] the counts of those resamples.
-        by_pair: [R'] the figure in each resample of pairs, from `pair_replicates`; None where a trial hangs on one
+        by_pair: [R'] the figure in each resample of pairs, from `pair_replicates`; None if each trial depends on one
             identity.
         level: of the interval that they are for, in (0, 1).
         bounds: the least and the greatest value that the figure can have.
 
     Returns:
-        [R] figures around `value`; NaN where `by_identity` has none. Resamples that are all alike stay as they are.
+        [R] figures around `value`; NaN where `by_identity` has none. Resamples that are all equal stay unchanged.
 
     Raises:
         ValueError: replicates and counts that do not belong together, or a level out of range.
@@ -90,7 +89,7 @@ def corrected(
 
 
 def _contributions(centred: FloatArray, counts: npt.NDArray[np.integer]) -> FloatArray:
-    """What each identity contributes to a figure: the covariance of its count with the figure, [n]."""
+    """Contribution of each identity [n]: the covariance of count and figure."""
     parts, step = np.zeros(counts.shape[1]), max(1, _BLOCK_ELEMENTS // counts.shape[1])
     for start in range(0, len(counts), step):
         parts += centred[start : start + step] @ counts[start : start + step]
@@ -98,8 +97,8 @@ def _contributions(centred: FloatArray, counts: npt.NDArray[np.integer]) -> Floa
 
 
 def _freedom(variance: float, contributions: FloatArray) -> float:
-    """Degrees of freedom of an estimate of variance made of the squares of contributions; at least 1."""
+    """Degrees of freedom of a sum of squared contributions; at least 1."""
     squares = contributions**2
-    # A sum of n like terms varies by the sum of their squared deviations; a chi-square by 2 over its freedom.
+    # A sum of n like terms has the sum of their squared deviations as variance; a chi-square has 2 over its freedom.
     varies = float(((squares - squares.mean()) ** 2).sum())
     return max(1.0, 2.0 * variance**2 / varies) if varies > 0 else float(len(squares))

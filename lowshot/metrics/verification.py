@@ -1,7 +1,8 @@
-"""Verification: does this voice belong to this face? Figures of a list of scored, labelled trials.
+"""Verification figures of a list of scored, labelled trials.
 
-Every figure here treats trials of equal score as one block, since no threshold can part them. A model that
-gives every trial the same score therefore reads as chance, whatever the order of the list.
+A trial asks whether a voice belongs to a face. Every figure treats trials of equal score as one block, because no
+threshold can separate them. A model that gives every trial the same score therefore gets chance, whatever the order
+of the list.
 """
 
 from typing import Any, NamedTuple
@@ -13,7 +14,7 @@ FloatArray = npt.NDArray[np.float64]
 
 
 class RocPoints(NamedTuple):
-    """Every operating point of a list of trials, from rejecting all to accepting all; each array is [P]."""
+    """Operating points [P] of a list, from rejecting all to accepting all."""
 
     fpr: FloatArray
     tpr: FloatArray
@@ -21,7 +22,7 @@ class RocPoints(NamedTuple):
 
 
 class DetPoints(NamedTuple):
-    """The points of `RocPoints` seen as two error rates, false acceptances and misses; each array is [P]."""
+    """`RocPoints` as two error rates, false acceptances and misses; arrays [P]."""
 
     fpr: FloatArray
     fnr: FloatArray
@@ -29,9 +30,9 @@ class DetPoints(NamedTuple):
 
 
 def checked_scores(scores: npt.ArrayLike, ndim: int) -> npt.NDArray[Any]:
-    """Return the scores as an array in their own precision, after checking that they can be ranked.
+    """Check that scores can be ranked; return them as an array.
 
-    The precision is kept because converting could create ties, or hide them.
+    The array keeps their precision, because converting could create ties, or hide them.
 
     Args:
         scores: real numbers with `ndim` axes, none of them empty.
@@ -54,12 +55,12 @@ def checked_scores(scores: npt.ArrayLike, ndim: int) -> npt.NDArray[Any]:
 
 
 def checked_binary(values: npt.ArrayLike, shape: tuple[int, ...], name: str) -> npt.NDArray[np.bool_]:
-    """Return yes/no values as booleans, after checking that they are nothing else.
+    """Check that values are booleans, or 0 and 1; return booleans.
 
     Args:
         values: booleans or numbers equal to 0 or 1, of `shape`.
         shape: shape of the scores they describe.
-        name: what to call them in an error.
+        name: their name in an error.
 
     Returns:
         Booleans of `shape`.
@@ -111,7 +112,7 @@ def _checked_weights(weights: npt.ArrayLike | None, labels: npt.NDArray[np.bool_
 def _accepted(
     scores: npt.NDArray[Any], labels: npt.NDArray[np.bool_], weights: FloatArray
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Cumulate the weight accepted as the threshold falls through the distinct scores.
+    """Accumulate the accepted weight from the highest distinct score to the lowest.
 
     Args:
         scores: [T], checked.
@@ -119,8 +120,8 @@ def _accepted(
         weights: [T], checked.
 
     Returns:
-        Weight of accepted negatives [P], weight of accepted positives [P] and thresholds [P], where a trial
-        is accepted when its score reaches the threshold. The first accepts nothing (threshold infinity).
+        Weight of accepted negatives [P], weight of accepted positives [P] and thresholds [P]. A trial
+        is accepted if its score reaches the threshold. The first accepts nothing (threshold infinity).
     """
     order = np.argsort(scores, kind="stable")[::-1]
     ranked, positive, weight = scores[order], labels[order], weights[order]
@@ -136,7 +137,9 @@ def _accepted(
 
 
 def auc(scores: npt.ArrayLike, labels: npt.ArrayLike, weights: npt.ArrayLike | None = None) -> float:
-    """Area under the ROC curve: the chance that a positive trial outscores a negative one, a tie being half.
+    """Area under the ROC curve.
+
+    It is the chance that a positive trial scores higher than a negative one; a tie counts half.
 
     Args:
         scores: [T] finite real numbers; higher means more alike.
@@ -161,10 +164,10 @@ def auc(scores: npt.ArrayLike, labels: npt.ArrayLike, weights: npt.ArrayLike | N
 
 
 def eer(scores: npt.ArrayLike, labels: npt.ArrayLike, weights: npt.ArrayLike | None = None) -> float:
-    """Equal error rate: where the ROC curve crosses the line of equal false acceptances and misses.
+    """Equal error rate: the rate at which false acceptances equal misses.
 
-    The curve is joined linearly between operating points, which is what choosing at random between two
-    neighbouring thresholds achieves. The crossing is unique.
+    The curve is linear between operating points, as if one chose at random between two neighbouring
+    thresholds. The crossing is unique.
 
     Args:
         scores: [T] finite real numbers; higher means more alike.
@@ -179,7 +182,7 @@ def eer(scores: npt.ArrayLike, labels: npt.ArrayLike, weights: npt.ArrayLike | N
 
     Deviation:
         The released CMPC code takes the operating point nearest to equality and reports its false
-        acceptances. With all scores tied that point is (0, 0): a collapsed model reads as 0 %.
+        acceptances. With all scores tied that point is (0, 0), so a collapsed model gets 0 %.
     """
     score_array, label_array = checked_trials(scores, labels)
     negatives, positives, _ = _accepted(score_array, label_array, _checked_weights(weights, label_array))
@@ -192,7 +195,9 @@ def eer(scores: npt.ArrayLike, labels: npt.ArrayLike, weights: npt.ArrayLike | N
 
 
 def roc_points(scores: npt.ArrayLike, labels: npt.ArrayLike) -> RocPoints:
-    """Operating points of the ROC curve, one per distinct score and one that rejects everything.
+    """Operating points of the ROC curve, one per distinct score.
+
+    The first point rejects everything.
 
     Args:
         scores: [T] finite real numbers; higher means more alike.
@@ -200,7 +205,7 @@ def roc_points(scores: npt.ArrayLike, labels: npt.ArrayLike) -> RocPoints:
 
     Returns:
         False-positive rates and true-positive rates, both rising from 0 to 1, and falling thresholds, the
-        first infinite. A trial is accepted when its score reaches the threshold.
+        first infinite. A trial is accepted if its score reaches the threshold.
 
     Raises:
         ValueError: wrong shapes, scores that are not finite, or only one label.
@@ -211,7 +216,7 @@ def roc_points(scores: npt.ArrayLike, labels: npt.ArrayLike) -> RocPoints:
 
 
 def roc_corners(scores: npt.ArrayLike, labels: npt.ArrayLike) -> RocPoints:
-    """The points of `roc_points` without those on a straight line between their neighbours.
+    """The points of `roc_points` without those between collinear neighbours.
 
     Args:
         scores: [T] finite real numbers; higher means more alike.
@@ -226,14 +231,16 @@ def roc_corners(scores: npt.ArrayLike, labels: npt.ArrayLike) -> RocPoints:
     score_array, label_array = checked_trials(scores, labels)
     negatives, positives, thresholds = _accepted(score_array, label_array, np.ones(label_array.shape))
     across, up = np.diff(negatives), np.diff(positives)
-    # Whole numbers: a straight line is told exactly.
+    # Whole numbers, so that the test for a straight line is exact.
     turns = across[:-1] * up[1:] != up[:-1] * across[1:]
     kept = np.concatenate(([True], turns, [True]))
     return RocPoints(negatives[kept] / negatives[-1], positives[kept] / positives[-1], thresholds[kept])
 
 
 def det_points(scores: npt.ArrayLike, labels: npt.ArrayLike) -> DetPoints:
-    """Operating points of the detection error trade-off: the points of `roc_points` seen as two error rates.
+    """Operating points of the detection error trade-off (DET).
+
+    They are the points of `roc_points` as two error rates.
 
     Args:
         scores: [T] finite real numbers; higher means more alike.
@@ -270,7 +277,7 @@ def min_dcf(
         c_fa: cost of accepting a negative trial, above 0.
 
     Returns:
-        Cost in [0, 1], divided by that of the better blind decision (accept all or reject all): 1 is chance.
+        Cost in [0, 1], divided by that of the better trivial decision (accept all or reject all); 1 is chance.
 
     Raises:
         ValueError: wrong shapes, scores that are not finite, only one label, or a prior or cost out of range.
@@ -288,14 +295,14 @@ def min_dcf(
 
 
 def tpr_at_fpr(scores: npt.ArrayLike, labels: npt.ArrayLike, fpr: float) -> float:
-    """Share of positive trials accepted when the given share of negative trials is, read off the ROC curve.
+    """True-positive rate at a given false-positive rate.
 
-    The curve is joined linearly between operating points, and where it rises vertically its top is taken.
+    The ROC curve is linear between operating points. If it rises vertically at the rate, the top counts.
 
     Args:
         scores: [T] finite real numbers; higher means more alike.
         labels: [T] boolean or 0/1; true when voice and face are of one identity.
-        fpr: false-positive rate to hold, in [0, 1].
+        fpr: false-positive rate, in [0, 1].
 
     Returns:
         True-positive rate in [0, 1]; `fpr` itself is chance.
@@ -314,7 +321,9 @@ def tpr_at_fpr(scores: npt.ArrayLike, labels: npt.ArrayLike, fpr: float) -> floa
 
 
 def tied_trials(scores: npt.ArrayLike, labels: npt.ArrayLike) -> int:
-    """Count the trials whose score is shared with a trial of the other label: those no threshold can decide.
+    """Count the trials that tie with a trial of the other label.
+
+    No threshold can separate them.
 
     Args:
         scores: [T] finite real numbers.
