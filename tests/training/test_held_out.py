@@ -1,0 +1,80 @@
+"""The judge against scikit-learn and a brute-force jackknife, and its folds against people cut in two."""
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from lowshot.training.held_out import cluster_videos, fold_clusters, judge
+
+
+def people(n=30, videos=6, width=12, noise=0.3, seed=0):
+    rng = np.random.default_rng(seed)
+    identity = np.repeat(np.arange(n), videos)
+    shared = rng.normal(size=(n, width))
+    x = [shared[identity] + noise * rng.normal(size=(n * videos, width)) for _ in range(2)]
+    return *(part.astype(np.float32) for part in x), identity
+
+
+def unit(x):
+    return x / np.linalg.norm(x, axis=1, keepdims=True)
+
+
+def test_the_value_is_the_auc_over_pairs_of_different_videos():
+    voice, face, identity = people(noise=1.5)
+    found = judge(unit(voice), unit(face), identity)
+    scores, labels = [], []
+    for i in range(len(voice)):
+        for j in range(len(face)):
+            if i != j:
+                scores.append(float(unit(voice)[i] @ unit(face)[j]))
+                labels.append(identity[i] == identity[j])
+    assert found.auc == pytest.approx(roc_auc_score(labels, scores), abs=1e-6)
+
+
+def test_the_error_is_that_of_leaving_out_one_cluster_at_a_time():
+    voice, face, identity = people(noise=1.5)
+    found = judge(unit(voice), unit(face), identity)
+    without = [judge(unit(voice[keep]), unit(face[keep]), identity[keep]).auc for c in range(30)
+               for keep in [identity != c]]  # fmt: skip
+    jackknife = np.sqrt(29 / 30 * ((np.array(without) - np.mean(without)) ** 2).sum())
+    assert found.error == pytest.approx(jackknife, rel=0.15)
+
+
+def test_equal_embeddings_read_as_chance():
+    voice, face, identity = people()
+    found = judge(np.ones_like(voice), np.ones_like(face), identity)
+    assert found.auc == 0.5
+    assert found.error == pytest.approx(0, abs=1e-9)
+
+
+@pytest.mark.parametrize("clusters", [np.zeros(6, int), np.arange(6)])
+def test_it_judges_nothing_without_two_videos_or_two_clusters(clusters):
+    assert judge(np.eye(6, dtype=np.float32), np.eye(6, dtype=np.float32), clusters) is None
+
+
+def test_clusters_of_clear_people_are_people():
+    voice, face, identity = people(noise=0.05)
+    clusters, joint = cluster_videos(voice, face, seed=0)
+    assert np.allclose(np.linalg.norm(joint, axis=1), 1, atol=1e-5)
+    mixed = np.mean([len(np.unique(identity[clusters == c])) for c in np.unique(clusters)])
+    assert mixed < 1.6
+    assert np.array_equal(clusters, cluster_videos(voice, face, seed=0)[0])
+
+
+def test_a_cluster_cut_in_two_is_held_out_whole():
+    rng = np.random.default_rng(0)
+    centres = unit(rng.normal(size=(40, 16)))
+    joint = unit(np.repeat(centres, 6, axis=0) + 0.01 * rng.normal(size=(240, 16))).astype(np.float32)
+    identity = np.repeat(np.arange(40), 6)
+    # Every person's videos fall into two clusters.
+    clusters = identity * 2 + np.tile([0, 1], 120)
+    folds = fold_clusters(joint, clusters, 5, seed=3)
+    assert all(len(np.unique(folds[identity == person])) == 1 for person in range(40))
+    assert sorted(np.bincount(folds).tolist()) == [48] * 5
+    assert not np.array_equal(folds, fold_clusters(joint, clusters, 5, seed=4))
+
+
+def test_one_modality_does_not_outweigh_the_other_by_its_width():
+    voice, face, _ = people(noise=0.05)
+    _, joint = cluster_videos(np.repeat(voice, 50, axis=1), face, seed=0)
+    assert np.allclose((joint[:, : 50 * 12] ** 2).sum(1), 0.5, atol=1e-5)
