@@ -185,6 +185,21 @@ class CidConfig(MethodConfig):
     temperature: float = Field(0.03, gt=0)
 
 
+class CcaConfig(MethodConfig):
+    """Regularised canonical correlation of vectors, in closed form: two linear towers, no training steps."""
+
+    name: Literal["cca"] = "cca"
+    ridge: float | None = Field(
+        None, gt=0, description="Added to each column's variance, in variances; null chooses it on held-out clusters."
+    )
+    power: float | None = Field(
+        None,
+        ge=0,
+        description="Each direction counts by its correlation to this power; null chooses it on held-out clusters.",
+    )
+    rank: int = Field(32, ge=1, description="Directions to keep, at most model.dim.")
+
+
 class CmpcTerms(Section):
     """The objective of cross-modal prototype contrast."""
 
@@ -345,6 +360,7 @@ METHODS: dict[str, type[MethodConfig]] = {
     "pins": PinsConfig,
     "barlow": BarlowConfig,
     "siglip": SiglipConfig,
+    "cca": CcaConfig,
 }
 
 
