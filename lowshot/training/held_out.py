@@ -12,8 +12,6 @@ from lowshot.metrics.verification import auc
 
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float32]
-# Videos that the judge looks at: all their pairs are scored at once.
-MOST_VIDEOS = 2048
 # Average size of a cluster. People have more videos in the archives of the field; a person cut in two is harmless,
 # because near clusters are held out together.
 VIDEOS_PER_CLUSTER = 6
