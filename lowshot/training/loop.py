@@ -17,7 +17,7 @@ from lowshot.data.trained import write_trained
 from lowshot.errors import RequestError, RunError
 from lowshot.files import write_text
 from lowshot.methods.base import RunShape
-from lowshot.methods.registry import build_method
+from lowshot.methods.registry import BUILDERS, build_method
 from lowshot.models.device import default_device
 from lowshot.models.two_tower import TwoTower, tower_layout
 from lowshot.models.vector_tower import join_dropouts
@@ -28,6 +28,7 @@ from lowshot.schema import CHECKPOINT, CLUSTERS, METRICS, MODEL
 from lowshot.training.batch_norm import join_batch_norms
 from lowshot.training.checkpoint import load_checkpoint, save_checkpoint
 from lowshot.training.choice import changed_settings, choose_run
+from lowshot.training.closed_form import pretrain_in_closed_form
 from lowshot.training.cluster_health import cluster_table
 from lowshot.training.distributed import ALONE, World
 from lowshot.training.interrupt import stop_on_signal
@@ -335,6 +336,12 @@ def pretrain(
     """
     if config.train.threads:
         torch.set_num_threads(config.train.threads)
+    if type(config.method) not in BUILDERS:
+        run = Path()
+        with world.together():
+            if world.leads:
+                run = pretrain_in_closed_form(config, reader, out, device or default_device(), report)
+        return world.from_first(run)
     with world.together():
         job = Pretraining(config, reader, device or default_device(), world)
     with ExitStack() as held:

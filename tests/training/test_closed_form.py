@@ -1,101 +1,52 @@
-"""The closed-form towers: exact maps, nothing learned from held-out people, and a choice that helps unseen people."""
+"""A closed form leaves the run that a loop would leave."""
 
-from itertools import pairwise
+import json
 
-import numpy as np
+import pandas as pd
 import pytest
-import torch
 
-from lowshot.canonical import Moments, canonical_maps
 from lowshot.data.dataset import Dataset
-from lowshot.data.pairs import videos_of
 from lowshot.data.readers.features import FeatureReader
-from lowshot.models.embedding import embed
-from lowshot.models.two_tower import TwoTower
-from lowshot.settings import CcaConfig, ModelConfig
-from lowshot.training import closed_form
-from lowshot.training.closed_form import fit_cca
-from lowshot.training.validation import validation_auc
+from lowshot.errors import RequestError
+from lowshot.models.loaded import load_model
+from lowshot.progress import Event
+from lowshot.runs import is_finished, read_config
+from lowshot.training.loop import pretrain
 
 
 @pytest.fixture
-def towers(vectors, vector_config):
-    reader = FeatureReader(Dataset.open(vectors))
-    linear = ModelConfig.model_validate({"tower": "mlp", "dim": 8, "mlp": {"layers": 0}})
-    return TwoTower.from_config(vector_config.model_copy(update={"model": linear}), reader.statistics).eval(), reader
+def cca(vector_config):
+    return vector_config.with_method("cca")
 
 
-def fit(towers, **settings):
-    model, reader = towers
-    return fit_cca(
-        model, reader, videos_of(reader.dataset, "train"), CcaConfig(rank=4, **settings), 0, torch.device("cpu")
-    )
+@pytest.fixture
+def source(vectors):
+    return FeatureReader(Dataset.open(vectors))
 
 
-def test_cosines_are_those_of_the_weighted_maps(towers):
-    model, reader = towers
-    fit(towers, ridge=1.0, power=2.0)
-    voice, face = (torch.from_numpy(np.asarray(reader.dataset.features[m], np.float64)) for m in ("voice", "face"))
-    train = np.flatnonzero(reader.dataset.voices["split"] == "train")
-    moments = Moments(12, 20)
-    moments.add(voice[train], face[train])
-    maps = canonical_maps(moments, 1.0, 4)
-    x, y = maps.weighted(2.0)
-    a = torch.nn.functional.normalize((voice - maps.mean_x) / maps.scale_x @ x, dim=1)
-    b = torch.nn.functional.normalize((face - maps.mean_y) / maps.scale_y @ y, dim=1)
-    rows = np.arange(100)
-    found = embed(model, reader, rows, rows)
-    np.testing.assert_allclose(found.voice @ found.face.T, a @ b.T, atol=2e-6)
+def test_it_writes_a_finished_run_of_linear_towers(cca, source, tmp_path):
+    told: list[Event] = []
+    run = pretrain(cca, source, tmp_path / "run", report=told.append)
+    assert is_finished(run)
+    assert read_config(run).model.mlp.layers == 0
+    known = json.loads((run / "provenance.json").read_text())
+    log = pd.read_csv(run / "metrics.csv")
+    assert known["judge"] == "held-out clusters"
+    best = log.loc[log["held_out_auc"].idxmax()]
+    assert (known["ridge"], known["power"]) == (best["ridge"], best["power"])
+    assert any("held-out clusters of 56 training videos" in event.text for event in told)
+    assert load_model(str(run)).metadata["method"] == "cca"
+    trained = pd.read_csv(run / "trained.csv")
+    assert len(trained) == 56
 
 
-def test_blocks_change_nothing_but_rounding(towers, monkeypatch):
-    model, _ = towers
-    fit(towers, ridge=1.0, power=1.0)
-    whole = {name: value.clone() for name, value in model.state_dict().items()}
-    monkeypatch.setattr(closed_form, "_BLOCK", 7)
-    fit(towers, ridge=1.0, power=1.0)
-    for name, value in model.state_dict().items():
-        torch.testing.assert_close(value, whole[name], rtol=1e-4, atol=1e-6)
+def test_the_same_request_gives_the_same_bytes(cca, source, tmp_path):
+    one, other = (pretrain(cca, source, tmp_path / name) for name in ("one", "other"))
+    for file in ("model.safetensors", "metrics.csv", "trained.csv"):
+        assert (one / file).read_bytes() == (other / file).read_bytes()
 
 
-def test_the_choice_is_the_best_of_what_was_tried_and_the_same_again(towers):
-    tried = fit(towers)
-    assert len(tried) == len(closed_form.RIDGES) * len(closed_form.POWERS)
-    assert all(one.auc >= other.auc for one, other in pairwise(tried))
-    assert all(0 <= each.auc <= 1 and each.error > 0 for each in tried)
-    assert fit(towers) == tried
-
-
-def test_what_is_given_is_not_chosen(towers):
-    assert {each.ridge for each in fit(towers, ridge=2.5)} == {2.5}
-    assert {each.power for each in fit(towers, power=0.0)} == {0.0}
-
-
-def test_it_learns_from_training_rows_alone(towers, monkeypatch):
-    _, reader = towers
-    seen = set()
-    views = reader.views
-
-    def record(modality, rows, *rest):
-        seen.update((modality, int(row)) for row in rows)
-        return views(modality, rows, *rest)
-
-    monkeypatch.setattr(reader, "views", record)
-    fit(towers)
-    splits = {m: reader.dataset.rows(m)["split"].to_numpy() for m in ("voice", "face")}
-    assert seen
-    assert {splits[modality][row] for modality, row in seen} == {"train"}
-
-
-def test_unseen_people_are_told_apart(towers):
-    model, reader = towers
-    fit(towers)
-    assert validation_auc(model, reader, videos_of(reader.dataset, "val")) > 0.9
-
-
-def test_two_videos_are_fitted_without_a_choice(towers):
-    model, reader = towers
-    videos = videos_of(reader.dataset, "train").select(np.arange(2))
-    tried = fit_cca(model, reader, videos, CcaConfig(rank=4), 0, torch.device("cpu"))
-    assert [(each.ridge, each.power) for each in tried] == [closed_form.UNJUDGED]
-    assert all(torch.isfinite(value).all() for value in model.state_dict().values())
+def test_media_are_refused_before_anything_is_written(config, reader, tmp_path):
+    with pytest.raises(RequestError, match="method cca: takes vectors"):
+        pretrain(config.with_method("cca"), reader, tmp_path / "run")
+    assert not (tmp_path / "run").exists()

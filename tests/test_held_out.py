@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from lowshot.training.held_out import cluster_videos, fold_clusters, judge
+from lowshot.held_out import cluster_videos, fold_clusters, judge
 
 
 def people(n=30, videos=6, width=12, noise=0.3, seed=0):
