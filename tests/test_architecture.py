@@ -14,7 +14,8 @@ ROOT = Path(__file__).parents[1]
 # A room imports from those before it, and from the package itself, which holds the version.
 ROOMS = (
     "errors", "files", "progress", "schema", "workers", "metrics", "settings", "config", "runs", "data", "importers",
-    "checking", "synthetic", "encoders", "models", "clustering", "canonical", "held_out", "memory", "losses", "methods", "training", "adapt",
+    "checking", "synthetic", "encoders", "models", "clustering", "canonical", "held_out", "memory", "losses", "methods",
+    "training", "adapt",
     "evaluation", "experiments", "reporting", "workflows", "extend", "api", "cli",
 )  # fmt: skip
 TORCH = {"torch", "torchaudio", "torchvision"}
