@@ -5,9 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch.nn import functional
 
-from lowshot.clustering import kmeans
+from lowshot.clustering import kmeans, nearest_prototype
 from lowshot.metrics.verification import auc
 
 IntArray = npt.NDArray[np.int64]
@@ -15,6 +14,9 @@ FloatArray = npt.NDArray[np.float32]
 # Average size of a cluster. People have more videos in the archives of the field; a person cut in two is harmless,
 # because near clusters are held out together.
 VIDEOS_PER_CLUSTER = 6
+# One in so many videos is held out, of an archive of millions no more than the judge can look at.
+FOLDS, MOST_HELD_OUT = 7, 1_500
+MOST_CLUSTERED = 4_000
 _ITERATIONS = 30
 
 
@@ -31,21 +33,49 @@ class Judgement:
     error: float
 
 
-def cluster_videos(voice: FloatArray, face: FloatArray, seed: int) -> tuple[IntArray, FloatArray]:
+def cluster_videos(joint: FloatArray, seed: int) -> IntArray:
     """Cluster videos on both modalities together.
 
     Args:
-        voice, face: vectors of n videos in which columns are comparable, [n, p] and [n, q].
+        joint: unit vectors of both modalities, float32 [n, d]; see `data.video_vectors.joint_vectors`.
         seed: of k-means.
 
     Returns:
-        Cluster of each video, int64 [n], and the unit vectors that were clustered, float32 [n, p + q]: both modalities
-        at unit length, side by side, so that they count alike.
+        Cluster of each video, int64 [n]; a cluster has `VIDEOS_PER_CLUSTER` videos on average.
     """
-    parts = [functional.normalize(torch.from_numpy(np.ascontiguousarray(x, np.float32)), dim=1) for x in (voice, face)]
-    joint = functional.normalize(torch.cat(parts, dim=1), dim=1)
     k = max(1, round(len(joint) / VIDEOS_PER_CLUSTER))
-    return kmeans(joint, k, seed, _ITERATIONS).assignments.numpy(), joint.numpy()
+    return kmeans(torch.from_numpy(joint), k, seed, _ITERATIONS).assignments.numpy()
+
+
+def hold_out(joint: FloatArray, seed: int) -> tuple[IntArray, IntArray]:
+    """Set clusters of videos aside, with near clusters, as people that nothing trains on.
+
+    Of more than `MOST_CLUSTERED` videos, clusters of a part decide which regions are held out, and the videos of those
+    regions are clustered anew: the cost grows with the number of videos, not with its square.
+
+    Args:
+        joint: as in `cluster_videos`.
+        seed: of the clusters, and of the choice.
+
+    Returns:
+        Numbers of the held-out videos, rising, int64 [h], and the cluster of each, int64 [h]. About one video in
+        `FOLDS`, at most about `MOST_HELD_OUT`.
+    """
+    n = len(joint)
+    if n <= MOST_CLUSTERED:
+        clusters = cluster_videos(joint, seed)
+    else:
+        part = np.random.Generator(np.random.Philox(key=seed)).permutation(n)[:MOST_CLUSTERED]
+        k = round(MOST_CLUSTERED / VIDEOS_PER_CLUSTER)
+        prototypes = kmeans(torch.from_numpy(joint[part]), k, seed, _ITERATIONS).prototypes
+        clusters = nearest_prototype(torch.from_numpy(joint), prototypes)[1].numpy()
+    # A judge of a few clusters says little: of few videos a quarter is held out.
+    folds = max(4, min(max(FOLDS, round(n / MOST_HELD_OUT)), len(np.unique(clusters)) // 6))
+    fold = fold_clusters(joint, clusters, folds, seed)
+    # Families differ in size: the fold that is closest to the wanted share is held out.
+    wanted = n / max(FOLDS, n / MOST_HELD_OUT)
+    held = np.flatnonzero(fold == np.abs(np.bincount(fold) - wanted).argmin())
+    return held, clusters[held] if n <= MOST_CLUSTERED else cluster_videos(joint[held], seed)
 
 
 def fold_clusters(joint: FloatArray, clusters: IntArray, folds: int, seed: int) -> IntArray:
@@ -62,6 +92,8 @@ def fold_clusters(joint: FloatArray, clusters: IntArray, folds: int, seed: int) 
     Returns:
         Fold of each video, int64 [n], 0..folds-1. Folds hold equally many families of clusters, give or take one.
     """
+    # Clusters that no video is nearest to have no centre.
+    clusters = np.unique(clusters, return_inverse=True)[1]
     k = int(clusters.max()) + 1
     centres = np.zeros((k, joint.shape[1]), np.float64)
     np.add.at(centres, clusters, joint)

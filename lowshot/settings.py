@@ -156,6 +156,11 @@ class TrainConfig(Section):
     final_learning_rate: float = Field(2e-5, ge=0)
     warmup_share: float = Field(0.1, ge=0, lt=1, description="Fraction of all steps with a rising learning rate.")
     weight_decay: float = Field(1e-5, ge=0)
+    select: Literal["last", "held-out-clusters", "labels"] = Field(
+        "last",
+        description="Weights to keep: the last step's, the best on held-out clusters (no labels), or the best on the "
+        "labelled validation split. With such a judge, training ends when it cannot win any more.",
+    )
     log_every: int = Field(10, ge=1, description="Steps between rows of metrics.csv.")
     validate_every: int = Field(10, ge=0, description="Epochs between validation AUCs; 0 for never.")
     checkpoint_seconds: float = Field(60.0, ge=0, description="Time between checkpoints.")

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from lowshot.held_out import cluster_videos, fold_clusters, judge
+from lowshot import held_out
+from lowshot.held_out import cluster_videos, fold_clusters, hold_out, judge
 
 
 def people(n=30, videos=6, width=12, noise=0.3, seed=0):
@@ -17,6 +18,10 @@ def people(n=30, videos=6, width=12, noise=0.3, seed=0):
 
 def unit(x):
     return x / np.linalg.norm(x, axis=1, keepdims=True)
+
+
+def joined(voice, face):
+    return unit(np.hstack([unit(voice), unit(face)])).astype(np.float32)
 
 
 def test_the_value_is_the_auc_over_pairs_of_different_videos():
@@ -54,11 +59,11 @@ def test_it_judges_nothing_without_two_videos_or_two_clusters(clusters):
 
 def test_clusters_of_clear_people_are_people():
     voice, face, identity = people(noise=0.05)
-    clusters, joint = cluster_videos(voice, face, seed=0)
-    assert np.allclose(np.linalg.norm(joint, axis=1), 1, atol=1e-5)
+    joint = joined(voice, face)
+    clusters = cluster_videos(joint, seed=0)
     mixed = np.mean([len(np.unique(identity[clusters == c])) for c in np.unique(clusters)])
     assert mixed < 1.6
-    assert np.array_equal(clusters, cluster_videos(voice, face, seed=0)[0])
+    assert np.array_equal(clusters, cluster_videos(joint, seed=0))
 
 
 def test_a_cluster_cut_in_two_is_held_out_whole():
@@ -74,7 +79,20 @@ def test_a_cluster_cut_in_two_is_held_out_whole():
     assert not np.array_equal(folds, fold_clusters(joint, clusters, 5, seed=4))
 
 
-def test_one_modality_does_not_outweigh_the_other_by_its_width():
-    voice, face, _ = people(noise=0.05)
-    _, joint = cluster_videos(np.repeat(voice, 50, axis=1), face, seed=0)
-    assert np.allclose((joint[:, : 50 * 12] ** 2).sum(1), 0.5, atol=1e-5)
+def test_held_out_people_are_held_out_whole_and_their_clusters_repeat():
+    voice, face, identity = people(n=70, noise=0.05)
+    held, clusters = hold_out(joined(voice, face), seed=1)
+    assert 0.08 < len(held) / len(voice) < 0.22
+    outside = np.setdiff1d(np.arange(len(voice)), held)
+    assert np.isin(identity[held], identity[outside]).mean() < 0.05
+    assert (np.bincount(clusters) > 1).sum() >= 5
+    assert all(map(np.array_equal, hold_out(joined(voice, face), seed=1), (held, clusters)))
+
+
+def test_a_large_archive_is_held_out_by_regions(monkeypatch):
+    voice, face, identity = people(n=100, noise=0.05)
+    monkeypatch.setattr(held_out, "MOST_CLUSTERED", 150)
+    held, clusters = hold_out(joined(voice, face), seed=1)
+    assert len(held) == len(clusters)
+    assert np.isin(identity[held], np.delete(identity, held)).mean() < 0.3
+    assert np.mean([len(np.unique(identity[held][clusters == c])) for c in np.unique(clusters)]) < 3

@@ -1,6 +1,6 @@
 """Canonical correlation in closed form: one pass over the videos, strength chosen on held-out clusters."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,10 +9,11 @@ import torch
 from lowshot.canonical import CanonicalMaps, Moments, canonical_maps
 from lowshot.data.pairs import Videos
 from lowshot.data.readers.base import Reader
+from lowshot.data.video_vectors import joint_vectors, rows_of, video_means
 from lowshot.held_out import FloatArray, IntArray, cluster_videos, fold_clusters, judge
 from lowshot.models.two_tower import TwoTower
 from lowshot.models.vector_tower import VectorTower
-from lowshot.settings import CcaConfig, EvaluateConfig, FaceConfig, VoiceConfig
+from lowshot.settings import CcaConfig
 
 # Tried where a setting is left open. Ridges are in variances of a column, powers those of a correlation.
 RIDGES = (0.3, 1.0, 3.0, 10.0, 30.0)
@@ -22,7 +23,6 @@ UNJUDGED = (3.0, 2.0)
 FOLDS = 5
 # Videos that the choice looks at; of more, a part that the seed decides.
 MOST_JUDGED = 4_000
-_BLOCK = 1024
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def fit_cca(
     judged = np.sort(np.random.Generator(np.random.Philox(key=seed)).permutation(total)[:MOST_JUDGED])
     folds, clusters = _held_out(reader, videos, judged, seed)
     parts = [_moments(model, device) for _ in range(FOLDS + 1)]
-    for start, voice, face in _means(reader, videos, np.arange(total)):
+    for start, voice, face in video_means(reader, videos):
         # Videos that are not judged by are in every fold's training part.
         rows = np.arange(start, start + len(voice))
         place = np.full(len(rows), FOLDS)
@@ -95,39 +95,9 @@ def fit_cca(
 
 def _held_out(reader: Reader, videos: Videos, judged: IntArray, seed: int) -> tuple[IntArray, IntArray]:
     """Fold and cluster of each video that is judged."""
-    blocks = list(_means(reader, videos, judged))
-    voice = _scaled(reader, "voice", [block[1] for block in blocks])
-    face = _scaled(reader, "face", [block[2] for block in blocks])
-    clusters, joint = cluster_videos(voice, face, seed)
-    return fold_clusters(joint, clusters, FOLDS, seed), clusters
-
-
-def _scaled(reader: Reader, modality: str, blocks: list[torch.Tensor]) -> FloatArray:
-    """Vectors whose columns have mean 0 and deviation 1 over the training rows; a constant column is 0."""
-    assert reader.statistics is not None, "vectors have statistics"
-    statistics = reader.statistics[modality]
-    scale = np.divide(1.0, statistics.std, out=np.zeros_like(statistics.std), where=statistics.std > 0)
-    scaled: FloatArray = ((torch.cat(blocks).numpy() - statistics.mean) * scale).astype(np.float32)
-    return scaled
-
-
-def _means(reader: Reader, videos: Videos, chosen: IntArray) -> Iterator[tuple[int, torch.Tensor, torch.Tensor]]:
-    """Mean voice and mean face of some videos, a block at a time, with the place of its first one."""
-    for start in range(0, len(chosen), _BLOCK):
-        part = videos.select(chosen[start : start + _BLOCK])
-        yield start, _mean(reader, "voice", part.voices), _mean(reader, "face", part.faces)
-
-
-def _mean(reader: Reader, modality: str, rows: list[np.ndarray]) -> torch.Tensor:
-    vectors = _vectors(reader, modality, np.concatenate(rows))
-    owner = torch.from_numpy(np.repeat(np.arange(len(rows)), [len(each) for each in rows]))
-    total = torch.zeros(len(rows), vectors.shape[1]).index_add_(0, owner, vectors)
-    return total / torch.bincount(owner)[:, None]
-
-
-def _vectors(reader: Reader, modality: str, rows: np.ndarray) -> torch.Tensor:
-    # Front ends and crops are settings of media; vectors are read as they are.
-    return reader.views(modality, rows, VoiceConfig(), FaceConfig(), EvaluateConfig()).make(slice(None))
+    vectors = joint_vectors(reader, videos.select(judged))
+    clusters = cluster_videos(vectors, seed)
+    return fold_clusters(vectors, clusters, FOLDS, seed), clusters
 
 
 def _moments(model: TwoTower, device: torch.device) -> Moments:
@@ -157,8 +127,8 @@ def _try(
         if len(held) < 2 or others.count < 2:
             continue
         # As at a test: one clip and one picture of each video.
-        voice = _vectors(reader, "voice", np.array([videos.voices[i][0] for i in held])).double()
-        face = _vectors(reader, "face", np.array([videos.faces[i][0] for i in held])).double()
+        voice = rows_of(reader, "voice", np.array([videos.voices[i][0] for i in held])).double()
+        face = rows_of(reader, "face", np.array([videos.faces[i][0] for i in held])).double()
         for ridge in ridges:
             maps = canonical_maps(others, ridge, config.rank)
             for power in powers:

@@ -24,7 +24,7 @@ from lowshot.models.vector_tower import join_dropouts
 from lowshot.models.weights import save_model
 from lowshot.progress import Event, Report, message, quiet
 from lowshot.runs import lock_run, start_run, write_provenance
-from lowshot.schema import CHECKPOINT, CLUSTERS, METRICS, MODEL
+from lowshot.schema import CHECKPOINT, CLUSTERS, LAST_MODEL, METRICS, MODEL
 from lowshot.training.batch_norm import join_batch_norms
 from lowshot.training.checkpoint import load_checkpoint, save_checkpoint
 from lowshot.training.choice import changed_settings, choose_run
@@ -36,13 +36,15 @@ from lowshot.training.loading import batches_ahead
 from lowshot.training.metrics_log import MetricsLog, kept_by_size
 from lowshot.training.precision import autocast
 from lowshot.training.schedule import learning_rate
+from lowshot.training.selection import start_selection
 from lowshot.training.validation import validation_auc
 
 
 class Pretraining:
     """One pretraining run: its model, its method, its place in the data.
 
-    The weights of the last step are the result. Nothing is selected: the validation AUC in metrics.csv is for reading.
+    `train.select` says which weights are the result: those of the last step, or those that a judge prefers. The
+    validation AUC in metrics.csv is for reading unless it is the judge.
 
     Several processes are one run: each embeds its part of the batch, all compute the loss of the whole batch, and all
     end each step in the same state, which the first process writes.
@@ -70,8 +72,10 @@ class Pretraining:
         dataset.check_files("voice", np.concatenate(videos.voices))
         dataset.check_files("face", np.concatenate(videos.faces))
         self.validation = _validation_videos(reader)
+        self.videos = videos
+        self.selection, learned = start_selection(config, reader, videos, self.validation)
         self.batches = PairBatches(
-            videos,
+            learned,
             reader,
             config.train.batch_size,
             config.seed,
@@ -88,7 +92,7 @@ class Pretraining:
         # Compiled or not, the weights keep their names: they are saved from the model itself.
         self.towers = torch.compile(self.model) if config.train.compile else self.model
         shape = RunShape(
-            len(videos),
+            len(learned),
             config.model.dim,
             self.batches.batch_size,
             self.batches.steps_per_epoch,
@@ -134,12 +138,15 @@ class Pretraining:
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "method": self.method.state_dict(),
+            "selection": self.selection.state_dict() if self.selection else None,
         }
 
     def _take_over(self, state: dict[str, Any]) -> None:
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.method.load_state_dict(state["method"])
+        if self.selection:
+            self.selection.load_state_dict(state["selection"])
         self.step = state["step"]
         self.seconds = state["seconds"]
 
@@ -162,7 +169,7 @@ class Pretraining:
         steps = range(self.step, self.total_steps)
         with stop_on_signal() as stop, batches_ahead(self.batches, steps, self.config.train) as coming:
             try:
-                while self.step < self.total_steps:
+                while not self._over:
                     started = time.monotonic()
                     with self.world.together():
                         batch = next(coming)
@@ -173,10 +180,10 @@ class Pretraining:
                     asked = self.world.any(stop.asked)
                     with self.world.together():
                         due = time.monotonic() - saved > self.config.train.checkpoint_seconds
-                        if log and (asked or (due and self.step < self.total_steps)):
+                        if log and (asked or (due and not self._over)):
                             self._save(run, log)
                             saved = time.monotonic()
-                        if asked and self.step < self.total_steps:
+                        if asked and not self._over:
                             raise RunError(
                                 f"stopped at step {self.step} of {self.total_steps} and saved; the same command "
                                 f"goes on from {run}"
@@ -188,6 +195,10 @@ class Pretraining:
                     log.close()
         if self.world.leads:
             self._finish(run)
+
+    @property
+    def _over(self) -> bool:
+        return self.step >= self.total_steps or (self.selection is not None and self.selection.decided)
 
     def _train_step(self, batch: Batch, run: Path, log: MetricsLog | None) -> None:
         train, step = self.config.train, self.step
@@ -216,6 +227,7 @@ class Pretraining:
         self.optimizer.step()
         self.method.after_step(index, voice.detach(), face.detach())
         self.step += 1
+        figures = {**figures, **self._judge(step)}
         with self.world.together():
             if log:
                 self._log(log, step, rate, value, figures)
@@ -232,14 +244,29 @@ class Pretraining:
         if not self.world.leads:
             self.method.load_state_dict(state)
 
+    def _judge(self, step: int) -> dict[str, float]:
+        """Let the judge look at the end of an epoch; the first process looks, and all hear the verdict."""
+        epoch, position = divmod(step, self.batches.steps_per_epoch)
+        if self.selection is None or position != self.batches.steps_per_epoch - 1:
+            return {}
+        found: dict[str, float] = {}
+        with self.world.together():
+            if self.world.leads:
+                found = self.selection.look(self.model, self.reader, epoch + 1, self.step)
+        state = self.world.from_first(self.selection.state_dict())
+        if not self.world.leads:
+            self.selection.load_state_dict(state)
+        return found
+
     def _log(self, log: MetricsLog, step: int, rate: float, loss: float, figures: dict[str, float]) -> None:
         epoch, position = divmod(step, self.batches.steps_per_epoch)
         last_of_epoch = position == self.batches.steps_per_epoch - 1
         every = self.config.train.validate_every
-        last = self.step == self.total_steps
+        last = self._over
         validate = bool(every) and self.validation is not None and last_of_epoch and (epoch + 1) % every == 0
         clustered = self.method.clusters_at(step)
-        if not (step % self.config.train.log_every == 0 or validate or clustered or last):
+        judged = self.selection is not None and last_of_epoch
+        if not (step % self.config.train.log_every == 0 or validate or judged or clustered or last):
             return
         row: dict[str, float | int | str] = {
             "step": step,
@@ -265,17 +292,20 @@ class Pretraining:
 
     def _finish(self, run: Path) -> None:
         config, data_sha = self.config, self.reader.dataset.sha
-        save_model(
-            self.model,
-            run / MODEL,
-            method=config.method.name,
-            init="scratch",
-            adaptation="none",
-            fraction="0",
-            train_seed=str(config.seed),
-            data_sha=data_sha,
-            config_sha=config.sha(),
-        )
+        facts = {
+            "method": config.method.name,
+            "init": "scratch",
+            "adaptation": "none",
+            "fraction": "0",
+            "train_seed": str(config.seed),
+            "data_sha": data_sha,
+            "config_sha": config.sha(),
+        }
+        if self.selection is not None and self.selection.best is not None:
+            save_model(self.model, run / LAST_MODEL, **facts, select="last")
+            self.model.load_state_dict(self.selection.best)
+            facts["select"] = self.config.train.select
+        save_model(self.model, run / MODEL, **facts)
         if partitions := self.method.partitions():
             weights = self.method.pair_weights_now()
             of_pairs = None if weights is None else weights.cpu().numpy()
@@ -291,6 +321,7 @@ class Pretraining:
             steps=self.step,
             training_seconds=round(self.seconds, 1),
             training_videos=len(self.batches.videos),
+            **(self.selection.record() if self.selection else {"judge": "none: the weights of the last step"}),
             device=str(self.device),
             processes=self.world.size,
             threads=torch.get_num_threads(),
@@ -372,5 +403,6 @@ def _claim(job: Pretraining, out: Path | None, resume: str, held: ExitStack) -> 
         job.resume(run)
     else:
         start_run(run, "pretrain", config, data_sha, method=config.method.name)
-    write_trained(run, job.batches.videos)
+    # Videos that a judge looks at decide what the model becomes: they are seen, too.
+    write_trained(run, job.videos)
     return run

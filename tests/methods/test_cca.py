@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from lowshot.canonical import Moments, canonical_maps
+from lowshot.data import video_vectors
 from lowshot.data.dataset import Dataset
 from lowshot.data.pairs import videos_of
 from lowshot.data.readers.features import FeatureReader
@@ -52,7 +53,7 @@ def test_blocks_change_nothing_but_rounding(towers, monkeypatch):
     model, _ = towers
     fit(towers, ridge=1.0, power=1.0)
     whole = {name: value.clone() for name, value in model.state_dict().items()}
-    monkeypatch.setattr(cca, "_BLOCK", 7)
+    monkeypatch.setattr(video_vectors, "_BLOCK", 7)
     fit(towers, ridge=1.0, power=1.0)
     for name, value in model.state_dict().items():
         torch.testing.assert_close(value, whole[name], rtol=1e-4, atol=1e-6)

@@ -1,0 +1,138 @@
+"""Which weights of a pretraining are its result, and when it may end: a judge looks at every epoch."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+
+from lowshot.config import Config
+from lowshot.data.pairs import Videos
+from lowshot.data.readers.base import Reader
+from lowshot.data.video_vectors import joint_vectors
+from lowshot.errors import RequestError
+from lowshot.held_out import Judgement, hold_out, judge
+from lowshot.models.embedding import embed
+from lowshot.models.two_tower import TwoTower
+from lowshot.training.validation import validation_auc
+
+# Training ends at an epoch of twice the best one's number and this many more.
+PATIENCE = 5
+
+Judge = Callable[[TwoTower, Reader], Judgement]
+
+
+class Selection:
+    """The best weights so far by a judge, and whether training can still win.
+
+    Args:
+        judge: measures a model.
+        description: who the judge is, for provenance.json.
+    """
+
+    def __init__(self, judge: Judge, description: str) -> None:
+        self._measure = judge
+        self._description = description
+        self.best: dict[str, torch.Tensor] | None = None
+        self._found = {"auc": float("nan"), "error": float("nan"), "epoch": 0, "step": 0, "looked": 0}
+
+    def look(self, model: TwoTower, reader: Reader, epoch: int, step: int) -> dict[str, float]:
+        """Judge the model at the end of an epoch.
+
+        Args:
+            model: as it is now; left as it is.
+            reader: of the dataset.
+            epoch: how many epochs are done.
+            step: how many steps are done.
+
+        Returns:
+            Figures for metrics.csv. Of equal judgements the earlier weights are kept.
+        """
+        found = self._measure(model, reader)
+        self._found["looked"] = epoch
+        if self.best is None or found.auc > self._found["auc"]:
+            self.best = {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}
+            self._found |= {"auc": found.auc, "error": found.error, "epoch": epoch, "step": step}
+        return {"judge_auc": found.auc, "judge_error": found.error}
+
+    @property
+    def decided(self) -> bool:
+        """Whether training ends: no look for as long as it took to reach the best was better."""
+        return self.best is not None and self._found["looked"] >= 2 * self._found["epoch"] + PATIENCE
+
+    def record(self) -> dict[str, Any]:
+        """The choice, for provenance.json."""
+        return {"judge": self._description, "chosen": dict(self._found)}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that a resumed run needs."""
+        return {"best": self.best, "found": dict(self._found)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take back what `state_dict` gave."""
+        self.best, self._found = state["best"], dict(state["found"])
+
+
+def start_selection(
+    config: Config, reader: Reader, videos: Videos, validation: Videos | None
+) -> tuple[Selection | None, Videos]:
+    """Make the judge that `train.select` names.
+
+    Args:
+        config: of the run.
+        reader: of the dataset.
+        videos: the training videos.
+        validation: the labelled validation videos, if there are any.
+
+    Returns:
+        The selection, None for the weights of the last step; and the videos to learn from.
+
+    Raises:
+        RequestError: the data lack what the judge needs.
+    """
+    select = config.train.select
+    if select == "last":
+        return None, videos
+    if select == "labels":
+        if validation is None:
+            raise RequestError(
+                f"{reader.dataset.manifest_path}: train.select=labels needs a split 'val' with two identities or more; "
+                "add one, or take train.select=last"
+            )
+        people = len(set(validation.identities) - {""})
+        return Selection(_by_labels(validation), f"AUC of {people} labelled validation identities"), videos
+    if not reader.dataset.has_features:
+        raise RequestError(
+            "train.select=held-out-clusters: needs vectors, and these are voice and face files; "
+            "take train.select=labels or train.select=last"
+        )
+    held, clusters = hold_out(joint_vectors(reader, videos), config.seed)
+    learned = np.setdiff1d(np.arange(len(videos)), held)
+    repeated = int((np.unique(clusters, return_counts=True)[1] > 1).sum())
+    if repeated < 2 or len(learned) < 2:
+        raise RequestError(
+            f"{reader.dataset.manifest_path}: train.select=held-out-clusters: {len(videos)} training videos are too "
+            "few to hold clusters out; take train.select=last"
+        )
+    description = f"AUC of {len(np.unique(clusters))} held-out clusters of {len(held)} training videos"
+    return Selection(_by_clusters(videos.select(held), clusters), description), videos.select(learned)
+
+
+def _by_labels(validation: Videos) -> Judge:
+    def measure(model: TwoTower, reader: Reader) -> Judgement:
+        return Judgement(validation_auc(model, reader, validation), float("nan"))
+
+    return measure
+
+
+def _by_clusters(held: Videos, clusters: np.ndarray) -> Judge:
+    # As at a test: one clip and one picture of each video.
+    voices, faces = (np.array([rows[0] for rows in side]) for side in (held.voices, held.faces))
+
+    def measure(model: TwoTower, reader: Reader) -> Judgement:
+        vectors = embed(model, reader, voices, faces)
+        found = judge(vectors.voice[voices], vectors.face[faces], clusters)
+        assert found is not None, "clusters were checked"
+        return found
+
+    return measure
