@@ -73,7 +73,7 @@ class Pretraining:
         dataset.check_files("face", np.concatenate(videos.faces))
         self.validation = _validation_videos(reader)
         self.videos = videos
-        self.selection, learned = start_selection(config, reader, videos, self.validation)
+        self.selection, learned = start_selection(config, reader, videos, self.validation, device)
         self.batches = PairBatches(
             learned,
             reader,
@@ -391,6 +391,10 @@ def pretrain(
             message(report, f"{work}: {run}, {goes_on if job.step else begins}")
             show(job.step)
         job.train(run, show if world.leads else None)
+        if world.leads and job.selection is not None:
+            # A run that the judge ends early leaves its bar unfinished.
+            show(job.total_steps)
+            message(report, f"{work}: {job.selection}")
     return run
 
 

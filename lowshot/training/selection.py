@@ -1,5 +1,6 @@
 """Which weights of a pretraining are its result, and when it may end: a judge looks at every epoch."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -12,12 +13,15 @@ from lowshot.data.readers.base import Reader
 from lowshot.data.video_vectors import joint_vectors
 from lowshot.errors import RequestError
 from lowshot.held_out import Judgement, hold_out, judge
+from lowshot.methods.cca import fit_cca
 from lowshot.models.embedding import embed
 from lowshot.models.two_tower import TwoTower
+from lowshot.settings import CcaConfig
+from lowshot.training.closed_form import linear_towers
 from lowshot.training.validation import validation_auc
 
-# Training ends at an epoch of twice the best one's number and this many more.
-PATIENCE = 5
+# Training ends at twice the best epoch and this share of all epochs more.
+PATIENCE = 0.2
 
 Judge = Callable[[TwoTower, Reader], Judgement]
 
@@ -28,11 +32,15 @@ class Selection:
     Args:
         judge: measures a model.
         description: who the judge is, for provenance.json.
+        epochs: of the whole run.
+        floor: what the judge says of `cca`, fitted to the same videos; None if it was not asked.
     """
 
-    def __init__(self, judge: Judge, description: str) -> None:
+    def __init__(self, judge: Judge, description: str, epochs: int, floor: Judgement | None = None) -> None:
         self._measure = judge
         self._description = description
+        self._patience = math.ceil(PATIENCE * epochs)
+        self._floor = floor
         self.best: dict[str, torch.Tensor] | None = None
         self._found = {"auc": float("nan"), "error": float("nan"), "epoch": 0, "step": 0, "looked": 0}
 
@@ -58,11 +66,20 @@ class Selection:
     @property
     def decided(self) -> bool:
         """Whether training ends: no look for as long as it took to reach the best was better."""
-        return self.best is not None and self._found["looked"] >= 2 * self._found["epoch"] + PATIENCE
+        return self.best is not None and self._found["looked"] >= 2 * self._found["epoch"] + self._patience
+
+    def __str__(self) -> str:
+        found, floor = self._found, self._floor
+        text = f"epoch {found['epoch']} is kept: {100 * found['auc']:.1f} %, {self._description}"
+        if floor is None:
+            return text
+        better = "cca, the closed form, is better here" if floor.auc > found["auc"] else "cca, the closed form, has"
+        return f"{text}; {better}: {100 * floor.auc:.1f} % on the same clusters"
 
     def record(self) -> dict[str, Any]:
         """The choice, for provenance.json."""
-        return {"judge": self._description, "chosen": dict(self._found)}
+        floor = {"cca_auc": self._floor.auc, "cca_error": self._floor.error} if self._floor else {}
+        return {"judge": self._description, "chosen": {**self._found, **floor}}
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that a resumed run needs."""
@@ -74,7 +91,7 @@ class Selection:
 
 
 def start_selection(
-    config: Config, reader: Reader, videos: Videos, validation: Videos | None
+    config: Config, reader: Reader, videos: Videos, validation: Videos | None, device: torch.device
 ) -> tuple[Selection | None, Videos]:
     """Make the judge that `train.select` names.
 
@@ -83,6 +100,7 @@ def start_selection(
         reader: of the dataset.
         videos: the training videos.
         validation: the labelled validation videos, if there are any.
+        device: where `cca` is fitted.
 
     Returns:
         The selection, None for the weights of the last step; and the videos to learn from.
@@ -100,7 +118,8 @@ def start_selection(
                 "add one, or take train.select=last"
             )
         people = len(set(validation.identities) - {""})
-        return Selection(_by_labels(validation), f"AUC of {people} labelled validation identities"), videos
+        description = f"AUC of {people} labelled validation identities"
+        return Selection(_by_labels(validation), description, config.train.epochs), videos
     if not reader.dataset.has_features:
         raise RequestError(
             "train.select=held-out-clusters: needs vectors, and these are voice and face files; "
@@ -115,7 +134,16 @@ def start_selection(
             "few to hold clusters out; take train.select=last"
         )
     description = f"AUC of {len(np.unique(clusters))} held-out clusters of {len(held)} training videos"
-    return Selection(_by_clusters(videos.select(held), clusters), description), videos.select(learned)
+    measure = _by_clusters(videos.select(held), clusters)
+    floor = measure(_closed_form(config, reader, videos.select(learned), device), reader)
+    return Selection(measure, description, config.train.epochs, floor), videos.select(learned)
+
+
+def _closed_form(config: Config, reader: Reader, learned: Videos, device: torch.device) -> TwoTower:
+    """The rival that takes seconds: linear towers by canonical correlation of the same videos."""
+    model = TwoTower.from_config(linear_towers(config), reader.statistics).eval()
+    fit_cca(model, reader, learned, CcaConfig(), config.seed, device)
+    return model
 
 
 def _by_labels(validation: Videos) -> Judge:

@@ -52,6 +52,16 @@ def test_held_out_videos_are_never_trained_on_but_count_as_seen(vector_config, s
     assert json.loads((run / "provenance.json").read_text())["training_videos"] == len(learned)
 
 
+def test_the_closed_form_is_judged_beside_it(vector_config, source, tmp_path):
+    told = []
+    run = pretrain(judged(vector_config, "held-out-clusters"), source, tmp_path / "run", report=told.append)
+    chosen = json.loads((run / "provenance.json").read_text())["chosen"]
+    assert 0.5 < chosen["cca_auc"] <= 1
+    last = told[-1].text
+    assert f"epoch {chosen['epoch']} is kept" in last
+    assert ("cca, the closed form, is better here" in last) == (chosen["cca_auc"] > chosen["auc"])
+
+
 def test_no_label_reaches_the_judge(vector_config, source, tmp_path, vectors):
     hidden = tmp_path / "hidden"
     hidden.mkdir()
@@ -96,7 +106,7 @@ def test_training_ends_when_it_cannot_win_any_more(vector_config, source, tmp_pa
     run = pretrain(judged(vector_config, "labels", epochs=60), source, tmp_path / "run")
     known = json.loads((run / "provenance.json").read_text())
     assert known["chosen"]["epoch"] == 2
-    assert known["chosen"]["looked"] == 2 * 2 + 5
+    assert known["chosen"]["looked"] == 2 * 2 + 12
     assert known["finished"]
 
 
