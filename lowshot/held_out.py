@@ -1,5 +1,6 @@
 """Held-out clusters: a judge of representations that needs no labels."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,13 +12,15 @@ from lowshot.metrics.verification import auc
 
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float32]
-# Average size of a cluster. People have more videos in the archives of the field; a person cut in two is harmless,
-# because near clusters are held out together.
+# Average size of a cluster. A person with more videos falls into several, which are held out together.
 VIDEOS_PER_CLUSTER = 6
 # One in so many videos is held out, of an archive of millions no more than the judge can look at.
 FOLDS, MOST_HELD_OUT = 7, 1_500
 MOST_CLUSTERED = 4_000
 _ITERATIONS = 30
+# Clusters join if their mean similarity has come so far from the usual one between clusters to that within clusters,
+# and as long as their family holds at most this share of all videos.
+NEAR, LARGEST_FAMILY = 0.7, 0.1
 
 
 @dataclass(frozen=True)
@@ -26,11 +29,33 @@ class Judgement:
 
     Attributes:
         auc: area under the ROC curve over voice-face pairs of different videos, in [0, 1].
-        error: its standard error over clusters.
+        influence: what each cluster adds to its deviation from the truth, float64 [clusters].
     """
 
     auc: float
-    error: float
+    influence: npt.NDArray[np.float64]
+
+    @property
+    def error(self) -> float:
+        """Standard error of `auc` over clusters."""
+        return float(np.sqrt((self.influence**2).sum()))
+
+    def error_against(self, other: "Judgement") -> float:
+        """Standard error of the difference to another model's AUC on the same clusters."""
+        return float(np.sqrt(((self.influence - other.influence) ** 2).sum()))
+
+
+def pooled(parts: Sequence[tuple[Judgement, int]]) -> Judgement:
+    """The mean of judgements on disjoint folds, weighted by their numbers of videos.
+
+    Args:
+        parts: judgement and number of videos of each fold.
+    """
+    total = sum(videos for _, videos in parts)
+    return Judgement(
+        sum(found.auc * videos for found, videos in parts) / total,
+        np.concatenate([found.influence * (videos / total) for found, videos in parts]),
+    )
 
 
 def cluster_videos(joint: FloatArray, seed: int) -> IntArray:
@@ -79,13 +104,15 @@ def hold_out(joint: FloatArray, seed: int) -> tuple[IntArray, IntArray]:
 
 
 def fold_clusters(joint: FloatArray, clusters: IntArray, folds: int, seed: int) -> IntArray:
-    """Deal clusters into folds, those that are each other's nearest together.
+    """Deal clusters into folds, near ones together.
 
-    A person whose videos fell into two clusters would else be trained on in one of them and judged by in the other, and
-    a model that has learned people by heart would be preferred.
+    K-means cuts people with many videos into several clusters. If a model trained on one of them and were judged by
+    another, a model that has learned people by heart would be preferred. So clusters join families: each joins its
+    nearest, and further pairs join if they are nearly as alike as videos of one cluster are.
 
     Args:
-        joint, clusters: as `cluster_videos` gives them.
+        joint: unit vectors of both modalities, float32 [n, d].
+        clusters: as `cluster_videos` gives them.
         folds: number of folds, >= 2.
         seed: decides which families of clusters go into which fold.
 
@@ -94,29 +121,50 @@ def fold_clusters(joint: FloatArray, clusters: IntArray, folds: int, seed: int) 
     """
     # Clusters that no video is nearest to have no centre.
     clusters = np.unique(clusters, return_inverse=True)[1]
-    k = int(clusters.max()) + 1
-    centres = np.zeros((k, joint.shape[1]), np.float64)
-    np.add.at(centres, clusters, joint)
-    centres /= np.linalg.norm(centres, axis=1, keepdims=True).clip(1e-12)
-    nearest = _nearest_other(centres)
-    # Mutual nearest neighbours are a family of two; every other cluster is one by itself.
-    mutual = nearest[nearest] == np.arange(k)
-    family = np.where(mutual, np.minimum(np.arange(k), nearest), np.arange(k))
-    names, place = np.unique(family, return_inverse=True)
+    names, place = np.unique(_families(joint, clusters), return_inverse=True)
     order = np.random.Generator(np.random.Philox(key=seed)).permutation(len(names))
     dealt = np.empty(len(names), np.int64)
     dealt[order] = np.arange(len(names)) % folds
     return dealt[place][clusters]
 
 
-def _nearest_other(centres: npt.NDArray[np.float64], block: int = 1024) -> IntArray:
-    nearest = np.empty(len(centres), np.int64)
-    for start in range(0, len(centres), block):
-        similarity = centres[start : start + block] @ centres.T
-        rows = np.arange(len(similarity))
-        similarity[rows, start + rows] = -np.inf
-        nearest[start : start + block] = similarity.argmax(axis=1)
-    return nearest
+def _families(joint: FloatArray, clusters: IntArray) -> IntArray:
+    """Family of each cluster, [k]."""
+    counts = np.bincount(clusters)
+    k, n = len(counts), len(clusters)
+    sums = np.zeros((k, joint.shape[1]))
+    np.add.at(sums, clusters, joint)
+    means = sums / counts[:, None]
+    between = means @ means.T
+    parent, size = np.arange(k), counts.copy()
+
+    def root(i: int) -> int:
+        while parent[i] != i:
+            i = int(parent[i])
+        return i
+
+    def join(i: int, j: int, most: float) -> None:
+        a, b = root(i), root(j)
+        if a != b and size[a] + size[b] <= most:
+            parent[a] = b
+            size[b] += size[a]
+
+    if k > 1:
+        norms = np.linalg.norm(means, axis=1).clip(1e-12)
+        cosine = between / norms / norms[:, None]
+        np.fill_diagonal(cosine, -np.inf)
+        for i, nearest in enumerate(cosine.argmax(axis=1)):
+            join(i, int(nearest), n)
+    several = counts > 1
+    if k > 2 and several.any():
+        within = ((sums**2).sum(axis=1) - counts)[several] / (counts * (counts - 1))[several]
+        rows, columns = np.triu_indices(k, 1)
+        alike = between[rows, columns]
+        usual = np.median(alike)
+        close = np.flatnonzero(alike > usual + NEAR * (np.average(within, weights=counts[several]) - usual))
+        for pair in close[np.argsort(-alike[close], kind="stable")]:
+            join(int(rows[pair]), int(columns[pair]), n * LARGEST_FAMILY)
+    return np.array([root(i) for i in range(k)])
 
 
 def judge(voice: FloatArray, face: FloatArray, clusters: IntArray) -> Judgement | None:
@@ -141,12 +189,12 @@ def judge(voice: FloatArray, face: FloatArray, clusters: IntArray) -> Judgement 
     if not positive.any() or not negative.any():
         return None
     value = float(auc(scores[other], same[other]))
-    return Judgement(value, _standard_error(scores, positive, negative, clusters, value))
+    return Judgement(value, _influence(scores, positive, negative, clusters, value))
 
 
-def _standard_error(
+def _influence(
     scores: FloatArray, positive: np.ndarray, negative: np.ndarray, clusters: IntArray, value: float
-) -> float:
+) -> npt.NDArray[np.float64]:
     pos, neg = np.sort(scores[positive]), np.sort(scores[negative])
     rows, columns = np.nonzero(positive)
     beaten = (np.searchsorted(neg, scores[positive], "left") + np.searchsorted(neg, scores[positive], "right")) / 2
@@ -157,4 +205,4 @@ def _standard_error(
     excess = (1 - below / len(pos) - value) / len(neg)
     for side in (rows, columns):
         influence += np.bincount(code[side], excess, code.max() + 1)
-    return float(np.sqrt((influence**2).sum()))
+    return np.asarray(influence, np.float64)

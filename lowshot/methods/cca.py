@@ -10,7 +10,7 @@ from lowshot.canonical import CanonicalMaps, Moments, canonical_maps
 from lowshot.data.pairs import Videos
 from lowshot.data.readers.base import Reader
 from lowshot.data.video_vectors import joint_vectors, rows_of, video_means
-from lowshot.held_out import FloatArray, IntArray, cluster_videos, fold_clusters, judge
+from lowshot.held_out import FloatArray, IntArray, Judgement, cluster_videos, fold_clusters, judge, pooled
 from lowshot.models.two_tower import TwoTower
 from lowshot.models.vector_tower import VectorTower
 from lowshot.settings import CcaConfig
@@ -18,7 +18,7 @@ from lowshot.settings import CcaConfig
 # Tried where a setting is left open. Ridges are in variances of a column, powers those of a correlation.
 RIDGES = (0.3, 1.0, 3.0, 10.0, 30.0)
 POWERS = (0.5, 1.0, 1.5, 2.0, 3.0, 4.0)
-# Taken if there are too few videos to hold any out.
+# Taken if nothing better can be told: too few videos to hold any out, or differences within their error.
 UNJUDGED = (3.0, 2.0)
 FOLDS = 5
 # Videos that the choice looks at; of more, a part that the seed decides.
@@ -65,7 +65,7 @@ def fit_cca(
         advance: called with (videos read, videos in all).
 
     Returns:
-        What was tried, best first; the first is what the model has now.
+        What was tried: first what the model has now, then by falling AUC.
 
     Source:
         Hotelling, Biometrika 28, 1936; Vinod, Journal of Econometrics 4, 1976. The weights are this project's.
@@ -117,7 +117,7 @@ def _try(
     """Judge every strength that the settings leave open."""
     ridges = RIDGES if config.ridge is None else (config.ridge,)
     powers = POWERS if config.power is None else (config.power,)
-    found: dict[tuple[float, float], list[tuple[float, float, int]]] = {}
+    found: dict[tuple[float, float], list[tuple[Judgement, int]]] = {}
     for fold in range(FOLDS):
         held = np.flatnonzero(folds == fold)
         others = _moments_like(parts[0])
@@ -134,16 +134,18 @@ def _try(
             for power in powers:
                 a, b = _mapped(maps, power, voice, face)
                 if (judgement := judge(a, b, clusters[held])) is not None:
-                    found.setdefault((ridge, power), []).append((judgement.auc, judgement.error, len(held)))
+                    found.setdefault((ridge, power), []).append((judgement, len(held)))
     if not found:
         ridge, power = config.ridge or UNJUDGED[0], config.power or UNJUDGED[1]
         return [Tried(ridge, power, float("nan"), float("nan"))]
-    tried = []
-    for (ridge, power), values in found.items():
-        auc, error, weight = np.array(values).T
-        weight = weight / weight.sum()
-        tried.append(Tried(ridge, power, float(auc @ weight), float(np.sqrt((error**2) @ weight**2))))
-    return sorted(tried, key=lambda each: -each.auc)
+    judged = {strength: pooled(parts) for strength, parts in found.items()}
+    best = max(judged, key=lambda strength: judged[strength].auc)
+    usual = judged.get(UNJUDGED)
+    # Few people cannot tell strengths apart: the usual one stays unless another is better by more than the error.
+    if usual is not None and judged[best].auc - usual.auc <= judged[best].error_against(usual):
+        best = UNJUDGED
+    ranked = sorted(judged, key=lambda strength: (strength != best, -judged[strength].auc))
+    return [Tried(*strength, judged[strength].auc, judged[strength].error) for strength in ranked]
 
 
 def _moments_like(moments: Moments) -> Moments:

@@ -148,7 +148,7 @@ def _closed_form(config: Config, reader: Reader, learned: Videos, device: torch.
 
 def _by_labels(validation: Videos) -> Judge:
     def measure(model: TwoTower, reader: Reader) -> Judgement:
-        return Judgement(validation_auc(model, reader, validation), float("nan"))
+        return Judgement(validation_auc(model, reader, validation), np.array([np.nan]))
 
     return measure
 
