@@ -22,7 +22,7 @@ POWERS = (0.5, 1.0, 1.5, 2.0, 3.0, 4.0)
 UNJUDGED = (3.0, 2.0)
 FOLDS = 5
 # Videos that the choice looks at; of more, a part that the seed decides.
-MOST_JUDGED = 4_000
+MOST_JUDGED = 2_000
 
 
 @dataclass(frozen=True)
