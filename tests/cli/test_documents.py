@@ -262,9 +262,10 @@ def test_the_commands_of_a_page_run(page, lowshot, sets, world, vectors, vector_
             shutil.copy(dataset.path(modality, row), Path(many) / f"{row}{Path(one).suffix}")
     if page in {"docs/adapting.md", "docs/models.md", "docs/protocols.md"}:
         assert lowshot("pretrain", *sets)[0] == 0
-    if page == "README.md":
+    if page in {"README.md", "docs/selection.md"}:
         shutil.copytree(vectors, "vectors")
         Path("vectors.yaml").write_text(vector_config.to_yaml())
+    if page == "README.md":
         [code] = re.findall(r"^```python\n(.*?)^```", DOCUMENTS[page], re.DOTALL | re.MULTILINE)
         exec(compile(code, page, "exec"), {})
     for line in RUN[page]:
