@@ -1,7 +1,7 @@
-"""The verbs of the command line as functions: the same defaults, the same files, the same errors (docs/api.md).
+"""The verbs of the command line as functions (docs/api.md).
 
-Progress and warnings go to standard error, unless `progress` is False or takes them. A request that cannot be carried
-out is a `lowshot.errors.RequestError` of one line.
+They have the same defaults, files and errors. Progress and warnings go to standard error, unless `progress` is False or
+a function. A request that cannot be carried out raises `lowshot.errors.RequestError` with one line.
 """
 
 import warnings
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 PathLike = str | Path
 Progress = bool | Report
-"""True shows progress on standard error, False nothing; a function takes each `lowshot.progress.Event`."""
+"""True shows progress on standard error, False shows nothing, a function takes each `lowshot.progress.Event`."""
 
 
 def pretrain(
@@ -45,16 +45,16 @@ def pretrain(
 
     Args:
         data: a directory, a manifest, or `synth:tiny|demo|bench`; the preset's, or `synth:demo`, if None.
-        method: `cmpc` unless given; `cid` or another of docs/settings.md, or its settings by key.
-        preset: settings that come with lowshot.
+        method: a method of docs/settings.md, or its settings by key; `cmpc` if None.
+        preset: name of settings that come with lowshot.
         config: a YAML file of settings, or settings.
         settings: by the names in docs/settings.md: `{"train.epochs": 20}` or `{"train": {"epochs": 20}}`.
         seed: of weights, order and augmentation.
         out: the run directory; the next one in `runs/` if None.
         resume: `auto` continues a stopped run of the same settings, `never` starts anew, a path names the run.
-        trust_paths: let the manifest name files outside its folder, from now on, as long as it stays as it is.
+        trust_paths: let the manifest name files outside its folder, now and later, as long as it does not change.
         progress: see `Progress`.
-        sections: sections of docs/settings.md by name, as in `train={"epochs": 20}`. They count more than `settings`.
+        sections: sections of docs/settings.md by name, such as `train={"epochs": 20}`. They override `settings`.
 
     Returns:
         The run directory: what `model` of the other functions takes.
@@ -104,14 +104,14 @@ def finetune(
 ) -> Path:
     """Adapt a model with a few labelled identities.
 
-    Learning rate and stopping step are chosen on validation identities.
+    The validation identities choose the learning rate and the stopping step.
 
     Args:
         model: a run directory, a weights file, `pretrained:NAME`, or `scratch`; the newest pretrained run if None.
-        labels: share of the training identities that is labelled, in (0, 1]; 0.1 if None.
-        subset: a list of what is labelled, instead of `labels` and `subset_seed`.
-        subset_seed: which identities; 0 if None.
-        strategy: what is trained; `full` unless given.
+        labels: labelled fraction of the training identities, in (0, 1]; 0.1 if None.
+        subset: a list of labelled identities or videos, instead of `labels` and `subset_seed`.
+        subset_seed: seed of the labelled subset; 0 if None.
+        strategy: which weights to train; the setting `adapt.strategy`, `full` by default, if None.
         data: the dataset; the model's if None.
         preset, config, settings, seed, out, trust_paths, progress, sections: as of `pretrain`.
 
@@ -162,7 +162,18 @@ def probe(
     progress: Progress = True,
     **sections: Unpack[Sections],
 ) -> Path:
-    """Adapt a model with a few labelled identities by one linear map after each frozen tower; see `finetune`."""
+    """Adapt a model by one linear map after each frozen tower.
+
+    Args:
+        model, labels, subset, subset_seed, data, preset, config, settings, seed, out, trust_paths, progress, sections:
+            as of `finetune`.
+
+    Returns:
+        The run directory.
+
+    Raises:
+        RequestError: the request cannot be carried out as it is; nothing was written.
+    """
     from lowshot.workflows import adapt as workflow
 
     with _shown(progress) as report:
@@ -201,10 +212,10 @@ def probe_within(
     progress: Progress = True,
     **sections: Unpack[Sections],
 ) -> "Probed":
-    """Classify identity, gender, age and nationality by the frozen embeddings of one modality.
+    """Classify people by the frozen embeddings of one modality.
 
     Args:
-        modality: whose embeddings.
+        modality: of the embeddings; `both` probes each alone.
         model: as of `finetune`.
         targets: some of identity, gender, age, nationality; all that the data allow if empty.
         labels, subset, subset_seed, data, preset, config, settings, seed, out, trust_paths, progress, sections: as of
@@ -249,13 +260,15 @@ def embed(
     progress: Progress = True,
     **sections: Unpack[Sections],
 ) -> Path:
-    """Turn a dataset into embeddings: a directory with manifest.csv and features.safetensors.
+    """Turn a dataset into embeddings.
+
+    The outcome is a directory with manifest.csv and features.safetensors.
 
     Args:
         model: a run directory, a weights file or `pretrained:NAME`; the newest model if None.
         out: the directory to make.
         data: the dataset; the one the model was trained on if None.
-        settings, trust_paths, progress, sections: as of `pretrain`, as in `evaluate={"mirror": True}`.
+        settings, trust_paths, progress, sections: as of `pretrain`, such as `evaluate={"mirror": True}`.
 
     Returns:
         `out`.
@@ -294,19 +307,19 @@ def evaluate(
     progress: Progress = True,
     **sections: Unpack[Sections],
 ) -> "Evaluation":
-    """Measure a model, or anyone's embeddings or scores, by the protocols, with intervals.
+    """Measure a model, embeddings or score tables by the protocols.
 
     Args:
         model: a run directory, a weights file or `pretrained:NAME`; the newest model if None.
         embeddings: a directory as `embed` writes it, instead of a model.
         scores: score tables and folders of them, instead of a model and a dataset.
-        protocol: `verification`, `matching`, `retrieval`, one of your own, or `all`, which None means too.
+        protocol: `verification`, `matching`, `retrieval`, `enrolment`, one of your own, or `all`; all if None.
         data: the dataset; the one the model was trained on if None.
-        split: on whom; `test` if None.
+        split: split to measure on; `test` if None.
         trials: lists to score instead of trials built from the manifest.
         meta: VoxCeleb's vox1_meta.csv, for `trials`; the one beside the manifest if None.
         skip_missing: skip trials of lists that name media the dataset lacks.
-        settings, trust_paths, progress, sections: as of `pretrain`, as in `evaluate={"replicates": 2000}`.
+        settings, trust_paths, progress, sections: as of `pretrain`, such as `evaluate={"replicates": 2000}`.
         out: the directory to make; the next one in `runs/` if None.
 
     Returns:
@@ -341,7 +354,7 @@ def evaluate(
 
 
 def match(probe: PathLike, candidates: Iterable[PathLike], *, model: PathLike | None = None) -> "Matches":
-    """Rank faces by similarity to a voice, or voices by similarity to a face.
+    """Rank faces by similarity to a voice, or voices to a face.
 
     Args:
         probe: a voice file or a face image; its content says which.
@@ -349,7 +362,7 @@ def match(probe: PathLike, candidates: Iterable[PathLike], *, model: PathLike | 
         model: a run directory, a weights file or `pretrained:NAME`; the newest model if None.
 
     Returns:
-        The ranking, with a probability where the model was calibrated, and warnings on what it is worth: read them.
+        The ranking, with probabilities if the model is calibrated, and warnings about its limits. Read the warnings.
 
     Raises:
         RequestError: a file is missing, unreadable or of the wrong modality, or the model takes no such files.
@@ -378,19 +391,21 @@ def compare(
     progress: Progress = True,
     **sections: Unpack[AllSections],
 ) -> "Comparison":
-    """Compare methods at several label fractions over seeds; called again after a stop, it goes on where it was.
+    """Compare methods at several label fractions over seeds.
+
+    After a stop, the same call continues.
 
     Args:
-        methods: methods of `pretrain`, `scratch` for fresh weights, and variants by settings, as in
+        methods: methods of `pretrain`, `scratch` for fresh weights, and variants with their settings, such as
             `("cmpc", {"method.temperature": 0.05})`.
         data: as of `pretrain`.
-        fractions: labelled shares of the training identities, 0 without labels; if None, 0 and those of the setting
-            `labels` that come to two people or more.
-        adaptations: how labels are used.
-        subset_seeds: how many labelled subsets of each share.
-        seeds: how many training seeds, from `seed` on.
-        reference: which method the others are held against.
-        jobs: how many pretrainings side by side, on a CPU.
+        fractions: labelled fractions of the training identities; 0 uses no labels. If None, 0 and those of the setting
+            `labels` that give two people or more.
+        adaptations: how to use labels, `probe` and `finetune`.
+        subset_seeds: number of labelled subsets of each fraction.
+        seeds: number of training seeds; they count from `seed`.
+        reference: method to compare the others with.
+        jobs: number of pretrainings in parallel on a CPU.
         preset, config, settings, seed, trust_paths, progress, sections: as of `pretrain`.
         out: the directory; that of the same request in `runs/`, or the next one, if None.
 
@@ -437,7 +452,7 @@ def report(
         directories: each holds a results.csv, or is one. Several go on one page, if they were measured on the same
             data and trials.
         formats: of the files beside the page: csv, md, latex, png, svg, pdf, or all.
-        out: where the page goes; a single directory itself, or for several the next run in `runs/`, if None.
+        out: directory of the page. If None, a single directory itself; for several, the next run in `runs/`.
 
     Returns:
         Path of report.html.
@@ -451,7 +466,7 @@ def report(
 
 
 def load_model(model: PathLike | None = None) -> "LoadedModel":
-    """Old name of `lowshot.load`."""
+    """Load a model by the old name of `lowshot.load`."""
     from lowshot.models.loaded import load_model as load
 
     warnings.warn("lowshot.load_model is now lowshot.load", DeprecationWarning, stacklevel=2)
@@ -459,12 +474,14 @@ def load_model(model: PathLike | None = None) -> "LoadedModel":
 
 
 def open_data(data: PathLike, *, trust_paths: bool = False, progress: Progress = True) -> "Dataset":
-    """Open a dataset: `.manifest`, `.voices` and `.faces` are data frames, and `.features` its vectors, if it has any.
+    """Open a dataset.
+
+    Its `.manifest`, `.voices` and `.faces` are data frames; `.features` holds its vectors, if it has any.
 
     Args:
         data: a directory of media or of vectors (manifest.csv, and features.safetensors), a manifest, or
             `synth:tiny|demo|bench`.
-        trust_paths: let the manifest name files outside its folder, from now on, as long as it stays as it is.
+        trust_paths: let the manifest name files outside its folder, now and later, as long as it does not change.
         progress: see `Progress`.
 
     Raises:

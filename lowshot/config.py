@@ -1,6 +1,7 @@
-"""The configuration of a run: closed (unknown keys are errors), written whole into every run directory.
+"""The configuration of a run.
 
-Order of authority: default < preset < file < settings by key < named argument.
+Unknown keys are errors. Every run directory holds the whole configuration. Order of authority: default < preset < file
+< settings by key < named argument.
 """
 
 import difflib
@@ -50,22 +51,22 @@ class Config(Section):
     @field_validator("method", mode="before")
     @classmethod
     def _of_its_name(cls, method: object) -> object:
-        """Settings of a method are checked by those of its name; `METHODS` may grow while the program runs."""
+        """Check the settings of a method by its name; `METHODS` may grow meanwhile."""
         if not isinstance(method, dict):
             return method
         return METHODS.get(method.get("name", ""), MethodConfig).model_validate(method)
 
     def sha(self, *sections: str) -> str:
-        """Hash of these settings, or of the named sections alone: 16 hexadecimal digits."""
+        """Hash these settings, or the named sections: 16 hexadecimal digits."""
         settings = self.model_dump(mode="json", include=set(sections) or None)
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
 
     def with_method(self, name: str) -> "Config":
-        """The same settings with another method.
+        """Return the same settings with another method.
 
         Args:
-            name: one of `METHODS`. Settings that both methods have, by their names, carry over where they were
-                changed; the rest of the other method's are its own defaults.
+            name: one of `METHODS`. Changed settings carry over if the other method has a setting of that name; all
+                others take their defaults.
         """
         if name == self.method.name:
             return self
@@ -79,21 +80,21 @@ class Config(Section):
         return build_config([settings, {"method": {**changed, "name": name}}])
 
     def to_yaml(self) -> str:
-        """These settings as YAML that `read_yaml` takes back."""
+        """Write these settings as YAML that `read_yaml` reads."""
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
 
 
 SECTIONS = tuple(Config.model_fields)
-"""Sections and single settings, as a configuration names them."""
+"""Names of the sections and single settings of a configuration."""
 
 
 def preset_names() -> list[str]:
-    """The presets that come with lowshot."""
+    """List the presets that come with lowshot."""
     return sorted(path.stem for path in PRESETS.glob("*.yaml"))
 
 
 def read_preset(name: str) -> dict[str, Any]:
-    """The settings of preset `name`.
+    """Read the settings of preset `name`.
 
     Raises:
         RequestError: there is no such preset.
@@ -104,7 +105,7 @@ def read_preset(name: str) -> dict[str, Any]:
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """The settings in a YAML file.
+    """Read the settings in a YAML file.
 
     Raises:
         RequestError: the file is missing, is not YAML, or is not a mapping.
@@ -123,11 +124,11 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def build_config(layers: Iterable[Mapping[str, Any]]) -> Config:
-    """Lay settings over each other, later over earlier, and check the outcome.
+    """Merge settings, later over earlier, and check the outcome.
 
     Args:
-        layers: nested mappings, weakest first. The last one that names a method decides which it is. Method settings
-            of a layer that names another are left out; those of a layer that names none are meant for whichever it is.
+        layers: nested mappings, weakest first. The last layer that names a method decides the method. Method settings
+            of a layer that names another method are ignored; those of a layer that names none apply to any method.
 
     Raises:
         RequestError: an unknown key (the nearest known one is named) or a value out of range.
@@ -137,7 +138,7 @@ def build_config(layers: Iterable[Mapping[str, Any]]) -> Config:
     name = named[-1] if named else "cmpc"
     if name not in METHODS:
         raise RequestError(
-            f"method '{name}' is unknown; {nearest(name, METHODS)} (one of your own: `import_module=MODULE` first)"
+            f"method '{name}' is unknown; {nearest(name, METHODS)} (give `import_module=MODULE` first for your own)"
         )
     merged: dict[str, Any] = {"method": {"name": name}}
     for layer in layers:
@@ -155,7 +156,7 @@ def _method_named(layer: Mapping[str, Any]) -> str | None:
 
 
 def merge(base: dict[str, Any], layer: Mapping[str, Any]) -> None:
-    """Lay nested settings over `base`, which is changed."""
+    """Merge nested settings into `base`, in place."""
     for key, value in layer.items():
         if not isinstance(value, Mapping):
             base[key] = value
@@ -175,7 +176,7 @@ def _explain(error: ValidationError, settings: Mapping[str, Any]) -> str:
 
 
 def known_keys(settings: Mapping[str, Any]) -> list[str]:
-    """Every key that there is, given the method that `settings` names."""
+    """List every key, given the method that `settings` names."""
     method = settings.get("method")
     name = method.get("name", "cmpc") if isinstance(method, Mapping) else "cmpc"
     return _keys_of(Config, METHODS[name])
@@ -193,10 +194,10 @@ def _keys_of(section: type[Section], method: type[Section]) -> list[str]:
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """What an unknown name may have been meant for, as a message says it."""
+    """Suggest a known name for an unknown one, as a message says it."""
     names = list(known)
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     if not close:
-        # A right key in the wrong section is the commonest slip.
+        # The most common mistake is a right key in the wrong section.
         close = [key for key in names if key.rsplit(".", 1)[-1] == name.rsplit(".", 1)[-1]][:1]
     return f"did you mean '{close[0]}'?" if close else f"known are {', '.join(names)}"

@@ -1,4 +1,7 @@
-"""Atomic writes: a reader sees the old file or the new one, never half of one."""
+"""Atomic writes, folders and paths.
+
+A reader sees the old file or the new one, never a half-written one.
+"""
 
 import json
 import os
@@ -19,10 +22,12 @@ if TYPE_CHECKING:
 
 
 def bundled_folder(name: str) -> Path:
-    """Folder of files that come with lowshot: inside an installed package, else beside it in a checkout.
+    """Return a folder of files that come with lowshot.
+
+    It lies inside an installed package, or beside the package in a checkout.
 
     Args:
-        name: of the folder in a checkout, `protocols` or `pretrained`; a package has it as `_<name>`.
+        name: name of the folder in a checkout, `protocols` or `pretrained`; in a package it is `_<name>`.
     """
     package = Path(lowshot.__file__).parent
     installed = package / f"_{name}"
@@ -30,7 +35,9 @@ def bundled_folder(name: str) -> Path:
 
 
 def cache_root() -> Path:
-    """Folder of synthetic worlds and of records of trust: $LOWSHOT_CACHE, else the user's cache directory.
+    """Return the cache: $LOWSHOT_CACHE, else the user's cache directory.
+
+    It holds synthetic worlds and the record of trusted manifests.
 
     Returns:
         The folder; it need not exist yet.
@@ -42,7 +49,7 @@ def cache_root() -> Path:
 
 
 def check_new_folder(out: Path) -> None:
-    """Refuse a file, or a folder that holds something.
+    """Refuse a file, or a folder that is not empty.
 
     Raises:
         RequestError: `out` is one of them.
@@ -53,7 +60,9 @@ def check_new_folder(out: Path) -> None:
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside `path`; when the block ends well, sync it to disk and rename it to `path`.
+    """Write a file through a temporary path beside it.
+
+    If the block raises no error, the temporary file is synced to disk and renamed to `path`.
 
     Args:
         path: the file to write. Missing parent folders are made.
@@ -62,7 +71,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
         The temporary path to write to. It is removed when the block raises.
 
     Raises:
-        RunError: the disk does not take it; what was at `path` before is intact.
+        RunError: the disk cannot take the file; the old file at `path` is intact.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
@@ -72,11 +81,11 @@ def atomic_path(path: Path) -> Iterator[Path]:
         yield temporary
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
-        # mkstemp makes files that only their owner may read; results are meant to be shared.
+        # mkstemp makes files that only their owner may read, but people share results.
         temporary.chmod(0o644)
         temporary.replace(path)
     except (OSError, SafetensorError) as error:
-        # A failed write names no file, or the temporary one; an error that names another is not about this.
+        # A failed write names no file or the temporary one. An error about another file is not ours.
         if getattr(error, "filename", None) not in (None, name):
             raise
         raise RunError(f"{path}: cannot be written ({reason(error)}); nothing made before is lost") from error
@@ -91,7 +100,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def parse_yaml(text: str) -> Any:
-    """Parse YAML with libyaml, which is ten times as fast as Python, if it is there.
+    """Parse YAML, with libyaml if it is there: it is ten times faster.
 
     Raises:
         yaml.YAMLError: the text is not YAML.
@@ -106,15 +115,17 @@ def write_table(path: Path, table: "pd.DataFrame") -> None:
 
 
 def no_formula(path: str) -> str:
-    """A path for a cell of a table: the same file by another name where a spreadsheet would take it for a formula."""
+    """Prefix `./` to a path that a spreadsheet would read as a formula."""
     return f"./{path}" if path.startswith(("=", "+", "-", "@", "\t", "\r")) else path
 
 
 def sort_metadata(path: Path) -> None:
-    """Order the metadata of a safetensors file by key, in place: the library writes them in an order of chance.
+    """Sort the metadata of a safetensors file by key, in place.
+
+    The library writes them in random order. After sorting, equal contents are equal bytes.
 
     Args:
-        path: a file that safetensors wrote; afterwards equal contents are equal bytes.
+        path: a file that safetensors wrote.
     """
     with path.open("rb+") as file:
         length = int.from_bytes(file.read(8), "little")
@@ -123,6 +134,6 @@ def sort_metadata(path: Path) -> None:
             header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
         text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
         if len(text) > length:
-            raise ValueError(f"{path}: its header is not as safetensors writes it")
+            raise ValueError(f"{path}: the header is not one that safetensors writes")
         file.seek(8)
         file.write(text.ljust(length))

@@ -1,4 +1,4 @@
-"""Run directories: where they are, what is in them, which one is the newest."""
+"""Run directories: their names, locks, provenance and order."""
 
 import json
 import platform
@@ -22,18 +22,18 @@ from lowshot.files import write_text
 from lowshot.schema import CONFIG, LOCK, MODEL, PROVENANCE, REPORT, RESULTS
 
 RUNS = Path("runs")
-# What they write last is the page, or the table; runs of other kinds end in a model.
+# These kinds write the page last; other kinds end in a model.
 MEASURING = ("evaluate", "demo", "compare")
 WITHIN = "within"
 LIBRARIES = ("torch", "torchvision", "torchaudio", "numpy", "scikit-learn", "pandas", "scipy")
 
 
 def new_run(kind: str, label: str, runs: Path = RUNS) -> Path:
-    """Make the next run directory, as in `runs/0007-pretrain-cmpc`.
+    """Make the next run directory, such as `runs/0007-pretrain-cmpc`.
 
     Args:
         kind: the verb that makes it.
-        label: what tells it from others of its kind; any text.
+        label: any text that distinguishes it from others of its kind.
         runs: the folder that holds all runs.
     """
     label = safe_name(label)
@@ -49,12 +49,12 @@ def new_run(kind: str, label: str, runs: Path = RUNS) -> Path:
 
 
 def safe_name(text: str) -> str:
-    """Any text as one name of a file or folder, on any operating system."""
+    """Turn text into a file name that any operating system takes."""
     return re.sub(r"[^\w.+-]", "_", text).strip(".") or "unnamed"
 
 
 def open_run(out: Path | None, kind: str, label: str) -> Path:
-    """The directory that a verb writes to: `out` if given, the next numbered run otherwise.
+    """Open a verb's run directory: `out`, or the next numbered run.
 
     Raises:
         RequestError: `out` is a file, or holds something other than an unfinished run of this kind.
@@ -67,7 +67,7 @@ def open_run(out: Path | None, kind: str, label: str) -> Path:
 
 
 def check_out(out: Path | None, kind: str) -> None:
-    """Refuse what `open_run` would, before the work that comes first.
+    """Refuse early what `open_run` would refuse later.
 
     Raises:
         RequestError: see `open_run`.
@@ -86,15 +86,17 @@ def check_out(out: Path | None, kind: str) -> None:
 
 
 def _left_behind(path: Path) -> bool:
-    """Whether a file is what a killed process leaves of a write or of a lock."""
+    """Tell if a killed process left this file of a write or a lock."""
     return path.name.startswith(".") and (path.suffix == ".part" or path.name == LOCK.name)
 
 
 def start_run(run: Path, kind: str, config: Config, data_sha: str, **facts: Any) -> None:
-    """Say whose a run directory is before anything else is written to it: a run that is killed can be told.
+    """Write a run's provenance and settings before anything else.
+
+    They identify the run if it is killed.
 
     Args:
-        run: as `open_run` or `new_run` gave it.
+        run: from `open_run` or `new_run`.
         kind, config, data_sha, facts: as `write_provenance` takes them.
     """
     write_provenance(run, kind, config, data_sha, **facts, finished=False)
@@ -103,7 +105,9 @@ def start_run(run: Path, kind: str, config: Config, data_sha: str, **facts: Any)
 
 @contextmanager
 def lock_run(run: Path) -> Iterator[None]:
-    """Keep other processes from writing to a run while the block lasts. The lock ends with the process at the latest.
+    """Lock a run against other processes within the block.
+
+    The lock ends with the process at the latest.
 
     Raises:
         RequestError: another process holds it.
@@ -124,7 +128,7 @@ def lock_run(run: Path) -> Iterator[None]:
 
 
 def is_locked(run: Path) -> bool:
-    """Whether a process is writing to a run at this moment."""
+    """Tell if a process is writing to a run now."""
     try:
         with lock_run(run):
             return False
@@ -133,7 +137,7 @@ def is_locked(run: Path) -> bool:
 
 
 def is_finished(run: Path) -> bool:
-    """Whether a run came to its end, and what it was made for is still there."""
+    """Tell if a run has finished and its outcome is still there."""
     provenance = read_provenance(run)
     kind = provenance.get("kind")
     outcome = RESULTS if kind == WITHIN else REPORT if kind in MEASURING else MODEL
@@ -146,7 +150,7 @@ def _number(path: Path) -> int:
 
 
 def newest_run(kinds: tuple[str, ...], runs: Path = RUNS) -> Path:
-    """The newest finished run of one of `kinds`.
+    """Find the newest finished run of one of `kinds`.
 
     Raises:
         RequestError: there is none.
@@ -161,11 +165,11 @@ def newest_run(kinds: tuple[str, ...], runs: Path = RUNS) -> Path:
 
 
 def unfinished_run(kind: str, same: Callable[[Path], bool], runs: Path = RUNS) -> Path | None:
-    """The newest unfinished run of a kind that no process is writing to.
+    """Find the newest unfinished run that no process is writing to.
 
     Args:
         kind: the verb that made it.
-        same: whether a run was asked for what is asked for now.
+        same: tells if a run has the same request as the present one.
         runs: the folder that holds all runs.
     """
     for path in _newest_first(runs):
@@ -179,14 +183,14 @@ def _newest_first(runs: Path) -> list[Path]:
 
 
 def called_with() -> list[str]:
-    """The command line of this process: `lowshot ...`, or that of the program that calls lowshot."""
+    """Return the command line of this process."""
     program = Path(sys.argv[0])
     ours = program.stem == "lowshot" or program.parts[-2:] == ("lowshot", "__main__.py")
     return ["lowshot" if ours else program.name or "python", *sys.argv[1:]]
 
 
 def command_line(words: Sequence[str], arguments: Mapping[str, object] | None = None) -> str:
-    """A command as a shell takes it.
+    """Quote a command for a shell.
 
     Args:
         words: the program, its verb, and what follows.
@@ -201,7 +205,7 @@ def _option(name: str) -> str:
 
 
 def read_provenance(run: Path) -> dict[str, Any]:
-    """What is known of how a run came about; empty where nothing was written yet.
+    """Read the provenance of a run; empty if nothing was written yet.
 
     Raises:
         RequestError: the file cannot be read, or is damaged.
@@ -216,7 +220,7 @@ def read_provenance(run: Path) -> dict[str, Any]:
     except ValueError as error:
         raise RequestError(f"{path}: not JSON ({error})") from error
     if not isinstance(facts, dict):
-        raise RequestError(f"{path}: not a table of keys and values, as every run writes it")
+        raise RequestError(f"{path}: not a JSON object; the file is damaged")
     return facts
 
 
@@ -245,7 +249,7 @@ def write_provenance(run: Path, kind: str, config: Config, data_sha: str, **fact
 
 
 def read_config(run: Path) -> Config:
-    """The settings a run was made with.
+    """Read the settings of a run.
 
     Raises:
         RequestError: there are none, or this version does not know them.

@@ -1,4 +1,4 @@
-"""The command line: verbs are imported when they are called, so that `--help` stays fast."""
+"""The command line; a verb is imported when it is called, so `--help` stays fast."""
 
 import importlib
 import re
@@ -20,7 +20,7 @@ VERBS = {
     "embed": "Turn a dataset into embeddings.",
     "evaluate": "Score a model by verification, matching and retrieval.",
     "match": "Rank faces by similarity to a voice, or voices to a face.",
-    "compare": "Hold methods against each other at several shares of labels, over seeds.",
+    "compare": "Compare methods at several label fractions over seeds.",
     "report": "Make plots and one page from results.",
     "data": "Make, import, check, describe and pack datasets.",
     "protocols": "List and show protocols; write and audit trial lists.",
@@ -30,12 +30,12 @@ VERBS = {
 }
 
 
-# What a word without an option may have been meant for.
+# Options that a person may have meant by a word without an option.
 _NAMED_BY = {"--data": "data", "--model": "a model", "--from": "a model"}
 
 
 class LazyGroup(click.Group):
-    """A group that imports a verb's module only when the verb is used."""
+    """A group that imports a verb when the verb is used."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(VERBS)
@@ -65,7 +65,7 @@ class LazyGroup(click.Group):
 def _import_modules(context: click.Context, parameter: click.Parameter, names: tuple[str, ...]) -> None:
     from lowshot.extend import import_module
 
-    # Eager, so that the help of a verb knows them too; but what is being completed is no place for a module's faults.
+    # Eager, so that the help of a verb knows them too. Shell completion imports nothing: it must not show errors.
     for name in () if context.resilient_parsing else names:
         import_module(name)
 
@@ -85,9 +85,9 @@ def _import_modules(context: click.Context, parameter: click.Parameter, names: t
 )
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 def app(debug: bool) -> None:
-    """Learn voice-face representations without identity labels, adapt them with few, measure them honestly.
+    """Learn voice-face representations without labels, adapt them, and measure them.
 
-    The three commands of the job work bare, one after the other, on embedded data:
+    Three commands do the job on embedded data, one after the other:
 
     \b
       lowshot pretrain
@@ -97,7 +97,7 @@ def app(debug: bool) -> None:
 
 
 def main() -> None:
-    """Run the command line; errors become one line on standard error and an exit code."""
+    """Run the command line; an error becomes one line and an exit code."""
     with warnings.catch_warnings():
         others = warnings.showwarning
 
@@ -144,15 +144,15 @@ def _run() -> None:
         _say(f"{error.filename or 'a file'}: {error.strerror or error}")
         sys.exit(1)
     except Exception as error:
-        # A library's error, as of a GPU that is full, or a fault of this program.
+        # An error of a library (a full GPU, say) or a bug of lowshot.
         if debug:
             raise
-        _say(f"{type(error).__name__}: {error} (`lowshot --debug ...` shows where)")
+        _say(f"{type(error).__name__}: {error} (`lowshot --debug ...` shows the traceback)")
         sys.exit(1)
 
 
 def _with_hint(error: click.ClickException) -> str:
-    """What the parser says, with what was probably meant where it cannot know that."""
+    """The parser's message, with what the person probably meant."""
     context = getattr(error, "ctx", None)
     options = {name for parameter in context.command.params for name in parameter.opts} if context else set()
     if isinstance(error, click.NoSuchOption):
@@ -169,8 +169,10 @@ def _with_hint(error: click.ClickException) -> str:
 
 
 def _other_names(option: str, known: set[str], verb: str | None) -> str:
-    """What an option that a verb lacks is called there: the model's other name, or a setting that it goes by; "" where
-    nothing is."""
+    """The verb's own name for an option that it lacks, or "".
+
+    It is the model's other option, or a setting.
+    """
     from lowshot.config import known_keys
 
     if (other := {"--model": "--from", "--from": "--model"}.get(option)) in known:

@@ -16,45 +16,45 @@ from lowshot.schema import DIFFERENCES, EFFICIENCY, REPORT, RESULTS
     default="cmpc,cid,scratch",
     show_default=True,
     metavar="NAME,...",
-    help="What is compared: methods of `pretrain`, scratch for fresh weights, and variants by settings, as in "
+    help="Methods to compare: those of `pretrain`, scratch (fresh weights), and variants with other settings, such as "
     "cmpc:method.recalibration=none:train.epochs=30.",
 )
 @click.option(
     "--fractions",
-    metavar="SHARE,...",
-    help="Labelled shares of the training identities; 0 is without labels.  [default: 0 and those of the "
-    "setting labels that come to two people or more]",
+    metavar="FRACTION,...",
+    help="Labelled fractions of the training identities; 0 uses no labels.  [default: 0, and the fractions of the "
+    "setting labels that give two people or more]",
 )
-@click.option("--adaptations", default="probe,finetune", show_default=True, help="How labels are used.")
+@click.option("--adaptations", default="probe,finetune", show_default=True, help="How to use the labels.")
 @click.option(
     "--subset-seeds",
     type=click.IntRange(min=1),
     default=3,
     show_default=True,
-    help="Labelled subsets of each share, from 0 on.",
+    help="Number of labelled subsets of each fraction.",
 )
+@click.option("--seeds", type=click.IntRange(min=1), default=3, show_default=True, help="Number of training seeds.")
+@click.option("--reference", default="cid", show_default=True, help="Method to compare the others with.")
 @click.option(
-    "--seeds", type=click.IntRange(min=1), default=3, show_default=True, help="Training seeds, from --seed on."
-)
-@click.option("--reference", default="cid", show_default=True, help="Which method the others are held against.")
-@click.option(
-    "--jobs", type=click.IntRange(min=1), default=2, show_default=True, help="Pretrainings side by side, on a CPU."
+    "--jobs", type=click.IntRange(min=1), default=2, show_default=True, help="Pretrainings to run in parallel on a CPU."
 )
 @config_options
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="Directory.  [default: that of the same request, or the next in runs/]",
+    help="Directory to write.  [default: that of the same request, or the next in runs/]",
 )
 @json_option
 def command(methods: str, fractions: str | None, adaptations: str, as_json: bool, **request: Any) -> None:
-    """Hold methods against each other at several shares of labels, over seeds.
+    """Compare methods at several label fractions over seeds.
 
-    Each method is pretrained with each training seed, then adapted with each labelled subset of each share, and
-    measured on the same trials. Writes results.csv, differences.csv (each method minus the reference, paired, with
-    intervals over identities), label_efficiency.csv (how many labels the reference needs for what others reach), plots
-    and one page. Given again after a stop, the same command goes on where it was.
+    The command pretrains each method with each training seed, and adapts it with each labelled subset. It measures all
+    models on the same trials.
+
+    It writes results.csv, plots, one page, and two more tables. differences.csv holds each method minus the reference,
+    paired, with intervals over identities. label_efficiency.csv says how many labels the reference needs to reach the
+    others. If you stop the command, run it again: it continues.
     """
     from lowshot.experiments.efficiency import efficiency_lines
     from lowshot.reporting.tables import headline, read_csv, to_text
@@ -81,7 +81,7 @@ def command(methods: str, fractions: str | None, adaptations: str, as_json: bool
         return
     click.echo(to_text(headline(over_subsets(found.results))))
     if (directory / EFFICIENCY).is_file() and (lines := efficiency_lines(read_csv(directory / EFFICIENCY))):
-        click.echo("\nlabels that come to the same, by verification AUC:")
+        click.echo("\nlabels needed for the same verification AUC:")
         for line in lines:
             click.echo(f"  {line}")
     for warning in found.warnings:

@@ -6,7 +6,9 @@ import click
 @click.command("completion")
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def command(shell: str) -> None:
-    """Print the script that completes verbs, options and choices in SHELL.
+    """Print the shell-completion script.
+
+    It completes verbs, options and choices in SHELL. To load it in each new shell, add one line:
 
     \b
       eval "$(lowshot completion bash)"      in ~/.bashrc
@@ -19,7 +21,7 @@ def command(shell: str) -> None:
 
     made = get_completion_class(shell)
     if made is None:
-        raise click.UsageError(f"click knows no completion for {shell}")
+        raise click.UsageError(f"no completion for {shell}; take bash, zsh or fish")
     completion = made(app, {}, "lowshot", "_LOWSHOT_COMPLETE")
-    # Not `source()`, which for bash also runs bash to see its version.
+    # Not `source()`: it runs bash to check its version.
     click.echo(completion.source_template % completion.source_vars())

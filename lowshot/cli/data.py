@@ -24,11 +24,14 @@ command.add_command(data_import.command)
 
 @command.command("synth")
 @click.option("--size", type=click.Choice(WORLD_SIZES), default="demo", show_default=True)
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Decides which people it has.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the people in it.")
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Directory to make.  [default: the cache]")
 @json_option
 def synth(as_json: bool, **request: Any) -> None:
-    """Render the embedded talking-face world: voices as WAV, faces as JPEG, and a manifest."""
+    """Render the embedded talking-face world.
+
+    It holds voices as WAV, faces as JPEG, and a manifest.
+    """
     from lowshot.workflows.data import synthesise_data
 
     say_outcome(as_json, synthesise_data(**request, report=terminal()), "out")
@@ -64,16 +67,18 @@ def describe(source: str, trust_paths: bool, as_json: bool) -> None:
     type=click.Choice(["pixels", "jpeg"]),
     default="pixels",
     show_default=True,
-    help="Keep faces decoded, or as the bytes of their files: smaller, of any face.size, decoded at each reading.",
+    help="Store decoded pixels, or the JPEG files: smaller, usable at any face.size, decoded at each reading.",
 )
-@click.option("--jobs", type=click.IntRange(min=1), help="Number of processes.  [default: that of CPUs, at most 8]")
+@click.option(
+    "--jobs", type=click.IntRange(min=1), help="Number of processes.  [default: the number of CPUs, at most 8]"
+)
 @click.option("--skip-unreadable", is_flag=True, help="Skip rows whose files cannot be decoded; a CSV lists them.")
 @json_option
 def pack(source: str, out: Path, as_json: bool, **request: Any) -> None:
-    """Decode the media of the dataset SOURCE once, into a dataset that --data takes.
+    """Decode the media of the dataset SOURCE once.
 
-    The settings of the sections voice and face decide how. If you stop the command, the same command goes on; it
-    checks what is there.
+    The result is a dataset that --data takes. The settings of the sections voice and face decide how media are decoded.
+    If you stop the command, run it again: it checks what is there and continues.
     """
     from lowshot.workflows.data import pack_data
 

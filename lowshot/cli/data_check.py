@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from lowshot.checking.readiness import Readiness
     from lowshot.checking.run import Checked
 
-# Issues of one kind that are printed.
+# The most issues of one kind that are printed.
 _SHOWN = 10
 _STRATA = {"gender": "G", "nationality": "N", "age": "A"}
 
@@ -33,10 +33,11 @@ _STRATA = {"gender": "G", "nationality": "N", "age": "A"}
 )
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
 def check(source: str, trust_paths: bool, out: Path | None, write_clean: Path | None, as_json: bool) -> None:
-    """Open every file of the dataset SOURCE, list all issues, and count what the data offer.
+    """Open every file of the dataset SOURCE and list all issues.
 
-    The first ten issues of each kind are printed; --out lists all. Faults prevent a run and make the exit code 2,
-    unless --write-clean writes a manifest without them. Warnings do not.
+    It prints the first ten issues of each kind, and what the data can be used for; --out writes all issues. Faults
+    prevent a run and set the exit code to 2, unless --write-clean writes a manifest without them. Warnings do not stop
+    a run.
     """
     from lowshot.checking.run import write_clean as write_rows
     from lowshot.workflows.data import check_data
@@ -89,7 +90,7 @@ def _place(issue: "Issue") -> str:
 
 
 def _printable(text: str) -> str:
-    """Write out characters that could move a terminal's cursor: names come from anywhere."""
+    """Escape characters that could move a terminal's cursor."""
     return "".join(mark if mark.isprintable() else mark.encode("unicode_escape").decode() for mark in text)
 
 

@@ -13,7 +13,7 @@ from lowshot.importers.registry import IMPORTERS
 
 
 class ImporterGroup(click.Group):
-    """A group whose verbs are the importers, those of other modules among them."""
+    """A group with a verb for each importer, including those of other modules."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted(IMPORTERS)
@@ -24,7 +24,7 @@ class ImporterGroup(click.Group):
 
 @click.group("import", cls=ImporterGroup)
 def command() -> None:
-    """Write a manifest of media as they lie on disk."""
+    """Write a manifest of media files on disk."""
 
 
 def _command(importer: Importer) -> click.Command:
@@ -85,7 +85,7 @@ def _type(option: Option) -> Any:
 
 
 def _words(option: Option) -> Callable[[click.Context, click.Parameter, tuple[str, ...]], dict[str, str]]:
-    """Read words by words, as in `path=file`; the last `=` separates them."""
+    """Read pairs of words such as `path=file`; the last `=` separates them."""
 
     def read(context: click.Context, parameter: click.Parameter, items: tuple[str, ...]) -> dict[str, str]:
         words = {}

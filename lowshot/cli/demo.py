@@ -10,20 +10,21 @@ from lowshot.schema import REPORT, RESULTS
 
 
 @click.command("demo")
-@click.option(
-    "--seeds", type=click.IntRange(min=1), default=1, show_default=True, help="Training seeds, from --seed on."
-)
+@click.option("--seeds", type=click.IntRange(min=1), default=1, show_default=True, help="Number of training seeds.")
 @config_options
 @click.option(
-    "--out", type=click.Path(path_type=Path), metavar="RUN", help="Directory.  [default: a stopped one, or the next]"
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="RUN",
+    help="Run directory.  [default: a stopped one, or the next]",
 )
 @json_option
 def command(as_json: bool, **request: Any) -> None:
     """Run the whole job on embedded data and write a report.
 
-    Pretrains CMPC and instance-wise contrast without labels, adapts both and fresh weights with a few labelled
-    identities by probes and fine-tuning, measures all by three protocols on unseen identities. Given again after a
-    stop, the same command goes on where it was.
+    It pretrains CMPC and instance-wise contrast without labels. It adapts both, and fresh weights, with a few labelled
+    identities by probes and fine-tuning. It measures all models on unseen identities. If you stop the command, run it
+    again: it continues.
     """
     from lowshot.reporting.tables import headline, to_text
     from lowshot.workflows.demo import demo

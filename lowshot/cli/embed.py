@@ -13,14 +13,14 @@ from lowshot.schema import FEATURES, MANIFEST
 @model_option
 @trust_option
 @click.option("--data", help="The dataset to embed.  [default: the one of the model's run]")
-@set_option("As in evaluate.mirror=true.")
+@set_option("Change one setting, such as evaluate.mirror=true.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, metavar="DIR", help="Directory to make.")
 @json_option
 def command(out: Path, as_json: bool, **request: Any) -> None:
-    """Turn a dataset into embeddings: a directory with manifest.csv and features.safetensors.
+    """Turn a dataset into embeddings.
 
-    What it writes is a dataset again: `lowshot evaluate --embeddings DIR` scores it. Embeddings are written as they are
-    made, so there may be more of them than the memory holds.
+    The command writes a directory with manifest.csv and features.safetensors. This is a dataset again: `lowshot
+    evaluate --embeddings DIR` scores it. The embeddings need not fit into memory: each is written when it is made.
     """
     from lowshot.workflows.embed import embed
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class _ProtocolChoice(click.ParamType):
-    """A protocol of the registry, which modules of your own extend before one is named."""
+    """A protocol of the registry, which your own modules may extend."""
 
     name = "protocol"
 
@@ -35,10 +35,10 @@ def _protocols() -> list[str]:
 
 
 @click.command("evaluate")
-@click.option("--protocol", type=_ProtocolChoice(), help="What is measured.  [default: all]")
+@click.option("--protocol", type=_ProtocolChoice(), help="What to measure.  [default: all]")
 @model_option
 @click.option(
-    "--embeddings", type=click.Path(path_type=Path), metavar="DIR", help="Score embeddings instead of a model's."
+    "--embeddings", type=click.Path(path_type=Path), metavar="DIR", help="Score these embeddings instead of a model."
 )
 @click.option(
     "--scores",
@@ -49,7 +49,7 @@ def _protocols() -> list[str]:
 )
 @trust_option
 @click.option("--data", help="The dataset to measure on.  [default: the one of the model's run]")
-@click.option("--split", type=click.Choice(["test", "val"]), help="On whom.  [default: test]")
+@click.option("--split", type=click.Choice(["test", "val"]), help="Split to measure on.  [default: test]")
 @click.option(
     "--trials",
     type=click.Path(path_type=Path),
@@ -63,18 +63,22 @@ def _protocols() -> list[str]:
     metavar="FILE",
     help="VoxCeleb's vox1_meta.csv, for --trials.  [default: the one beside the manifest]",
 )
-@click.option("--skip-missing", is_flag=True, help="Leave out trials of --trials that name media the dataset lacks.")
-@set_option("As in evaluate.replicates=2000.")
-@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Directory.  [default: the next in runs/]")
+@click.option("--skip-missing", is_flag=True, help="Skip trials of --trials that name missing media.")
+@set_option("Change one setting, such as evaluate.replicates=2000.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), metavar="DIR", help="Run directory.  [default: the next in runs/]"
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
 def command(
     protocol: str | None, scores: tuple[Path, ...], trials: tuple[Path, ...], as_json: bool, **request: Any
 ) -> None:
-    """Score a model by verification, matching and retrieval; write CSV, plots and one page.
+    """Score a model by verification, matching and retrieval.
 
-    Intervals resample identities. Rows of chance, and on embedded data of the ceiling, stand beside the model's.
-    --trials takes lists of our own form, of VoxCeleb1's and of MAV-Celeb's; those with hidden labels give a file of
-    scores to submit.
+    The command writes CSV, plots and one page. Intervals resample identities. The results also hold chance and, on
+    embedded data, the upper bound.
+
+    --trials takes lists of lowshot, VoxCeleb1 and MAV-Celeb. For a list with hidden labels, the command writes a file
+    of scores to submit.
     """
     from lowshot.workflows.evaluate import evaluate
 
@@ -86,7 +90,13 @@ def command(
 
 
 def _show(directory: Path, rows: "pd.DataFrame", *, by_list: bool) -> None:
-    """Print figures and where they lie; `by_list`: what was measured need not hold what a headline asks for."""
+    """Print figures and the files that hold them.
+
+    Args:
+        directory: of the evaluation.
+        rows: in the columns of results.csv.
+        by_list: print every figure, because lists need not give those of the headline.
+    """
     from lowshot.cli.listing import listing
     from lowshot.reporting.tables import headline, names_of_figures, to_text
 

@@ -13,17 +13,17 @@ from lowshot.settings import Strategy
 @click.option(
     "--strategy",
     type=click.Choice(get_args(Strategy)),
-    help="What is trained: all weights, the projection after each tower, that and each tower's last stage, or a probe "
+    help="What to train: all weights, the projection after each tower, that and each tower's last stage, or a probe "
     "first and then all weights.  [default: the setting adapt.strategy, full]",
 )
 @config_options
 def command(as_json: bool, **request: Any) -> None:
-    """Adapt a model with a few labelled identities: all weights of both towers, or a part of them.
+    """Adapt a model with a few labelled identities: all weights.
 
-    The setting adapt.objective says by what: contrast, classifier, margin-classifier, or semi-supervised, which goes
-    on with CMPC over all training videos beside the labelled ones.
+    The setting adapt.objective names the loss: contrast, classifier, margin-classifier or semi-supervised. The last
+    adds CMPC over all training videos to the loss of the labelled ones.
 
-    Learning rate and stopping step are chosen on the validation identities, never on the test identities.
+    The validation identities choose the learning rate and the stopping step. The test identities choose nothing.
     """
     from lowshot.workflows.adapt import finetune
 

@@ -1,4 +1,4 @@
-"""Figures on lists, as a terminal shows them: one line each, for a list need not hold what a headline asks for."""
+"""Figures as a terminal shows them, one line each."""
 
 from collections.abc import Hashable, Mapping
 from typing import Any
@@ -11,9 +11,10 @@ _KEY = ["protocol", "direction", "stratum", "seen", "gallery_size", "metric"]
 
 
 def listing(rows: pd.DataFrame) -> str:
-    """One line per figure of a model: what it is, its value with its interval, chance, and on how many trials.
+    """Write one line per figure of a model.
 
-    Figures of parts of a list, as of one gender, are left to results.csv.
+    A line holds the figure's name, value, interval, chance and number of trials. Figures of parts of a list, such as
+    one gender, stand in results.csv alone.
 
     Args:
         rows: in the columns of results.csv, with rows of chance.
@@ -41,5 +42,5 @@ def listing(rows: pd.DataFrame) -> str:
 
 
 def _figure(row: Mapping[Hashable, Any]) -> str:
-    """What a figure is called, with its gallery size where it has one."""
+    """Name a figure, with its gallery size if it has one."""
     return str(row["metric"]) + ("" if pd.isna(row["gallery_size"]) else f" 1:{row['gallery_size']}")

@@ -19,16 +19,16 @@ if TYPE_CHECKING:
 @model_option
 @click.option("--json", "as_json", is_flag=True, help="Print the ranking as JSON.")
 def command(probe: Path, candidates: tuple[Path, ...], model: str | None, as_json: bool) -> None:
-    """Rank faces by similarity to a voice, or voices by similarity to a face.
+    """Rank faces by similarity to a voice, or voices to a face.
 
-    The first file decides which: after a voice come faces, after a face come voices. Faces are cropped images; nothing
-    here finds a face in a picture.
+    The first file is the probe, a voice or a face; the candidates are of the other modality. Faces are cropped images;
+    the command does not search for a face in a picture.
 
     \b
       lowshot match voice.wav faces/*.jpg
       lowshot match face.jpg voices/*.wav
 
-    A probability stands beside the similarity where the model was calibrated. Do not decide about a person by it.
+    A calibrated model also gives a probability. Do not decide about a person by it.
     """
     from lowshot.workflows.match import match
 
@@ -42,7 +42,7 @@ def command(probe: Path, candidates: tuple[Path, ...], model: str | None, as_jso
 
 
 def as_record(found: "Matches") -> dict[str, object]:
-    """The same for JSON."""
+    """Return the ranking in a form that JSON can hold."""
     return {
         "model": found.model,
         found.modality: str(found.probe),

@@ -19,7 +19,10 @@ def command() -> None:
 @command.command("list")
 @click.option("--json", "as_json", is_flag=True, help="Print the whole registry as JSON.")
 def list_models(as_json: bool) -> None:
-    """List the models that come with lowshot. --model and --from take them as pretrained:NAME."""
+    """List the bundled models.
+
+    --model and --from take them as pretrained:NAME.
+    """
     from lowshot.models.pretrained import PREFIX, pretrained_folder, read_registry
 
     known = read_registry()
@@ -41,7 +44,7 @@ def list_models(as_json: bool) -> None:
 @click.argument("model", metavar=_MODEL)
 @click.option("--json", "as_json", is_flag=True, help="Print the description as JSON.")
 def show(model: str, as_json: bool) -> None:
-    """Describe a model: a run directory, a .safetensors file, or a model that comes with lowshot."""
+    """Describe a model: its towers, inputs, size and hash."""
     from lowshot.workflows.models import describe_model
 
     found = describe_model(model)
@@ -60,7 +63,7 @@ def show(model: str, as_json: bool) -> None:
 )
 @json_option
 def convert(file: Path, out: Path | None, as_json: bool) -> None:
-    """Turn FILE, a checkpoint that the CMPC authors released, into a model of lowshot.
+    """Convert a checkpoint of the CMPC authors into a lowshot model.
 
     `evaluate` and `embed` take the result as --model, `finetune` and `probe` as --from. Nothing in FILE is executed.
     """
@@ -71,14 +74,15 @@ def convert(file: Path, out: Path | None, as_json: bool) -> None:
 
 @command.command("calibrate")
 @click.argument("model", metavar=_MODEL)
-@click.option("--data", help="Dataset whose validation split is used.  [default: the one of the model's run]")
+@click.option("--data", help="Dataset with a validation split.  [default: the one of the model's run]")
 @trust_option
-@set_option("As in evaluate.mirror=true.")
+@set_option("Change one setting, such as evaluate.mirror=true.")
 @click.option("--json", "as_json", is_flag=True, help="Print the map as JSON.")
 def calibrate(model: str, as_json: bool, **request: Any) -> None:
-    """Fit the map from a model's cosines to probabilities, on people of the validation split.
+    """Fit the map from a model's cosines to probabilities.
 
-    A run directory keeps it as calibration.json, which `lowshot match` reads.
+    The people of the validation split decide it. A run directory keeps it as calibration.json, which `lowshot match`
+    reads.
     """
     from lowshot.workflows.models import calibrate_model
 
@@ -101,10 +105,11 @@ def calibrate(model: str, as_json: bool, **request: Any) -> None:
 @click.option("--out", type=click.Path(path_type=Path), required=True, metavar="DIR", help="Directory to make.")
 @click.option("--json", "as_json", is_flag=True, help="Print the directory and the largest differences as JSON.")
 def export(model: str, fmt: Any, out: Path, as_json: bool) -> None:
-    """Write a model's towers for programs without lowshot: TorchScript, or ONNX (pip install 'lowshot[onnx]').
+    """Write a model's towers as TorchScript or ONNX.
 
-    Each tower takes any number of samples, and voices of any length; model.json describes the inputs. The outputs are
-    compared with the original's before anything is kept.
+    Programs without lowshot can run them. ONNX needs `pip install 'lowshot[onnx]'`. Each tower takes any number of
+    samples, and voices of any length; model.json describes the inputs. The command compares the outputs with the
+    original's before it keeps the files.
     """
     from lowshot.workflows.models import export_model
 

@@ -24,12 +24,12 @@ F = TypeVar("F", bound=Callable[..., Any])
 trust_option = click.option(
     "--trust-paths",
     is_flag=True,
-    help="Let the manifest name files outside its folder, from now on, as long as it stays as it is.",
+    help="Let the manifest name files outside its folder. This holds for later commands, until the manifest changes.",
 )
 
 
 def set_option(text: str) -> Callable[[F], F]:
-    """--set, as nested settings by the name `settings`.
+    """Make the option --set; the command gets nested settings as `settings`.
 
     Args:
         text: help.
@@ -42,7 +42,7 @@ def set_option(text: str) -> Callable[[F], F]:
 
 
 def config_options(command: F) -> F:
-    """--preset, --config, --set, --data, --seed: the layers of a configuration."""
+    """Add --preset, --config, --set, --data and --seed, the layers of a configuration."""
     for option in (
         click.option("--seed", type=int, help="Seed of weights, order and augmentation.  [default: 0]"),
         click.option(
@@ -57,9 +57,9 @@ def config_options(command: F) -> F:
 
 
 def settings_options(command: F) -> F:
-    """--preset, --config, --set: those layers of a configuration that hold any setting."""
+    """Add --preset, --config and --set, which can hold any setting."""
     for option in (
-        set_option("Change one setting, as in train.epochs=20."),
+        set_option("Change one setting, such as train.epochs=20."),
         click.option("--config", type=click.Path(path_type=Path), metavar="FILE", help="Settings in YAML."),
         click.option("--preset", help=f"Settings that come with lowshot: {', '.join(preset_names())}."),
     ):
@@ -68,13 +68,13 @@ def settings_options(command: F) -> F:
 
 
 def adaptation_options(command: F) -> F:
-    """--labels or --subset, --from, --subset-seed, --out, --json: what is labelled, what is adapted, where to."""
+    """Add the options of adaptation: labels, model, outcome."""
     for option in (
         click.option(
             "--out", type=click.Path(path_type=Path), metavar="RUN", help="Run directory.  [default: the next in runs/]"
         ),
         json_option,
-        click.option("--subset-seed", type=click.IntRange(min=0), help="Which identities.  [default: 0]"),
+        click.option("--subset-seed", type=click.IntRange(min=0), help="Seed of the labelled subset.  [default: 0]"),
         click.option(
             "--from",
             "model",
@@ -86,35 +86,40 @@ def adaptation_options(command: F) -> F:
             "--subset",
             type=click.Path(path_type=Path, exists=True, dir_okay=False),
             metavar="FILE",
-            help="Label what this list names, instead of --labels: CSV with the column identity, and video for videos.",
+            help="List of labelled identities or videos, instead of --labels: CSV with the columns identity, video.",
         ),
-        click.option("--labels", type=float, help="Share of the training identities that is labelled.  [default: 0.1]"),
+        click.option("--labels", type=float, help="Labelled fraction of the training identities.  [default: 0.1]"),
     ):
         command = option(command)
     return command
 
 
 def json_option(command: F) -> F:
-    """--json: say where the outcome lies in a form that scripts read."""
-    return click.option(
-        "--json", "as_json", is_flag=True, help="Print where the outcome lies, and what it is, as JSON."
-    )(command)
+    """Add --json, which prints the outcome in a form that scripts read."""
+    return click.option("--json", "as_json", is_flag=True, help="Print the outcome and its path as JSON.")(command)
 
 
 def say_outcome(as_json: bool, where: Path, key: str = "run", **facts: object) -> None:
-    """Print where an outcome lies: the path alone, or with facts as JSON, by the name `key`."""
+    """Print the path of an outcome.
+
+    Args:
+        as_json: print JSON, with the facts.
+        where: the path.
+        key: its name in the JSON.
+        facts: what else the JSON says.
+    """
     click.echo(json.dumps({key: str(where), **facts}) if as_json else str(where))
 
 
 def say_adapted(as_json: bool, adapted: "Adapted") -> None:
-    """Say where an adapted model lies and how it was chosen."""
+    """Print the path of an adapted model and how it was chosen."""
     click.echo(str(adapted.selected), err=True)
     run = adapted.directory
     say_outcome(as_json, run, weights=str(run / MODEL), selected=asdict(adapted.selected))
 
 
 def model_option(command: F) -> F:
-    """--model: which model is asked."""
+    """Add --model."""
     return click.option(
         "--model",
         metavar="RUN|WEIGHTS|pretrained:NAME",
@@ -123,7 +128,7 @@ def model_option(command: F) -> F:
 
 
 def terminal() -> Terminal:
-    """Show events on standard error until the verb ends; messages name flags."""
+    """Return a callback that shows events on standard error, with flags' names."""
     shown = Terminal(in_flags)
     if (context := click.get_current_context(silent=True)) is not None:
         context.call_on_close(shown.close)
@@ -131,7 +136,7 @@ def terminal() -> Terminal:
 
 
 def open_dataset(source: str, splits: Sequence[str] | None = None, *, trust_paths: bool = False) -> "Dataset":
-    """Open a dataset, with a progress bar while an embedded world is rendered.
+    """Open a dataset; show a progress bar if an embedded world is rendered.
 
     Args:
         source, splits, trust_paths: as of `lowshot.workflows.datasets.open_dataset`.

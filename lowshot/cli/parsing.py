@@ -1,4 +1,4 @@
-"""From words of the command line to values."""
+"""Turn words of the command line into values."""
 
 import re
 from collections.abc import Iterable
@@ -19,17 +19,17 @@ def parse_set(item: str) -> dict[str, Any]:
     """Turn `a.b=c` into nested settings; the value is read as YAML.
 
     Raises:
-        RequestError: there is no `=`, or an empty key.
+        RequestError: `=` is missing, or the key is empty.
     """
     key, equals, value = item.partition("=")
     parts = key.split(".")
     if not equals or not all(parts):
-        raise RequestError(f"--set {item}: write section.key=value, as in --set train.epochs=20")
+        raise RequestError(f"--set {item}: write SECTION.KEY=VALUE, such as --set train.epochs=20")
     try:
         settings: Any = yaml.safe_load(value)
     except yaml.YAMLError as error:
         raise RequestError(f"--set {item}: the value is not YAML") from error
-    # YAML 1.1 reads 1e-3 as text; a person who types it means the number.
+    # YAML 1.1 reads 1e-3 as text, but a person means the number.
     if isinstance(settings, str):
         with suppress(ValueError):
             settings = float(settings)
@@ -39,7 +39,7 @@ def parse_set(item: str) -> dict[str, Any]:
 
 
 def parse_sets(items: Iterable[str]) -> dict[str, Any]:
-    """Turn several `a.b=c` into nested settings, later ones over earlier ones."""
+    """Turn several `a.b=c` into nested settings; later ones win."""
     found: dict[str, Any] = {}
     for item in items:
         merge(found, parse_set(item))
@@ -47,26 +47,26 @@ def parse_sets(items: Iterable[str]) -> dict[str, Any]:
 
 
 def parse_methods(text: str) -> "list[Variant]":
-    """The methods that --methods names.
+    """Parse the value of --methods.
 
     Args:
-        text: names separated by commas; settings that a variant changes follow its name, as in
+        text: names separated by commas. A variant's settings follow its name, as in
             `cmpc:method.temperature=0.05:train.epochs=30`.
 
     Raises:
-        RequestError: a change without a value.
+        RequestError: a setting has no value.
     """
     from lowshot.experiments.cells import Variant
 
     variants = []
-    # Lists are values too: a comma in brackets separates nothing.
+    # A value may be a list: a comma in brackets does not separate methods.
     for item in re.split(r",(?![^\[]*\])", text):
         name, *changes = item.strip().split(":")
         values, written = {}, {}
         for change in changes:
             key, _, value = change.partition("=")
             if not value or "." not in key:
-                raise RequestError(f"--methods {item}: '{change}' is no change; write NAME:SECTION.KEY=VALUE")
+                raise RequestError(f"--methods {item}: '{change}' is not a setting; write NAME:SECTION.KEY=VALUE")
             (section,) = parse_set(change).values()
             for _ in key.split(".")[1:]:
                 (section,) = section.values()
@@ -76,10 +76,10 @@ def parse_methods(text: str) -> "list[Variant]":
 
 
 def parse_fractions(text: str) -> list[float]:
-    """The labelled shares that --fractions names.
+    """Parse the value of --fractions.
 
     Raises:
-        RequestError: one is no number.
+        RequestError: an item is not a number.
     """
     fractions = []
     for item in text.split(","):
@@ -87,18 +87,18 @@ def parse_fractions(text: str) -> list[float]:
             fractions.append(float(item))
         except ValueError as error:
             raise RequestError(
-                f"--fractions {text}: '{item}' is not a share of the identities, 0 to 1; as in 0,0.01,0.1"
+                f"--fractions {text}: '{item}' is not a number; write fractions in [0, 1], such as 0,0.01,0.1"
             ) from error
     return fractions
 
 
 def parse_names(text: str) -> list[str]:
-    """Names separated by commas."""
+    """Split names at commas."""
     return [item.strip() for item in text.split(",")]
 
 
 def unless_default(name: str, value: Any) -> Any:
-    """The value of an option that a person gave; None if it is the default."""
+    """Return an option's value if a person gave it, else None."""
     import click
     from click.core import ParameterSource
 
@@ -107,5 +107,5 @@ def unless_default(name: str, value: Any) -> Any:
 
 
 def as_path(value: str | None) -> Path | None:
-    """A path, if one was given."""
+    """Turn text into a path; None stays None."""
     return None if value is None else Path(value)

@@ -22,13 +22,13 @@ from lowshot.settings import METHODS
     default="auto",
     show_default=True,
     metavar="auto|never|PATH",
-    help="Go on with an unfinished run of the same settings, start anew, or go on with the run at PATH.",
+    help="Continue an unfinished run with the same settings, start a new run, or continue the run at PATH.",
 )
 @json_option
 def command(as_json: bool, **request: Any) -> None:
     """Learn a voice-face representation without identity labels.
 
-    Several processes share the work of one run when torchrun starts them:
+    Several processes share one run if torchrun starts them:
 
     \b
       torchrun --nproc-per-node 2 -m lowshot pretrain
@@ -40,8 +40,7 @@ def command(as_json: bool, **request: Any) -> None:
         with processes() as world:
             run = pretrain(**request, report=terminal(), world=world)
     except FailedElsewhere:
-        # The process that failed says why, and its exit code counts. Were this one to fail too, torchrun might stop
-        # that process before it has spoken.
+        # The failed process prints why. If this one failed too, torchrun might stop that process before it prints.
         return
     if world.leads:
         say_outcome(as_json, run, weights=str(run / MODEL), method=read_config(run).method.name)

@@ -14,23 +14,23 @@ from lowshot.schema import MODALITIES, RESULTS
     "targets",
     type=click.Choice(["identity", "gender", "age", "nationality"]),
     multiple=True,
-    help="What --within asks for; may be repeated.  [default: all that the data allow]",
+    help="What --within classifies; may be repeated.  [default: all that the data allow]",
 )
 @click.option(
     "--within",
     type=click.Choice(["voice", "face", "both"]),
-    help="Ask what the frozen embeddings of this modality know, instead of mapping one to the other.",
+    help="Classify people by the frozen embeddings of this modality, instead of adapting the model.",
 )
 @adaptation_options
 @config_options
 def command(within: str | None, targets: tuple[str, ...], as_json: bool, **request: Any) -> None:
-    """Adapt a model with a few labelled identities: one linear map after each frozen tower.
+    """Adapt a model with a few labelled identities: one linear map per tower.
 
-    Learning rate and stopping step are chosen on the validation identities, never on the test identities.
+    The towers stay frozen. The validation identities choose the learning rate and the stopping step. The test
+    identities choose nothing.
 
-    With --within, nothing is adapted: classifiers on the frozen embeddings of one modality tell who of the labelled
-    people it is, and which gender, age group and nationality people of the test split have. Prints figures beside
-    chance, and writes results.csv.
+    --within adapts nothing. It trains classifiers on the frozen embeddings of one modality: identity among the labelled
+    people; gender, age group and nationality on the test split. It prints figures beside chance and writes results.csv.
     """
     from lowshot.cli.listing import listing
     from lowshot.workflows.adapt import probe, probe_within

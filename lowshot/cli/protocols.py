@@ -19,7 +19,7 @@ def command() -> None:
 @command.command("list")
 @json_option
 def list_protocols(as_json: bool) -> None:
-    """List the protocols with their summaries, and the frozen lists of labelled subsets with their folders."""
+    """List the protocols and the frozen lists of labelled subsets."""
     from lowshot.adapt.subset_lists import frozen_subsets
     from lowshot.evaluation.protocols.registry import find, names
 
@@ -67,10 +67,10 @@ def show(name: str, as_json: bool) -> None:
 @click.option("--out", type=click.Path(path_type=Path), required=True, metavar="DIR", help="Directory to make.")
 @json_option
 def build(as_json: bool, **request: Any) -> None:
-    """Write the trial lists that `evaluate` scores, as CSV, and the recipe that makes them again.
+    """Write the trial lists that `evaluate` scores, as CSV.
 
-    With --stratum, it writes lists of these strata for verification and matching: of unseen people and, if the data
-    have unheard clips of training identities, of seen ones.
+    The file recipe.json says how to make them again. --stratum writes lists of these strata for verification and
+    matching of unseen people. It adds lists of seen people if the data have unheard clips of training identities.
     """
     from lowshot.workflows.trial_lists import build_lists
 
@@ -89,9 +89,10 @@ def build(as_json: bool, **request: Any) -> None:
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the counts as JSON.")
 def audit(files: tuple[Path, ...], as_json: bool, **request: Any) -> None:
-    """Count what the trial lists FILE... really contain; `!` marks what a reader of their figures should know.
+    """Count what the trial lists FILE... contain.
 
-    Without --data, the names in the lists and --meta tell people and videos.
+    `!` marks what a reader of their figures should know. Without --data, people and videos are read from the names in
+    the lists and from --meta.
     """
     from lowshot.workflows.trial_lists import audit_lists
 
@@ -105,15 +106,15 @@ def audit(files: tuple[Path, ...], as_json: bool, **request: Any) -> None:
 @command.command("subsets")
 @trust_option
 @click.option("--data", required=True, help="A directory, a manifest, or synth:tiny|demo|bench.")
-@click.option("--labels", type=float, help="Share to label; prints what it labels, one a line.")
-@click.option("--subset-seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of its sampling.")
+@click.option("--labels", type=float, help="Labelled fraction; prints the subset, one name a line.")
+@click.option("--subset-seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the subset.")
 @click.option(
     "--fractions",
-    metavar="SHARE,...",
-    help="Shares to write lists of to --out.  [default: 0.01,0.05,0.1,0.2,0.5,1]",
+    metavar="FRACTION,...",
+    help="Labelled fractions of the lists in --out.  [default: 0.01,0.05,0.1,0.2,0.5,1]",
 )
 @click.option(
-    "--seeds", type=click.IntRange(min=1), default=3, show_default=True, help="Lists of each share, seeds from 0 on."
+    "--seeds", type=click.IntRange(min=1), default=3, show_default=True, help="Number of lists of each fraction."
 )
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Directory to make, for --fractions.")
 @click.option(
@@ -121,14 +122,14 @@ def audit(files: tuple[Path, ...], as_json: bool, **request: Any) -> None:
     type=click.Choice(["identity", "video"]),
     default="identity",
     show_default=True,
-    help="Share of identities, with all their training videos, or of videos.",
+    help="What to label: identities, with all their training videos, or videos.",
 )
 @click.option(
     "--variant",
     type=click.Choice(["gender", "balanced", "random"]),
     default="gender",
     show_default=True,
-    help="What every subset has in fair shares: genders, genders and nationalities, or nothing in particular.",
+    help="Stratify the sampling by gender, by gender and nationality (balanced), or by nothing.",
 )
 @json_option
 @click.pass_context
@@ -142,10 +143,10 @@ def subsets(
     as_json: bool,
     **request: Any,
 ) -> None:
-    """Print what a labelled share labels, or write the lists of several shares and seeds.
+    """Print one labelled subset, or write several as lists.
 
-    Small subsets lie inside large ones of the same seed. Spreadsheets read the written lists; recipe.json lies beside
-    them. `finetune --subset` and `probe --subset` learn from one.
+    A small subset is part of every larger one of the same seed. The lists are CSV, with a recipe.json beside them.
+    `finetune --subset` and `probe --subset` take such a list.
     """
     from lowshot.workflows.trial_lists import sample_subset, write_subset_lists
 
@@ -165,6 +166,6 @@ def subsets(
 
 
 def _say_files(as_json: bool, paths: Iterable[Path]) -> None:
-    """Print the files that were written, a line each or as JSON."""
+    """Print the written files, one a line or as JSON."""
     names = [str(path) for path in paths]
     click.echo(json.dumps({"files": names}) if as_json else "\n".join(names))

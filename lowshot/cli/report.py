@@ -16,16 +16,21 @@ from lowshot.cli.parsing import parse_names
     default="png,svg",
     show_default=True,
     metavar="NAMES",
-    help="Of the files beside the page: csv, md, latex (tables/), png, svg, pdf (plots/), separated by commas; or all.",
+    help="Formats of tables/ and plots/, separated by commas: csv, md, latex, png, svg, pdf; or all.",
 )
-@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Where several are put on one page.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Directory of the page.  [default: DIRECTORY; for several, the next in runs/]",
+)
 @json_option
 def command(directories: tuple[Path, ...], formats: str, out: Path | None, as_json: bool) -> None:
     """Make a page, plots and tables from results on disk.
 
-    DIRECTORY holds a results.csv (of `demo`, `compare`, `evaluate` or `probe --within`), or is one. Of one, report.html
-    lies in it. Several go on one page in --out, if they were measured on the same data and trials; methods of the same
-    name with different figures carry the name of their directory.
+    DIRECTORY holds a results.csv of `demo`, `compare`, `evaluate` or `probe --within`, or is that file. The page is
+    report.html in that directory. Several directories share one page if they were measured on the same data and trials.
+    If methods of one name have different figures, the page adds the name of their directory.
     """
     from lowshot.workflows.report import report
 

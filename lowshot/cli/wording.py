@@ -1,8 +1,8 @@
-"""Messages in the words of the command line: workflows name arguments, a person here types flags."""
+"""Messages in the words of the command line: flags instead of arguments."""
 
 import re
 
-# Arguments of the Python functions whose flag has another name than theirs.
+# Arguments of the Python functions whose flag has another name.
 _FLAGS = {"settings": "--set", "start": "--from", "formats": "--format", "fmt": "--format", "import_module": "--import"}
 # Every other argument that messages name; its flag is its own name with hyphens.
 _ARGUMENTS = frozenset(
@@ -18,19 +18,19 @@ _NAMED = re.compile(r"`([a-z_]+)(=[^`]*)?`")
 
 
 def in_flags(message: str) -> str:
-    """Put arguments that a message names in backticks as the flags that a person types.
+    """Replace the arguments that a message names in backticks by flags.
 
     Args:
-        message: as in "`out` runs/a: is a file; name a directory", or with a value, as in "`labels=0.1`". The value
-            True is put as the flag alone, and False as its opposite, as in `--no-identities`.
+        message: such as "`out` runs/a: is a file; name a directory", or with a value, such as "`labels=0.1`". The value
+            True becomes the flag alone, and False its opposite, such as `--no-identities`.
 
     Returns:
-        The same with flags, as in "--out runs/a: is a file; name a directory".
+        The same with flags, such as "--out runs/a: is a file; name a directory".
     """
 
     from lowshot.importers.registry import IMPORTERS
 
-    # An importer of another module has arguments of its own.
+    # Importers of other modules have arguments of their own.
     imports = {option.name for importer in IMPORTERS.values() for option in importer.options if not option.positional}
 
     def flag(found: re.Match[str]) -> str:

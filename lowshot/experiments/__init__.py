@@ -1,1 +1,1 @@
-"""Several runs side by side."""
+"""Comparisons: many runs, measured on the same trials."""

@@ -1,4 +1,4 @@
-"""Figures and scores of a cell on disk, and whether they are still those of its weights and of these trials."""
+"""Figures and scores of a cell on disk, and their fingerprint."""
 
 import dataclasses
 import hashlib
@@ -20,7 +20,7 @@ from lowshot.schema import CELLS, SCORES
 
 
 def trials_sha(trials: TrialSet) -> str:
-    """Hash of everything about a trial set that figures depend on: 16 hexadecimal digits."""
+    """Hash all that figures depend on in a trial set: 16 hexadecimal digits."""
     digest = hashlib.sha256()
     _feed(digest, trials)
     return digest.hexdigest()[:16]
@@ -47,11 +47,11 @@ def _feed(digest: "hashlib._Hash", value: object) -> None:
 
 
 def fingerprint(weights: Path, trials: str) -> dict[str, str]:
-    """What the figures of a model depend on.
+    """Return hashes of what a model's figures depend on.
 
     Args:
-        weights: its file, whose metadata say what it is.
-        trials: as `trials_sha` gives it.
+        weights: the weights file, with its metadata.
+        trials: from `trials_sha`.
     """
     return {"weights": hashlib.sha256(weights.read_bytes()).hexdigest(), "trials": trials, "version": __version__}
 
@@ -60,14 +60,14 @@ class Measured:
     """The figures and scores of the cells of a comparison.
 
     Args:
-        directory: of the comparison; scores lie in scores/<key>, figures and what they depend on in state/cells.
+        directory: of the comparison. Scores lie in scores/<key>, figures and fingerprints in state/cells.
     """
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
 
     def holds(self, key: str, depends: dict[str, str]) -> bool:
-        """Whether all of a cell was written, for these very weights and trials."""
+        """Tell if all of a cell was written, for these weights and trials."""
         record, rows = self._record(key), self._rows(key)
         if not (record.is_file() and rows.is_file()):
             return False
@@ -81,18 +81,18 @@ class Measured:
         return written == depends and all((self._scores(key) / f"{name}.csv").is_file() for name in scores)
 
     def write(self, key: str, depends: dict[str, str], result: EvaluationResult) -> None:
-        """Write a cell. One that is half written counts as none."""
+        """Write a cell; a half-written cell counts as missing."""
         self._record(key).unlink(missing_ok=True)
         write_scores(self._scores(key), result.scores)
         write_results(self._rows(key), result.rows)
         write_text(self._record(key), json.dumps({**depends, "scores": list(result.scores)}, indent=2) + "\n")
 
     def rows(self, key: str) -> pd.DataFrame:
-        """The figures of a cell, in the columns of results.csv."""
+        """Read the figures of a cell, in the columns of results.csv."""
         return read_results(self._rows(key))
 
     def compared(self, key: str) -> EvaluationResult:
-        """The figures of a cell, and the scores of those that methods are compared by."""
+        """Read the figures of a cell, with the scores that comparisons use."""
         wanted = {score_key(figure) for figure in compared_figures()}
         written = json.loads(self._record(key).read_text(encoding="utf-8"))["scores"]
         scores = {name: read_scores(self._scores(key) / f"{name}.csv") for name in written if name in wanted}

@@ -1,4 +1,4 @@
-"""What a comparison is made of: methods and variants of them, and a cell for every model that is measured."""
+"""The plan of a comparison: methods, variants, and a cell per model."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ from lowshot.settings import METHODS
 from lowshot.training.choice import changed_settings
 
 ADAPTATIONS = ("probe", "finetune")
-# Sections that variants may differ in. The input, the budget of adaptations and the trials are the same for all.
+# Sections in which variants may differ. All share the input, the budget of adaptations and the trials.
 VARIED = ("method", "train", "augment", "model")
 
 
@@ -23,8 +23,8 @@ class Arm:
     """One method of a comparison.
 
     Attributes:
-        label: what it is called in results and in names of runs; `scratch` for fresh weights.
-        config: its settings, of the first training seed.
+        label: its name in results and in names of runs; `scratch` for fresh weights.
+        config: its settings for the first training seed.
     """
 
     label: str
@@ -32,11 +32,11 @@ class Arm:
 
     @property
     def pretrained(self) -> bool:
-        """Whether it learns without labels first."""
+        """True if it is pretrained without labels."""
         return self.label != SCRATCH
 
     def seeded(self, seed: int) -> Config:
-        """Its settings with another training seed."""
+        """Return its settings with another training seed."""
         return self.config.model_copy(update={"seed": seed})
 
 
@@ -46,10 +46,10 @@ class Cell:
 
     Attributes:
         method: label of its arm.
-        adaptation: `none`, or what `adaptation_name` calls it.
-        fraction: labelled share; 0 without labels.
-        seed: of the training.
-        subset: seed of the labelled subset; None for that of the training.
+        adaptation: `none`, or a name from `adaptation_name`.
+        fraction: labelled fraction; 0 without labels.
+        seed: seed of the training.
+        subset: seed of the labelled subset; the seed of the training if None.
     """
 
     method: str
@@ -73,26 +73,25 @@ class Cell:
 
     @property
     def subset_seed(self) -> int:
-        """Which identities are labelled."""
+        """Seed of the labelled subset."""
         return self.seed if self.subset is None else self.subset
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is compared with what.
+    """The plan of a comparison.
 
     Attributes:
         kind: the verb, `demo` or `compare`.
         arms: the methods.
-        fractions: labelled shares; 0 for the models before they saw a label.
-        adaptations: how the labels are used, as `adaptation_name` calls it.
-        seeds: of the trainings.
-        subsets: seeds of the labelled subsets, each with each training seed; None alone for that of the training.
-        pairs: labels of methods whose difference is taken, first minus second.
-        labels_key: the argument that gives the fractions, for messages.
-        reference: label of the method that the labels of others are converted to; None for no such table.
-        request: what tells this comparison from another of the same settings and data: arguments of the verb, as JSON
-            holds them.
+        fractions: labelled fractions; 0 for the models without labels.
+        adaptations: how labels are used, by names from `adaptation_name`.
+        seeds: training seeds.
+        subsets: seeds of the labelled subsets, for each training seed. A single None takes the training seed.
+        pairs: labels of two methods; the difference is the first minus the second.
+        labels_key: name of the argument with the fractions, for messages.
+        reference: label of the reference method of label efficiency; None for no such table.
+        request: the verb's arguments in JSON form. They distinguish comparisons with the same settings and data.
     """
 
     kind: str
@@ -117,14 +116,14 @@ class Plan:
 
     @property
     def exhibited(self) -> Cell:
-        """The model whose gallery and map the page shows: the first of CMPC, or the first of all without it."""
+        """The model for the page's gallery and map: the first of CMPC, else the first."""
         cells = self.cells()
         return next((cell for cell in cells if cell.method == "cmpc"), cells[0])
 
     def _cells(self, seed: int, fraction: float) -> list[Cell]:
         if fraction == 0:
             return [Cell(arm.label, "none", 0.0, seed) for arm in self.arms if arm.pretrained]
-        # Of all identities there is one subset.
+        # All identities make one subset only.
         subsets = self.subsets[:1] if fraction == 1 else self.subsets
         return [
             Cell(arm.label, adaptation, fraction, seed, subset)
@@ -135,7 +134,7 @@ class Plan:
 
 
 def pretraining_run(method: str, seed: int) -> str:
-    """Name of the run of a method's pretraining."""
+    """Return the run name of a method's pretraining."""
     return f"pretrain-{method}-seed{seed}"
 
 
@@ -145,8 +144,8 @@ class Variant:
 
     Attributes:
         name: of the method, or `scratch` for fresh weights.
-        changes: settings by dotted key, as in `{"method.temperature": 0.05}`.
-        written: changed values as a person wrote them, for names of runs; those that are missing are written as JSON.
+        changes: settings by dotted key, such as `{"method.temperature": 0.05}`.
+        written: changed values as a person wrote them, for names of runs; missing ones are written as JSON.
     """
 
     name: str
@@ -154,7 +153,7 @@ class Variant:
     written: Mapping[str, str] = field(default_factory=dict)
 
     def text(self, key: str) -> str:
-        """The changed value of a setting, as names of runs hold it."""
+        """Return the changed value of a setting, for names of runs."""
         return self.written.get(key) or json.dumps(self.changes[key], separators=(",", ":")).strip('"')
 
     def __str__(self) -> str:
@@ -162,17 +161,17 @@ class Variant:
 
 
 def make_arms(variants: Sequence[Variant], config: Config) -> tuple[Arm, ...]:
-    """The methods of a comparison.
+    """Make the arms of a comparison.
 
     Args:
-        variants: what is compared.
-        config: settings of all of them otherwise.
+        variants: methods to compare.
+        config: all other settings.
 
     Returns:
-        One arm each. A variant is labelled by what it changes: `cmpc+recalibration=none+train.epochs=30`.
+        One arm each. A variant's label names its changes, such as `cmpc+recalibration=none+train.epochs=30`.
 
     Raises:
-        RequestError: an unknown method or setting, a setting that variants may not differ in, or two that are the same.
+        RequestError: a method or setting is unknown, variants may not differ in a setting, or two are the same.
     """
     arms = tuple(_arm(variant, config) for variant in variants)
     for place, arm in enumerate(arms):
@@ -188,7 +187,7 @@ def _arm(variant: Variant, config: Config) -> Arm:
     name = variant.name
     if name == SCRATCH:
         if variant.changes:
-            raise RequestError(f"`methods={variant}`: scratch has the settings of the others; vary them by `settings`")
+            raise RequestError(f"`methods={variant}`: scratch takes no settings of its own; use `settings` for all")
         return Arm(SCRATCH, config)
     if name not in METHODS:
         raise RequestError(f"`methods={variant}`: no method '{name}'; there are {', '.join([*METHODS, SCRATCH])}")
@@ -222,20 +221,20 @@ def comparison_plan(
     seeds: int,
     reference: str,
 ) -> Plan:
-    """The plan of a comparison of methods.
+    """Plan a comparison of methods.
 
     Args:
         config: settings that all methods share.
         methods: see `make_arms`.
-        fractions: labelled shares of the training identities, in [0, 1]; 0 and `config.labels` if None.
+        fractions: labelled fractions of the training identities, in [0, 1]; 0 and `config.labels` if None.
         adaptations: some of `ADAPTATIONS`.
-        subset_seeds: how many labelled subsets of each fraction, from seed 0 on.
-        seeds: how many training seeds, from `config.seed` on.
-        reference: label of the method that the others are held against.
+        subset_seeds: number of labelled subsets of each fraction; their seeds count from 0.
+        seeds: number of training seeds; they count from `config.seed`.
+        reference: label of the method to compare the others with.
 
     Raises:
-        RequestError: one of them is not as it should be, a setting that several methods have is given for all of
-            them, or nothing would be compared.
+        RequestError: an argument is out of range, a shared setting belongs to several methods, or nothing would be
+            compared.
     """
     arms = make_arms(methods, config)
     _check_shared(config, arms)
@@ -244,7 +243,7 @@ def comparison_plan(
             raise RequestError(f"`{name}={number}`: give 1 or more")
     for share in fractions or ():
         if not 0 <= share <= 1:
-            raise RequestError(f"`fractions={share:g}`: is not a share of the identities, 0 to 1; 0.1 is 10 %")
+            raise RequestError(f"`fractions={share:g}`: a label fraction is at least 0 and at most 1; 0.1 is 10 %")
     for kind in adaptations:
         if kind not in ADAPTATIONS:
             raise RequestError(f"`adaptations={kind}`: no adaptation '{kind}'; there are {', '.join(ADAPTATIONS)}")
@@ -274,7 +273,9 @@ def comparison_plan(
 
 
 def _check_shared(config: Config, arms: Sequence[Arm]) -> None:
-    """Refuse a changed setting that several of the compared methods have: under one name it means different things.
+    """Refuse a changed setting that several compared methods have.
+
+    Under one name, it may mean different things.
 
     Raises:
         RequestError: there is one.
@@ -285,13 +286,13 @@ def _check_shared(config: Config, arms: Sequence[Arm]) -> None:
     for key, value in config.method.model_dump(mode="json").items():
         if value != plain[key] and sum(key in METHODS[method].model_fields for method in methods) > 1:
             raise RequestError(
-                f"method.{key}: several of these methods have it; say whose in `methods`, as in "
+                f"method.{key}: several of these methods have it; set it for one of them in `methods`, as in "
                 f"{name}:method.{key}={value}"
             )
 
 
 def _check_reference(reference: str, arms: Sequence[Arm], fractions: Sequence[float]) -> None:
-    """Refuse a comparison that would hold no difference.
+    """Refuse a comparison without a difference.
 
     Raises:
         RequestError: the reference is not compared, nothing is compared with it, or fresh weights lack labels.
@@ -299,10 +300,10 @@ def _check_reference(reference: str, arms: Sequence[Arm], fractions: Sequence[fl
     labels = [arm.label for arm in arms]
     if reference not in labels:
         raise RequestError(
-            f"`reference={reference}`: not one of the methods compared ({', '.join(labels)}); name one of them, "
+            f"`reference={reference}`: not one of the compared methods ({', '.join(labels)}); name one of them, "
             "or add it to `methods`"
         )
     if len(arms) < 2:
         raise RequestError(f"`methods={labels[0]}`: nothing to compare it with; name at least two")
     if SCRATCH in labels and not any(fraction > 0 for fraction in fractions):
-        raise RequestError("`methods=scratch`: fresh weights learn from labels alone; add a share to `fractions`")
+        raise RequestError("`methods=scratch`: fresh weights need labels; add a fraction above 0 to `fractions`")

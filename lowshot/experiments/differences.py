@@ -1,4 +1,4 @@
-"""Paired differences between two methods on the same trials, over several training seeds."""
+"""Paired differences of two methods on the same trials, over seeds."""
 
 from collections.abc import Mapping, Sequence
 
@@ -10,18 +10,18 @@ from lowshot.evaluation.protocols.registry import compared_figures, find_table, 
 from lowshot.metrics.multiple_testing import holm
 from lowshot.schema import DIFFERENCE_COLUMNS
 
-# A p-value of resamples is 2 / (R + 1) or more, and a table of m differences multiplies it by up to m.
+# R resamples give a p-value of at least 2 / (R + 1), and a table of m differences multiplies it by up to m.
 LEAST_REPLICATES = 10_000
-# With fewer than 40 for each row, no difference of the table could have a corrected p-value of 0.05.
+# With fewer than 40 for each row, no difference of the table could reach a corrected p-value of 0.05.
 REPLICATES_PER_ROW = 50
 
 
 def enough_replicates(replicates: int, rows: int) -> int:
-    """How many resamples the p-values of a table of differences need to withstand the correction for its rows.
+    """Return the number of resamples that a table's corrected p-values need.
 
     Args:
-        replicates: that were asked for.
-        rows: of the table, at most.
+        replicates: requested number.
+        rows: largest possible number of rows of the table.
     """
     return max(replicates, LEAST_REPLICATES, REPLICATES_PER_ROW * rows)
 
@@ -35,17 +35,19 @@ def difference_rows(
     replicates: int,
     seed: int,
 ) -> list[dict[str, object]]:
-    """The first method minus the second, on unseen identities, by each of `compared_figures` that has trials.
+    """Subtract the second method's figures from the first's.
+
+    The figures are those of `compared_figures` that have trials, on unseen identities.
 
     Args:
         methods: their names.
         adaptation, fraction: how both were adapted.
         a, b: their results on one trial set, one per training seed, in the order of the seeds.
-        replicates, seed: of the identity bootstrap; there are never fewer than `LEAST_REPLICATES`.
+        replicates, seed: of the identity bootstrap; at least `LEAST_REPLICATES` are drawn.
 
     Returns:
-        Rows of differences.csv, still without `p_holm`, which is a matter of the whole table. The intervals resample
-        identities, with the training runs as they are.
+        Rows of differences.csv without `p_holm`, which needs the whole table. The intervals resample identities; the
+        training runs stay fixed.
     """
     rows: list[dict[str, object]] = []
     replicates = max(replicates, LEAST_REPLICATES)
@@ -84,9 +86,9 @@ def _value(result: EvaluationResult, figure: Mapping[str, object]) -> float:
 
 
 def differences_table(rows: Sequence[Mapping[str, object]]) -> pd.DataFrame:
-    """Rows of `difference_rows` as the table that is written to differences.csv.
+    """Turn rows of `difference_rows` into the table differences.csv.
 
-    Its `p_holm` corrects the p-values for how many the table has: see `holm`.
+    Its `p_holm` corrects the p-values for their number; see `holm`.
     """
     table = pd.DataFrame(list(rows), columns=list(DIFFERENCE_COLUMNS)).astype({"gallery_size": "Int64"})
     return table.assign(p_holm=holm(table["p_value"].to_numpy(dtype=float)))

@@ -1,4 +1,4 @@
-"""Label efficiency: the share of labels at which a reference reaches what another method reaches with fewer."""
+"""Label efficiency: the label fraction at which a reference matches another method."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -14,7 +14,7 @@ from lowshot.schema import EFFICIENCY_COLUMNS
 
 FloatArray = npt.NDArray[np.float64]
 Budget = tuple[str, float]
-# Figures of models that no label changed are equal; their means are so but for the last digits.
+# Models that no label changed have equal figures, but the means may differ in the last digits.
 ROUNDING = 1e-12
 
 
@@ -33,15 +33,15 @@ class Point(NamedTuple):
 
 
 def points(results: Sequence[EvaluationResult], replicates: int, seed: int) -> dict[int, Point]:
-    """The figures that methods are compared by, each with its resamples.
+    """Average the compared figures over runs, with their resamples.
 
     Args:
         results: of one method at one budget, one per run, on one trial set.
-        replicates, seed: of the identity bootstrap; with the same, all methods and budgets are resampled alike.
+        replicates, seed: of the identity bootstrap. The same values resample all methods and budgets alike.
 
     Returns:
-        By number in `compared_figures`; a figure without trials, or of a single identity, is missing. The resamples are
-        spread as `corrected` says.
+        Points by number in `compared_figures`; a figure without trials, or of a single identity, is missing. The
+        function `corrected` sets the spread of the resamples.
     """
     found = {}
     for number, figure in enumerate(compared_figures()):
@@ -64,21 +64,21 @@ def points(results: Sequence[EvaluationResult], replicates: int, seed: int) -> d
 def efficiency_rows(
     measured: Mapping[str, Mapping[Budget, Mapping[int, Point]]], reference: str
 ) -> list[dict[str, object]]:
-    """How many labels the reference needs for each figure of each other method.
+    """Count the labels that the reference needs to match each other method.
 
-    The reference's figures at its fractions are joined to a curve that never falls (the best so far), between
-    fractions along the logarithm of the fraction, from no labels to the least fraction along the fraction itself.
+    The reference's figures form a curve over fractions that never falls (the best so far). Between fractions, it is
+    interpolated along the logarithm of the fraction; from no labels to the least fraction, along the fraction itself.
 
     Args:
-        measured: method -> (adaptation, fraction) -> figures, as `points` gives them.
+        measured: method -> (adaptation, fraction) -> figures, from `points`.
         reference: one of the methods.
 
     Returns:
-        Rows of label_efficiency.csv: with `equal_fraction` labelled the reference reaches the `value` that `method`
-        has with `fraction`; `inf` where it does not with the largest fraction measured, which is the last column, and
-        the least fraction measured where that is enough already. The interval is the identity bootstrap's: in each
-        resample figure and curve are those of the same identities, with the training runs as they are. Adaptations in
-        which the reference has fewer than two fractions have no rows.
+        Rows of label_efficiency.csv. With the labelled fraction `equal_fraction`, the reference reaches the `value`
+        that `method` has with `fraction`. It is `inf` if the largest measured fraction does not suffice, and the least
+        measured fraction if that suffices. The interval is from the identity bootstrap: each resample takes figure and
+        curve of the same identities; the training runs stay fixed. An adaptation has no rows if the reference has
+        fewer than two fractions in it.
     """
     adaptations = dict.fromkeys(kind for budgets in measured.values() for kind, _ in budgets if kind != "none")
     rows: list[dict[str, object]] = []
@@ -109,12 +109,12 @@ def efficiency_rows(
 
 
 def efficiency_table(rows: Sequence[Mapping[str, object]]) -> pd.DataFrame:
-    """Rows of `efficiency_rows` as the table that is written to label_efficiency.csv."""
+    """Turn rows of `efficiency_rows` into the table label_efficiency.csv."""
     return pd.DataFrame(list(rows), columns=list(EFFICIENCY_COLUMNS)).astype({"gallery_size": "Int64"})
 
 
 def _by_fraction(budgets: Mapping[Budget, Mapping[int, Point]], adaptation: str, figure: int) -> dict[float, Point]:
-    """One figure by fraction, rising, with that of the model before any label."""
+    """Select one figure by rising fraction; 0 is the model without labels."""
     chosen = {
         fraction: points[figure]
         for (kind, fraction), points in budgets.items()
@@ -128,7 +128,7 @@ def _level(figure: Mapping[str, object]) -> float:
 
 
 def _equal(point: Point, curve: Mapping[float, Point], level: float) -> dict[str, float]:
-    """The fraction at which a curve reaches a point, and its interval."""
+    """Find the fraction at which a curve reaches a point, with its interval."""
     fractions = list(curve)
     value = reach(np.array([point.value]), np.array([[at.value for at in curve.values()]]), fractions)
     resampled = np.stack([at.replicates for at in curve.values()], axis=1)
@@ -137,44 +137,44 @@ def _equal(point: Point, curve: Mapping[float, Point], level: float) -> dict[str
     tail = (1 - level) / 2
     low, high = float("nan"), float("nan")
     if reached.size:
-        # Beyond the largest fraction nothing can be interpolated: the ends are resamples themselves.
+        # Nothing can be interpolated beyond the largest fraction, so the ends are resamples.
         low = float(np.quantile(reached, tail, method="lower"))
         high = float(np.quantile(reached, 1 - tail, method="higher"))
     return {"equal_fraction": float(value[0]), "ci_low": low, "ci_high": high}
 
 
 def reach(values: FloatArray, curves: FloatArray, fractions: Sequence[float]) -> FloatArray:
-    """Where rising curves reach values.
+    """Find the fractions at which curves reach values.
 
     Args:
-        values: [R] what is to be reached.
-        curves: [R, K] a curve each, in any order of height: each is replaced by its highest value so far. Levelling
-            falls by their mean would take from a curve what it has reached, and let its own copy outdo it.
-        fractions: K rising labelled shares, in [0, 1].
+        values: [R] values to reach.
+        curves: [R, K] one curve per value. A curve that falls is replaced by its highest value so far. A mean over the
+            fall would lower what the curve has reached, and its own copy would then beat it.
+        fractions: K rising labelled fractions, in [0, 1].
 
     Returns:
-        [R] fractions: the least of `fractions` where that is enough, inf where the largest is not.
+        [R] fractions: the least of `fractions` if that suffices, inf if the largest does not.
     """
     rising = np.maximum.accumulate(curves, axis=1)
     values = values - ROUNDING
     out = np.full(len(values), np.inf)
-    # From the largest down, so that the least segment that reaches a value has the last word.
+    # From the largest down, so that the least segment that reaches a value wins.
     for upper in range(len(fractions) - 1, 0, -1):
         low, high = fractions[upper - 1], fractions[upper]
         within = (rising[:, upper - 1] < values) & (values <= rising[:, upper])
         step = np.where(within, rising[:, upper] - rising[:, upper - 1], 1.0)
         share = (values - rising[:, upper - 1]) / step
-        # No logarithm of nothing.
+        # Zero has no logarithm.
         there = share * high if low == 0 else low * (high / low) ** np.where(within, share, 0.0)
         out = np.where(within, there, out)
     return np.where(values <= rising[:, 0], fractions[0], out)
 
 
 def efficiency_lines(table: pd.DataFrame) -> list[str]:
-    """What label_efficiency.csv says of the verification AUC over all impostors, in words, for a person.
+    """Put the verification AUC in label_efficiency.csv into words.
 
     Args:
-        table: as `efficiency_table` gives it.
+        table: from `efficiency_table`.
     """
     shown = table[(table["metric"] == "auc") & (table["stratum"] == "U") & (table["fraction"] > 0)]
     return [
@@ -187,6 +187,6 @@ def efficiency_lines(table: pd.DataFrame) -> list[str]:
 def _share(fraction: float, row: Mapping[object, object]) -> str:
     if np.isinf(fraction):
         return f"over {100 * float(str(row['largest_fraction'])):.3g} %"
-    # Below the least share that was measured, less may do; tables of earlier versions do not say which that is.
+    # A smaller fraction than the least measured one may suffice. Tables of earlier versions lack the column.
     bound = "at most " if 0 < fraction == row.get("least_fraction") else ""
     return f"{bound}{100 * fraction:.3g} %"

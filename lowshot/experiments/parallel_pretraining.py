@@ -1,7 +1,7 @@
-"""Several pretrainings at once on a CPU, in processes of their own.
+"""Several pretrainings in parallel on a CPU, each in its own process.
 
-Two runs with half of the cores each finish sooner than one after the other with all of them: small convolutions gain
-little from a second thread.
+Two runs in parallel, each with half of the cores, finish sooner than one after the other with all cores: small
+convolutions gain little from a second thread.
 """
 
 import multiprocessing
@@ -41,19 +41,18 @@ def pretrain_all(
     done: Callable[[Path], None] = lambda run: None,
     report: Report = quiet,
 ) -> None:
-    """Pretrain side by side on a CPU, one after the other on a GPU.
+    """Pretrain in parallel on a CPU, one after the other on a GPU.
 
     Args:
         jobs: settings, run directory and `resume` (as in `pretrain`) of each run, all on the data of `reader`.
         reader: of their dataset.
-        at_once: how many side by side at most; all of them when not given. It decides the threads of each, however
-            few runs there are left: runs that go on after a stop end as they would have without it.
-        done: called with the directory of each run that came to its end.
-        report: takes the progress of all runs, each on a line of its own.
+        at_once: largest number of parallel runs; all if None. It sets the threads of each run, even if few runs are
+            left, so a continued run ends as it would have without a stop.
+        done: called with the directory of each finished run.
+        report: takes the progress of all runs, each on its own line.
 
     Raises:
-        RunError: a run failed or was stopped; side by side, all others came to their end, and all that were stopped
-            are saved.
+        RunError: a run failed or was stopped. In parallel, all other runs finished, and the stopped ones are saved.
     """
     at_once = at_once or len(jobs)
     if at_once < 2 or default_device().type != "cpu":
@@ -61,7 +60,7 @@ def pretrain_all(
             pretrain(config, reader, run, resume, report=report)
             done(run)
         return
-    # A thread count that a person set holds for each run.
+    # If a person set a thread count, it holds for each run.
     threads = max(1, (os.cpu_count() or 1) // at_once)
     manifest = str(reader.dataset.manifest_path)
     waiting, failed = list(jobs), list[_Running]()
@@ -88,18 +87,18 @@ def pretrain_all(
                     done(one.run)
     if stop.asked or failed:
         what = "stopped" if stop.asked else f"{failed[0].run} failed ({failed[0].reason or 'see above'})"
-        raise RunError(f"{what}; what was saved is kept, the same command goes on from there")
+        raise RunError(f"{what}; the saved state is kept, and the same command continues from it")
 
 
 @dataclass
 class _Running:
-    """A run in a process of its own.
+    """A run in its own process.
 
     Attributes:
         process: of the run.
         run: its directory.
-        events: where its events arrive; closed by the process when it ends.
-        reason: why it failed, if it said so.
+        events: pipe with its events; the process closes it at its end.
+        reason: why it failed, if known.
     """
 
     process: SpawnProcess
@@ -108,7 +107,7 @@ class _Running:
     reason: str = ""
 
     def pass_on(self, report: Report) -> None:
-        """Report what has arrived."""
+        """Report the events that have arrived."""
         for event in self._arrived():
             if isinstance(event, str):
                 self.reason = event
@@ -116,7 +115,7 @@ class _Running:
                 report(event)
 
     def _arrived(self) -> Iterator[Event | str]:
-        # An ended pipe has something to read, too: its end.
+        # `poll` is also true at the end of a pipe.
         with suppress(EOFError, OSError):
             while self.events.poll():
                 yield self.events.recv()
@@ -129,13 +128,13 @@ def _start(config: Config, manifest: str, threads: int, run: Path, resume: str, 
     process = context.Process(target=_work, args=arguments)
     with signals_held():
         process.start()
-    # The process has its own: when it ends, so does the pipe.
+    # The process has its own copy, so the pipe ends with it.
     sends.close()
     return _Running(process, run, receives)
 
 
 def _wait(running: Iterable[_Running], report: Report) -> None:
-    """Wait a moment for events and for ends of processes, and report what has arrived."""
+    """Wait a moment for processes to end, and report their events."""
     for one in running:
         one.process.join(timeout=_MOMENT)
         one.pass_on(report)
@@ -146,7 +145,7 @@ def _stop(running: Iterable[_Running], report: Report) -> None:
     asked = [one for one in running if one.process.is_alive()]
     for one in asked:
         one.process.terminate()
-    # Nobody ends who waits for a full pipe.
+    # A process that waits for a full pipe does not end.
     while any(one.process.is_alive() for one in asked):
         _wait(asked, report)
 
@@ -160,10 +159,10 @@ def _work(
     line: int,
     events: "Connection[Event | str, Any]",
 ) -> None:
-    """One run in its own process."""
+    """Run one pretraining in its own process."""
     import torch
 
-    # Until the loop listens there is nothing to save.
+    # Until the training loop handles signals there is nothing to save.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: sys.exit(1))
     release_signals()
@@ -173,7 +172,7 @@ def _work(
     sent = 0.0
 
     def send(event: Event | str) -> None:
-        # Without a reader the run stops by itself; see `_stop_with`.
+        # Without a reader, the run stops; see `_stop_with`.
         with suppress(OSError):
             events.send(event)
 
@@ -194,7 +193,7 @@ def _work(
 
 
 def _stop_with(parent: BaseProcess | None) -> None:
-    """Save and stop when the process that asked for this run is gone: the same command would find it locked."""
+    """Save and stop if the parent ends; otherwise the run would stay locked."""
     if parent is not None:
         parent.join()
         os.kill(os.getpid(), signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""Making and measuring the models of a comparison, each once: what an earlier call left whole is kept."""
+"""Make and measure the models of a comparison; keep finished ones."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -34,14 +34,14 @@ class Making:
     """The models of a plan in a directory.
 
     Args:
-        plan: which models.
+        plan: the models.
         reader: of the dataset.
         trials: what they are measured on.
-        settings: how often each medium is looked at.
+        settings: crops and mirror images of each medium.
         directory: holds their runs and scores.
         say: called with a line about each stage.
         report: takes progress and warnings.
-        done: called after each model that was made and each that was measured.
+        done: called after each model is made, and after each is measured.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class Making:
         self._done = done
 
     def whole(self) -> bool:
-        """Whether every model is made and measured, as it would be now."""
+        """Tell if every model is made and measured with the present settings."""
         for arm, seed, cells in self._groups():
             if not self._pretrained(arm, seed):
                 return False
@@ -80,10 +80,10 @@ class Making:
         """Make and measure what is missing.
 
         Args:
-            jobs: how many pretrainings side by side, on a CPU.
+            jobs: number of pretrainings in parallel on a CPU.
 
         Raises:
-            RequestError: a run in the directory is of other settings or data.
+            RequestError: a run in the directory has other settings or data.
             RunError: see `pretrain_all`.
         """
         self._pretrain(jobs)
@@ -101,14 +101,14 @@ class Making:
                     self._done()
 
     def _groups(self) -> Iterator[tuple[Arm, int, list[Cell]]]:
-        """The cells that start from one model."""
+        """Group the cells by the model that they start from."""
         cells = self.plan.cells()
         for seed in self.plan.seeds:
             for arm in self.plan.arms:
                 yield arm, seed, [cell for cell in cells if (cell.method, cell.seed) == (arm.label, seed)]
 
     def _pretrain(self, jobs: int) -> None:
-        """Make the pretrainings that are not made yet, from their checkpoints where there are any."""
+        """Make the missing pretrainings; continue from checkpoints if there are any."""
         all_of_them = [(arm, seed) for arm, seed, _ in self._groups() if arm.pretrained]
         missing = [(arm, seed) for arm, seed in all_of_them if not self._pretrained(arm, seed)]
         at_once = max(1, min(jobs, len(all_of_them)))
@@ -136,7 +136,7 @@ class Making:
         )
 
     def _start(self, arm: Arm, seed: int) -> LoadedModel:
-        """What the adaptations of an arm start from, under the arm's name."""
+        """Return the model that an arm's adaptations start from."""
         if not arm.pretrained:
             pretrained = model_from_scratch(arm.seeded(seed), self.reader.statistics)
         else:
@@ -156,7 +156,7 @@ class Making:
 
     def _adapt(self, cell: Cell, arm: Arm, pretrained: LoadedModel, vectors: Embeddings | None) -> None:
         run = self.directory / cell.run
-        # What is left of it, if anything, learned from other weights or settings.
+        # An old model here was trained from other weights or settings.
         (run / MODEL).unlink(missing_ok=True)
         adaptation: Adaptation = "probe" if cell.adaptation == "probe" else "finetune"
         config, subset = arm.seeded(cell.seed), cell.subset_seed
@@ -166,7 +166,10 @@ class Making:
         self._say(f"{cell.adaptation} {cell.method}, {share} labelled, {drawn}seed {cell.seed}: {chosen}")
 
     def _vectors(self, pretrained: LoadedModel, cells: list[Cell]) -> Embeddings:
-        """Embeddings of every medium that any probe of a model looks at, made or not: the same after a stop."""
+        """Embed every medium that any probe of a model needs.
+
+        Finished probes count too, so the embeddings are the same after a stop.
+        """
         dataset = self.reader.dataset
         people = {
             identity
@@ -197,12 +200,12 @@ class Making:
 
 
 def made_whole(run: Path, config: Config, dataset: Dataset, sections: frozenset[str]) -> bool:
-    """Whether a run came to its end with these very settings and data.
+    """Tell if a run has finished with these settings and data.
 
     Args:
         run: its directory.
-        config, dataset: as they are now.
-        sections: of the settings that matter.
+        config, dataset: the present ones.
+        sections: sections of settings that must be equal.
     """
     if not is_finished(run) or read_provenance(run)["data_sha"] != dataset.sha:
         return False
@@ -210,6 +213,6 @@ def made_whole(run: Path, config: Config, dataset: Dataset, sections: frozenset[
 
 
 def _placed(model: LoadedModel) -> LoadedModel:
-    """Towers where and as they are always computed with: sums depend on it in their last digits."""
+    """Move towers to the usual device and memory format, which affect last digits."""
     model.towers.to(default_device()).to(memory_format=torch.channels_last)
     return model

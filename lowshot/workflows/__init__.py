@@ -1,1 +1,4 @@
-"""What each verb does, from settings to a run directory; `lowshot.api` and `lowshot.cli` both call these functions."""
+"""One function per verb, from settings to a run directory.
+
+`lowshot.api` and `lowshot.cli` both call these functions.
+"""

@@ -1,4 +1,4 @@
-"""Adapt a model with a few labelled identities, or probe what its embeddings know."""
+"""Adapt a model with a few labelled identities, or probe its embeddings."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from lowshot.models.loaded import LoadedModel
 
 LABELS = 0.1
-"""Labelled share of the training identities if nobody says otherwise."""
+"""Default labelled fraction of the training identities."""
 
 
 @dataclass(frozen=True)
@@ -44,11 +44,11 @@ class Adapted:
 
 @dataclass(frozen=True, eq=False)
 class Probed:
-    """What probes within a modality found.
+    """Results of probes within a modality.
 
     Attributes:
         directory: the run directory.
-        results: the rows of results.csv, those of chance among them.
+        results: the rows of results.csv, including chance.
     """
 
     directory: Path
@@ -72,14 +72,14 @@ def finetune(
     report: Report = quiet,
     **sections: Unpack[Sections],
 ) -> Adapted:
-    """Train all weights of a model, or a part of them, with a few labelled identities.
+    """Train all or some weights of a model with a few labelled identities.
 
     Args:
         model: a run directory, a weights file, `pretrained:NAME` or `scratch`; the newest pretrained run if None.
-        labels: labelled share of the training identities, in (0, 1]; `LABELS` if None.
-        subset: list of what is labelled, instead of `labels` and `subset_seed`.
-        subset_seed: which identities are labelled; 0 if None.
-        strategy: what is trained; the setting `adapt.strategy` if None.
+        labels: labelled fraction of the training identities, in (0, 1]; `LABELS` if None.
+        subset: list of labelled identities or videos, instead of `labels` and `subset_seed`.
+        subset_seed: seed of the labelled subset; 0 if None.
+        strategy: which weights to train; the setting `adapt.strategy` if None.
         data: the dataset; the model's if None.
         preset, config, settings, sections: see `resolve_config`.
         seed: of the order and of augmentation.
@@ -113,7 +113,15 @@ def probe(
     report: Report = quiet,
     **sections: Unpack[Sections],
 ) -> Adapted:
-    """Train one linear map after each frozen tower with a few labelled identities; arguments as of `finetune`."""
+    """Train one linear map per frozen tower with a few labelled identities.
+
+    Args:
+        model, labels, subset, subset_seed, data, preset, config, settings, seed, out, trust_paths, report, sections:
+            as of `finetune`.
+
+    Raises:
+        RequestError: the request cannot be carried out as it is; nothing was written.
+    """
     named = {**sections, "data": data, "seed": seed}
     resolved = {"preset": preset, "config": config, "settings": settings, "named": named}
     return _adapt("probe", model, _Labels(labels, subset, subset_seed), resolved, out, trust_paths, report)
@@ -137,10 +145,10 @@ def probe_within(
     report: Report = quiet,
     **sections: Unpack[Sections],
 ) -> Probed:
-    """Classify identity, gender, age and nationality by the frozen embeddings of one modality.
+    """Classify people by the frozen embeddings of one modality.
 
     Args:
-        modalities: `voice`, `face` or both, each by itself.
+        modalities: `voice`, `face` or both; each is probed alone.
         targets: some of identity, gender, age, nationality; all that the data allow if empty.
         model, labels, subset, subset_seed, data, preset, config, settings, seed, out, trust_paths, report, sections:
             as of `finetune`.
@@ -155,22 +163,22 @@ def probe_within(
     pretrained, found, reader = _open(model, resolved, trust_paths, report)
     labelled = asked.subset_of(reader.dataset, report)
     message(report, f"probe {' and '.join(modalities)} of {pretrained.name} with {labelled} labelled ...")
-    # Brings scikit-learn along, which nothing else here needs.
+    # It imports scikit-learn, which nothing else here needs.
     from lowshot.evaluation.linear_probe.run import probe_within as fit_probes
 
     return Probed(*fit_probes(pretrained, modalities, targets, labelled, reader, found, out, report))
 
 
 class _Labels:
-    """What is labelled.
+    """The labels that a person asked for.
 
     Args:
-        share: of the training identities.
-        listed: a list of what is labelled, instead of a share.
-        seed: which identities.
+        share: labelled fraction of the training identities.
+        listed: list of labelled identities or videos, instead of a fraction.
+        seed: seed of the subset.
 
     Raises:
-        RequestError: a list and a share, or no such number.
+        RequestError: a list and a fraction are given, or a number is out of range.
     """
 
     def __init__(self, share: float | None, listed: Path | None, seed: int | None) -> None:
@@ -220,7 +228,7 @@ def _adapt(
 def _open(
     model: str | Path | None, resolved: Mapping[str, Any], trust_paths: bool, report: Report
 ) -> "tuple[LoadedModel, Config, Reader]":
-    """The model that labels are added to, the settings for it, and what reads its data.
+    """Open a model to adapt, its settings, and the reader of its data.
 
     Args:
         model: as of `finetune`.
@@ -240,7 +248,7 @@ def _open(
     pretrained = load_model(model, kinds=("pretrain",))
     # A run's own settings come first: its data, its crops, its seed.
     config = resolve_config(**resolved, base=pretrained.config)
-    # The input and the towers are those that the weights were made for.
+    # Weights fit only the input and the towers that they were trained with.
     towers = pretrained.towers
     config = config.model_copy(
         update={"voice": towers.voice_config, "face": towers.face_config, "model": towers.model_config}

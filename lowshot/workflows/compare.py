@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from lowshot.data.dataset import Dataset
 
 Method = str | tuple[str, Settings] | Variant
-"""A method by its name, with settings that it alone has, or `scratch` for fresh weights."""
+"""A method's name, alone or with its own settings; `scratch` for fresh weights."""
 
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """What a comparison found.
+    """The outcome of a comparison.
 
     Attributes:
         directory: with results.csv, differences.csv, plots and report.html.
@@ -37,7 +37,7 @@ class Comparison:
 
     @property
     def warnings(self) -> list[str]:
-        """What a reader should know before relying on the figures."""
+        """Warnings to read before relying on the figures."""
         return list(read_provenance(self.directory)["warnings"])
 
 
@@ -60,18 +60,20 @@ def compare(
     report: Report = quiet,
     **sections: Unpack[AllSections],
 ) -> Comparison:
-    """Make and measure all models of a comparison; called again after a stop, it goes on where it was.
+    """Compare methods at several label fractions over seeds.
+
+    After a stop, the same call continues.
 
     Args:
-        methods: what is compared.
+        methods: methods to compare.
         data: the dataset; the setting `data` if None.
-        fractions: labelled shares of the training identities, 0 without labels; if None, 0 and those of the setting
-            `labels` that come to two people or more.
-        adaptations: how labels are used, `probe` and `finetune`.
-        subset_seeds: how many labelled subsets of each share, from 0 on.
-        seeds: how many training seeds, from the setting `seed` on.
-        reference: which method the others are held against.
-        jobs: how many pretrainings side by side, on a CPU.
+        fractions: labelled fractions of the training identities; 0 uses no labels. If None, 0 and those of the setting
+            `labels` that give two people or more.
+        adaptations: how to use labels, `probe` and `finetune`.
+        subset_seeds: number of labelled subsets of each fraction; their seeds count from 0.
+        seeds: number of training seeds; they count from the setting `seed`.
+        reference: method to compare the others with.
+        jobs: number of pretrainings in parallel on a CPU.
         preset, config, settings, seed, sections: see `resolve_config`.
         out: the directory; that of the same request in `runs/`, or the next one, if None.
         trust_paths: let the manifest name files outside its folder.
@@ -88,7 +90,7 @@ def compare(
     def plan_of(shares: Sequence[float] | None) -> Plan:
         return comparison_plan(resolved, variants, shares, adaptations, subset_seeds, seeds, reference)
 
-    # What cannot be compared is refused before a world is rendered.
+    # A wrong request is refused before a world is rendered.
     plan = plan_of(fractions)
     dataset = open_dataset(resolved.data, trust_paths=trust_paths, report=report)
     if fractions is None and (possible := _possible(plan.labelled, dataset, report)) != plan.labelled:
@@ -112,7 +114,7 @@ def _variant(method: Method) -> Variant:
 
 
 def _by_key(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested settings by dotted key."""
+    """Flatten nested settings to dotted keys."""
     found: dict[str, Any] = {}
     for key, value in settings.items():
         found |= _by_key(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
@@ -120,9 +122,9 @@ def _by_key(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _possible(shares: tuple[float, ...], dataset: "Dataset", report: Report) -> tuple[float, ...]:
-    """The shares that nobody asked for by name and the data can give; warns of those that are skipped.
+    """Keep the default fractions that the data allow; warn of the skipped ones.
 
-    If that is none of them, two people are labelled.
+    If none is left, take the fraction that labels two people.
     """
     from lowshot.adapt.subsets import labelled_count, training_people
 
@@ -135,5 +137,5 @@ def _possible(shares: tuple[float, ...], dataset: "Dataset", report: Report) -> 
             warning(report, f"skipped {error}")
     if not possible and people > 1:
         possible.append(math.ceil(200 / people) / 100)
-        warning(report, f"`fractions={possible[0]:g}` is taken instead, two of {people} people")
+        warning(report, f"using `fractions={possible[0]:g}` instead: two of {people} people")
     return tuple(possible)

@@ -1,4 +1,4 @@
-"""Make, measure and compare the models of a plan: one table, and what may be said of it."""
+"""Make, measure and compare the models of a plan."""
 
 import time
 from pathlib import Path
@@ -42,26 +42,26 @@ from lowshot.schema import CONFIG, DIFFERENCES, EFFICIENCY, REPORT, RESULTS
 from lowshot.training.choice import changed_settings
 from lowshot.workflows.training_logs import pretraining_curves
 
-TOO_SMALL = "synth:tiny is too small to learn from; its figures show what a comparison looks like, and no more"
+TOO_SMALL = "synth:tiny is too small to learn from; its figures only show what a comparison looks like"
 
 
 def run_comparison(
     plan: Plan, title: str, config: Config, dataset: Dataset, out: Path | None, jobs: int, report: Report
 ) -> tuple[Path, pd.DataFrame]:
-    """Make the models of a plan, measure them on the same trials, compare and report.
+    """Make the models of a plan, measure, compare and report.
 
-    Stopped, it goes on where it was when called again in the same way. Models that are whole, of the same settings,
-    data and first weights, are not made again, nor measured again on the same trials; in a directory of the same
-    settings and data that holds for another plan too.
+    All models are measured on the same trials. After a stop, the same call continues. A finished model with the same
+    settings, data and first weights is not trained again, nor measured again on the same trials. This also holds for
+    another plan in a directory of the same settings and data.
 
     Args:
         plan: what is compared.
         title: heading of the page, without the data.
         config: settings that all methods share.
         dataset: opened from `config.data`.
-        out: the directory; when not given, the newest unfinished one in `runs/` of the same request, for `compare` the
-            newest finished one, or else the next one there.
-        jobs: how many pretrainings side by side, on a CPU.
+        out: the directory. If None, the newest unfinished one of the same request in `runs/`; for `compare`, else the
+            newest finished one; else the next one there.
+        jobs: number of pretrainings in parallel on a CPU.
         report: takes progress events.
 
     Returns:
@@ -92,7 +92,7 @@ def run_comparison(
         def spent() -> float:
             return round(earlier + time.monotonic() - started, 1)
 
-        # How labels were used is told by the settings; a person looks for it here too.
+        # The settings say how labels were used, but a person looks for it here too.
         used = {}
         if _fine_tunes(plan):
             used = {"strategy": config.adapt.strategy, "objective": config.adapt.objective}
@@ -111,10 +111,10 @@ def run_comparison(
 
         making = Making(plan, reader, trials, config.evaluate, directory, say, report, lambda: record(finished=False))
         if _finished(plan, directory) and making.whole():
-            say(f"{directory} holds this very comparison, finished; to make another, name another directory by `out`")
+            say(f"{directory} already holds this comparison, finished; to repeat it, name another directory by `out`")
             return directory, read_results(directory / RESULTS)
         start_run(directory, plan.kind, config, dataset.sha, **told, seconds=spent())
-        # A page of an earlier plan beside what is made now would be a lie.
+        # The page of an earlier plan would not fit the new results.
         (directory / REPORT).unlink(missing_ok=True)
         say(f"run directory: {directory}")
         making.make(jobs)
@@ -129,12 +129,12 @@ def run_comparison(
 
 
 def _command(plan: Plan, directory: Path) -> str:
-    """What a person types to make a comparison again."""
+    """Return the command that makes a comparison again."""
     return command_line(["lowshot", plan.kind], {"config": directory / CONFIG, **plan.request})
 
 
 def _check_labels(plan: Plan, config: Config, dataset: Dataset) -> None:
-    """Refuse labels that the data cannot give; without any, no validation split is needed."""
+    """Refuse fractions that the data cannot give, and labels without a validation split."""
     if not plan.labelled:
         return
     people = len(training_people(dataset.manifest))
@@ -153,7 +153,7 @@ def _fine_tunes(plan: Plan) -> bool:
 
 
 def _directory(plan: Plan, config: Config, dataset: Dataset, out: Path | None) -> Path:
-    """Where a comparison is made, or goes on; see `run_comparison`."""
+    """Find or make the directory of a comparison; see `run_comparison`."""
     if out is not None and read_provenance(out).get("kind") == plan.kind:
         if changed := _changed(out, plan, config, dataset):
             what = "demo" if plan.kind == "demo" else "comparison"
@@ -179,31 +179,31 @@ def _same_request(plan: Plan, run: Path) -> bool:
 
 
 def _finished(plan: Plan, run: Path) -> bool:
-    """Whether a directory holds all that this plan comes to."""
+    """Tell if a directory holds all results of a plan."""
     tables = (RESULTS, DIFFERENCES, *([EFFICIENCY] if _converts(plan) else []))
     return is_finished(run) and _same_request(plan, run) and all((run / name).is_file() for name in tables)
 
 
 def _changed(run: Path, plan: Plan, config: Config, dataset: Dataset) -> list[str]:
-    """What differs between a comparison's directory and a request for one; the plan is left open."""
+    """Name the settings in which a directory differs from a request; plans may differ."""
     if read_provenance(run).get("data_sha") != dataset.sha:
         return ["data"]
-    # Killed before its settings were written, it holds nothing else either.
+    # A run that was killed before it wrote its settings holds nothing else either.
     made_with = read_config(run) if (run / CONFIG).is_file() else config
-    # The data were told by their hash, wherever they lie; the labels of a comparison are the plan's.
+    # The hash identifies the data, so their path may differ; a comparison's labels belong to the plan.
     left_open = {"data", "labels"} if plan.kind == "compare" else {"data"}
     return changed_settings(made_with, config, Config.model_fields.keys() - left_open)
 
 
 def _converts(plan: Plan) -> bool:
-    """Whether labels of one method can be converted to the reference's: it has a curve over fractions."""
+    """Tell if the reference has a curve over fractions, to convert labels with."""
     return plan.reference is not None and bool(plan.labelled) and len(plan.fractions) > 1
 
 
 def _write_tables(plan: Plan, config: Config, trials: TrialSet, making: Making, directory: Path) -> pd.DataFrame:
-    """results.csv, differences.csv and, where there are several fractions, label_efficiency.csv."""
+    """Write results.csv, differences.csv and, for several fractions, label_efficiency.csv."""
     cells = plan.cells()
-    # Their scores lie there already.
+    # The scores are already on disk.
     figures = {cell.key: EvaluationResult(making.measured.rows(cell.key), {}, {}, ()) for cell in cells}
     rows = write_evaluation(directory, trials, figures)
     replicates, seed = config.evaluate.replicates, config.evaluate.seed
@@ -220,7 +220,7 @@ def _write_tables(plan: Plan, config: Config, trials: TrialSet, making: Making, 
         for first, second in plan.pairs:
             if first in results and second in results:
                 found = difference_rows((first, second), *budget, results[first], results[second], enough, seed)
-                # A verdict rests on trainings; subsets of one training are no further ones.
+                # A verdict counts trainings; subsets of one training do not add to them.
                 differences += [{**row, "seeds": len(plan.seeds)} for row in found]
         if _converts(plan):
             for label, runs in results.items():
@@ -235,7 +235,7 @@ def _write_tables(plan: Plan, config: Config, trials: TrialSet, making: Making, 
 
 
 def _starts_kept(plan: Plan, directory: Path) -> list[str]:
-    """A line for each budget at which adaptations took no step, with how many there are of each method."""
+    """Count by budget and method the adaptations that kept the pretrained model."""
     warnings = []
     cells = [cell for cell in plan.cells() if cell.adaptation != "none"]
     for budget in dict.fromkeys((cell.adaptation, cell.fraction) for cell in cells):
@@ -255,7 +255,9 @@ def _of_budget(cells: list[Cell], method: str, budget: Budget) -> list[Cell]:
 
 
 def over_subsets(results: pd.DataFrame) -> pd.DataFrame:
-    """Results with the labelled subsets of each training taken together: what spreads then is the training alone.
+    """Average results over the labelled subsets of each training.
+
+    The remaining spread is that of the training alone.
 
     Args:
         results: in the columns of results.csv.

@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 def synthesise_data(
     size: str = "demo", *, seed: int = 0, out: str | Path | None = None, report: Report = quiet
 ) -> Path:
-    """Render an embedded world: voices as WAV, faces as JPEG, and a manifest.
+    """Render an embedded world: WAV voices, JPEG faces and a manifest.
 
     Args:
         size: `tiny`, `demo` or `bench`.
-        seed: decides which people it has, 0 or more.
+        seed: seed of the people in it, 0 or more.
         out: the directory to make; the cache if None.
         report: takes progress events.
 
@@ -50,7 +50,7 @@ def synthesise_data(
 
 
 def import_data(importer: str, *, out: str | Path, report: Report = quiet, **options: Any) -> "Outcome":
-    """Write a manifest of media as they lie on disk.
+    """Write a manifest of media files on disk.
 
     Args:
         importer: `voxceleb1`, `voxceleb2`, `mavceleb`, `folder`, `csv`, `videos` or one of your own.
@@ -97,7 +97,7 @@ def check_data(
     trust_paths: bool = False,
     report: Report = quiet,
 ) -> "Checked":
-    """Open every file of a dataset and collect all issues, and count what it offers.
+    """Open every file of a dataset and collect all issues.
 
     Args:
         source: a directory, a manifest, or `synth:tiny|demo|bench`.
@@ -108,7 +108,8 @@ def check_data(
         report: takes progress events.
 
     Returns:
-        Issues (`issues`, `counts`, `faults`) and what the clean rows offer (`readiness`). Faults raise no error.
+        Issues (`issues`, `counts`, `faults`) and what the clean rows can be used for (`readiness`). Faults raise no
+        error.
 
     Raises:
         RequestError: there is no readable table, or a file cannot be written as asked.
@@ -141,7 +142,7 @@ class SplitCounts:
 
 @dataclass(frozen=True)
 class Description:
-    """What a dataset holds.
+    """Counts of a dataset, and its identity.
 
     Attributes:
         name: its name in messages and reports.
@@ -188,15 +189,15 @@ def pack_data(
     trust_paths: bool = False,
     report: Report = quiet,
 ) -> "Packed":
-    """Decode the media of a dataset once, into a dataset that every verb takes.
+    """Decode the media of a dataset once.
 
-    A stopped call goes on if it is repeated; it checks what is there.
+    The result is a dataset that every verb takes. After a stop, the same call checks what is there and continues.
 
     Args:
         source: a directory, a manifest, or `synth:tiny|demo|bench`.
         out: the directory to make.
         preset, config, settings: see `resolve_config`. The sections `voice` and `face` decide how media are decoded.
-        faces: keep faces decoded (`pixels`), or as the bytes of their files (`jpeg`): smaller, of any `face.size`.
+        faces: store decoded pixels (`pixels`) or the files' bytes (`jpeg`), which are smaller and fit any `face.size`.
         jobs: number of processes; if None, the number of CPUs, at most 8.
         skip_unreadable: skip rows whose files cannot be decoded.
         trust_paths: let the manifest name files outside its folder, now and later, as long as it does not change.

@@ -1,4 +1,4 @@
-"""Open a dataset that a person names, and count what it holds."""
+"""Open a dataset that a person names."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -59,7 +59,9 @@ def _open_world(source: str, splits: Sequence[str] | None, report: Report) -> "D
 
 
 def manifest_of(source: str | Path, *, trust_paths: bool = False, report: Report = quiet) -> Path:
-    """Path of a dataset's manifest, which may break every rule and need not exist.
+    """Return the path of a dataset's manifest.
+
+    The manifest may break any rule and need not exist.
 
     Args:
         source, trust_paths, report: as of `open_dataset`.
@@ -72,7 +74,10 @@ def manifest_of(source: str | Path, *, trust_paths: bool = False, report: Report
 
 
 def trust_manifest(source: str | Path) -> None:
-    """Let a dataset's manifest name files outside its folder, as long as it does not change and is not moved."""
+    """Let a dataset's manifest name files outside its folder.
+
+    This ends when the manifest changes or is moved.
+    """
     from lowshot.data.trust import trust
 
     manifest = manifest_of(source)

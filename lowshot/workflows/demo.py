@@ -1,4 +1,4 @@
-"""The whole job: CMPC against instance-wise contrast and from-scratch, without labels and with few."""
+"""The whole job on embedded data: CMPC, instance-wise contrast and fresh weights."""
 
 from pathlib import Path
 from typing import Unpack
@@ -24,11 +24,13 @@ def demo(
     report: Report = quiet,
     **sections: Unpack[AllSections],
 ) -> Comparison:
-    """Pretrain, adapt, evaluate and report; each training seed has a labelled subset of its own.
+    """Pretrain, adapt, evaluate and report.
+
+    Each training seed has its own labelled subset.
 
     Args:
         data: the dataset; the setting `data` if None.
-        seeds: how many training seeds, from the setting `seed` on.
+        seeds: number of training seeds; they count from the setting `seed`.
         preset, config, settings, seed, sections: see `resolve_config`. The setting `labels` holds the fractions.
         out: the directory; the newest stopped one of the same request in `runs/`, or the next one, if None.
         trust_paths: let the manifest name files outside its folder.

@@ -20,19 +20,19 @@ EXTRAS = {
     "video": (("av", "cv2"), "lowshot data import videos"),
     "onnx": (("onnx", "onnxruntime", "onnxscript"), "lowshot models export as ONNX"),
 }
-# The demo world and a run of it need less.
+# More than the demo world and one run on it need.
 NEEDED_BYTES = 1 << 30
 
 
 @dataclass
 class Findings:
-    """What this machine has.
+    """Versions, devices, extras and faults of this machine.
 
     Attributes:
         packages: versions of packages that lowshot needs.
         extras: whether each extra is installed.
         cores: number of CPUs that this process may use.
-        threads: number of torch's threads, unless train.threads says otherwise.
+        threads: number of torch's threads without the setting train.threads.
         worker_starts: ways to start worker processes, the usual one first.
         gpus: their names.
         folders: folders of worlds and runs, with their free bytes.

@@ -25,7 +25,9 @@ def embed(
     report: Report = quiet,
     **sections: Unpack[Sections],
 ) -> Path:
-    """Write embeddings as they are made, so that there may be more of them than the memory holds.
+    """Turn a dataset into embeddings.
+
+    The embeddings need not fit into memory: each is written when it is made.
 
     Args:
         model: a run directory, a weights file or `pretrained:NAME`; the newest model if None.
@@ -52,7 +54,7 @@ def embed(
     loaded = load_model(model)
     config = resolve_config(settings=settings, named={**sections, "data": data}, base=loaded.config)
     dataset = open_dataset(config.data, trust_paths=trust_paths, report=report)
-    # Every medium is looked at once: nothing is gained by keeping it.
+    # Each medium is read once, so a cache gains nothing.
     reader = loaded.open_reader(dataset, cache_bytes=0)
     rows = {modality: np.arange(len(dataset.rows(modality))) for modality in MODALITIES}
     for modality, indices in rows.items():

@@ -1,4 +1,4 @@
-"""Score a model, anyone's embeddings or scores by the protocols; write tables, plots and one page."""
+"""Score a model, embeddings or score tables by the protocols."""
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
@@ -26,11 +26,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """What an evaluation found.
+    """The outcome of an evaluation.
 
     Attributes:
         directory: with results.csv, scores, plots and report.html.
-        results: the rows of results.csv, fractions in [0, 1]; chance and, on embedded data, the ceiling among them.
+        results: the rows of results.csv, fractions in [0, 1]. They include chance and, on embedded data, the upper
+            bound.
     """
 
     directory: Path
@@ -54,13 +55,13 @@ def evaluate(
     report: Report = quiet,
     **sections: Unpack[Sections],
 ) -> Evaluation:
-    """Measure into a run directory.
+    """Measure a model, embeddings or score tables into a run directory.
 
     Args:
         model: a run directory, a weights file or `pretrained:NAME`; the newest model if None.
         embeddings: directory of embeddings, instead of a model.
         scores: score tables and folders of them, instead of a model and a dataset.
-        protocol: `verification`, `matching`, `retrieval`, one of your own, or `all`, which None means too.
+        protocol: `verification`, `matching`, `retrieval`, `enrolment`, one of your own, or `all`; all if None.
         data: the dataset; the one the model was trained on if None.
         split: `test` or `val`; `test` if None.
         trials: lists to score instead of trials built from the manifest.
@@ -125,7 +126,7 @@ def _check_together(given: Mapping[str, object], scores: Sequence[Path]) -> None
 
 @dataclass(frozen=True)
 class _Asked:
-    """What is to be measured.
+    """The trials to measure on.
 
     Args:
         protocols, split: of trials built from the manifest.
@@ -142,13 +143,16 @@ class _Asked:
 
     @property
     def splits(self) -> tuple[str, ...] | None:
-        """Which rows take part: those of the split, and beside the test split unheard clips; None: any."""
+        """Splits of the rows that take part; None for all.
+
+        Beside the test split, unheard clips without a split take part.
+        """
         if self.lists:
             return None
         return ("test", "") if self.split == "test" else (self.split,)
 
     def record(self) -> dict[str, Any]:
-        """The same for provenance.json; lists with their hashes, for names say little."""
+        """Return the same for provenance.json; lists have their hashes."""
         if not self.lists:
             return {"split": self.split}
         hashes = {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in self.lists}
@@ -186,7 +190,7 @@ def _evaluate_model(
     def embed() -> "EmbeddingScorer":
         return embed_trials(trials, model, reader, config.evaluate, report)
 
-    # The newest model is another one tomorrow.
+    # The newest model may be another one tomorrow, so the command on the page names it.
     named = {} if source else {"model": str(loaded.path)}
     return _evaluate(
         loaded.name, facts, embed, trials, config, out, {"model": loaded.name}, asked, report, loaded, named
@@ -206,7 +210,7 @@ def _evaluate_embeddings(
         refuse_trained(dataset.root / TRAINED, dataset.name, dataset, asked.split, same_data=False)
     trials = _trials(dataset, config, asked)
     scorer = EmbeddingScorer(dataset.features["voice"], dataset.features["face"])
-    # Vectors of `lowshot embed` say which model made them; nothing is known of others.
+    # Vectors of `lowshot embed` name their model; others do not.
     known = dataset.feature_facts
     facts = known if "method" in known else {"method": "embeddings", "init": "external"}
     measured = {"embeddings": dataset.name}
@@ -214,7 +218,7 @@ def _evaluate_embeddings(
 
 
 def _refuse_seen(loaded: "LoadedModel", dataset: "Dataset", split: str, same_data: bool, report: Report) -> None:
-    """Refuse people that a model learned from; warn if nobody can tell."""
+    """Refuse people that a model was trained on; warn if that is unknown."""
     from lowshot.data.trained import refuse_trained
     from lowshot.models.pretrained import PREFIX
 
@@ -264,16 +268,16 @@ def _evaluate(
 
     Args:
         name: of the model's run, file or dataset.
-        facts: what is known of the model.
-        embed: gives its embeddings of the trials.
+        facts: metadata of the model.
+        embed: returns its embeddings of the trials.
         trials: what it is measured on.
         config: written to config.yaml.
         out: the directory, if given.
-        measured: which model, and
-        asked: on what; both go into provenance.json.
+        measured: names the model in provenance.json.
+        asked: names the trials in provenance.json.
         report: takes progress events.
-        loaded: the model, if it is one, and
-        named: arguments that were left open, for whoever wants the same again.
+        loaded: the model; None for embeddings.
+        named: values of open arguments, for the command on the page.
     """
     from lowshot.adapt.early_stopping import UNCHANGED
     from lowshot.evaluation.evaluate import score
@@ -281,7 +285,7 @@ def _evaluate(
     from lowshot.evaluation.run import labels_of, write_evaluation
     from lowshot.workflows.training_logs import keep_training_log, pretraining_curves
 
-    # Not the stem of the name: in a run's name, what follows a dot is a labelled fraction.
+    # Not the stem: a run's name has a dot in its label fraction.
     key = safe_name(name.removesuffix(".safetensors"))
     directory = open_run(out, "evaluate", key)
     sha = trials.dataset.sha
@@ -301,7 +305,7 @@ def _evaluate(
     write_provenance(directory, "evaluate", config, sha, **request, warnings=warnings, finished=True)
     if skipped := keep_training_log(loaded, directory):
         warning(report, skipped)
-    # Of lists whose labels are hidden there is nothing to report.
+    # Lists with hidden labels give no figures.
     if len(rows):
         curves = pretraining_curves(directory, rows)
         commands = [command_line(called_with(), named or {})]

@@ -1,4 +1,4 @@
-"""Evaluate scores alone: no dataset is read and no network needed, so torch is never imported."""
+"""Evaluate score tables alone, without a dataset, a model or torch."""
 
 import hashlib
 from collections.abc import Sequence
@@ -34,7 +34,7 @@ def evaluate_scores(
     check_out(out, "evaluate")
     files = [file for path in paths for file in (sorted(path.glob("*.csv")) if path.is_dir() else [path])]
     if not files:
-        raise RequestError(f"`scores` {paths[0]}: no CSV files in there")
+        raise RequestError(f"`scores` {paths[0]}: no CSV files in this folder; name a score table")
     key = safe_name(paths[0].stem if paths[0].is_file() else paths[0].resolve().name)
     settings = config.evaluate
     result = measure(files, {**EXTERNAL, "run_id": key}, replicates=settings.replicates, seed=settings.seed)

@@ -1,4 +1,4 @@
-"""Rank faces by similarity to a voice, or voices by similarity to a face."""
+"""Rank faces by similarity to a voice, or voices to a face."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def match(probe: str | Path, candidates: Iterable[str | Path], *, model: str | Path | None = None) -> "Matches":
-    """Rank files of one modality by similarity to a file of the other.
+    """Rank files by similarity to a file of the other modality.
 
     Args:
         probe: a voice file or a face image; its content says which.
@@ -17,7 +17,7 @@ def match(probe: str | Path, candidates: Iterable[str | Path], *, model: str | P
         model: a run directory, a weights file or `pretrained:NAME`; the newest model if None.
 
     Returns:
-        The ranking, and warnings on what it is worth.
+        The ranking, and warnings about its limits.
 
     Raises:
         RequestError: a file is missing, unreadable or of the wrong modality, or the model takes no such files.

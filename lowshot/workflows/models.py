@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
 
 def describe_model(model: str | Path) -> dict[str, object]:
-    """Return what a model is: its towers, inputs, size and hash; of a bundled one also what the registry says.
+    """Describe a model: its towers, inputs, size and hash.
+
+    A bundled model also has its entry in the registry.
 
     Args:
         model: a run directory, a weights file or `pretrained:NAME`.
@@ -64,7 +66,7 @@ def _inputs(towers: "TwoTower") -> dict[str, object]:
 
 
 def _registered(source: str) -> dict[str, object]:
-    """Return what the registry says of a model, if it comes with lowshot."""
+    """Return the registry's entry of a bundled model; empty for others."""
     from lowshot.models.pretrained import PREFIX, find_entry, pretrained_folder
 
     if not source.startswith(PREFIX):
@@ -82,7 +84,9 @@ def _registered(source: str) -> dict[str, object]:
 
 
 def convert_model(file: str | Path, *, out: str | Path | None = None, report: Report = quiet) -> Path:
-    """Turn a checkpoint that the CMPC authors released into a model of lowshot. Nothing in the file is executed.
+    """Convert a checkpoint of the CMPC authors into a lowshot model.
+
+    Nothing in the file is executed.
 
     Args:
         file: the checkpoint.
@@ -100,8 +104,8 @@ def convert_model(file: str | Path, *, out: str | Path | None = None, report: Re
     made = convert_checkpoint(Path(file), None if out is None else Path(out))
     warning(
         report,
-        "the model sees spectrograms and faces as in the released code, but lowshot chooses crops and measures in its "
-        "own way; see docs/fidelity.md before you compare figures with the paper's",
+        "the model gets spectrograms and faces as in the released code, but lowshot crops and measures differently; "
+        "see docs/fidelity.md before you compare figures with the paper's",
     )
     return made
 
@@ -127,9 +131,9 @@ def calibrate_model(
     trust_paths: bool = False,
     report: Report = quiet,
 ) -> Calibrated:
-    """Fit the map from a model's cosines to probabilities on people of the validation split.
+    """Fit the map from a model's cosines to probabilities.
 
-    A run directory keeps the map as calibration.json, which `match` reads.
+    The people of the validation split decide it. A run directory keeps it as calibration.json, which `match` reads.
 
     Args:
         model: a run directory, a weights file or `pretrained:NAME`.
@@ -156,7 +160,9 @@ def calibrate_model(
 def export_model(
     model: str | Path, *, out: str | Path, fmt: Literal["torchscript", "onnx"] = "torchscript"
 ) -> dict[str, float]:
-    """Write a model's towers for programs without lowshot, and model.json, which describes inputs and outputs.
+    """Write a model's towers as TorchScript or ONNX.
+
+    Programs without lowshot can run them; model.json describes inputs and outputs.
 
     Args:
         model: a run directory, a weights file or `pretrained:NAME`, of voice and face files.

@@ -54,7 +54,7 @@ def pretrain(
     from lowshot.training.loop import pretrain as train
 
     world = world or ALONE
-    # The first process before the others: an embedded world is rendered once.
+    # The first process goes first, so that an embedded world is rendered once.
     for turn in (world.leads, not world.leads):
         with world.together():
             if turn:

@@ -20,7 +20,7 @@ def report(directories: Sequence[Path], *, formats: Sequence[str] = FORMATS, out
         directories: each holds a results.csv, or is one. Several go on one page, if they were measured on the same
             data and trials.
         formats: of the files beside the page: csv, md, latex, png, svg, pdf, or all.
-        out: where the page goes; a single directory itself, or for several the next run in `runs/`, if None.
+        out: directory of the page. If None, a single directory itself; for several, the next run in `runs/`.
 
     Returns:
         Path of report.html.
@@ -44,7 +44,7 @@ def report(directories: Sequence[Path], *, formats: Sequence[str] = FORMATS, out
         commands += [command_line(list(map(str, command)))] if isinstance(command, list) else []
         titles.append(str(provenance.get("title") or folder.resolve().name))
     if several:
-        # Whatever cannot go on one page is refused before there is a directory for it.
+        # Results that cannot share a page are refused before a directory is made.
         from lowshot.reporting.sources import gather
 
         gather(folders)
@@ -58,7 +58,7 @@ def report(directories: Sequence[Path], *, formats: Sequence[str] = FORMATS, out
 
 
 def _refuse_run(out: Path) -> None:
-    """Refuse a directory whose page, plots and tables are those of other results."""
+    """Refuse a directory that holds other results."""
     kind = read_provenance(out).get("kind")
     if kind or (out / RESULTS).exists():
         what = f"a run of `{kind}`" if kind else "results"
@@ -66,7 +66,10 @@ def _refuse_run(out: Path) -> None:
 
 
 def training_logs(folders: Sequence[Path]) -> dict[str, Path]:
-    """Logs of the pretrainings in all directories; those of one name carry that of their directory."""
+    """Find the training logs in all directories, by name.
+
+    Different logs of one name have the name of their directory added.
+    """
     from lowshot.reporting.tables import check, read_csv
     from lowshot.workflows.training_logs import pretraining_curves
 
@@ -75,7 +78,7 @@ def training_logs(folders: Sequence[Path]) -> dict[str, Path]:
         path = folder / RESULTS
         if path.is_file():
             known = pretraining_curves(folder, check(read_csv(path), path))
-            # Evaluations of a model and of what was adapted from it keep copies of one log.
+            # Evaluations of a model and of its adaptations keep copies of one log.
             logs += [
                 (name, folder.resolve().name, log)
                 for name, log in known.items()
@@ -86,5 +89,5 @@ def training_logs(folders: Sequence[Path]) -> dict[str, Path]:
 
 
 def _own(name: str, folder: str) -> str:
-    """The name of a run with that of its directory before its seed, as methods carry it."""
+    """Add a directory's name before the seed in a run's name."""
     return re.sub(r"(-seed\d+)$", lambda seed: f" ({folder}){seed[0]}", name)

@@ -1,4 +1,4 @@
-"""From what a person asks for to a configuration."""
+"""Resolve what a person asks for into a configuration."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -26,7 +26,7 @@ class Sections(TypedDict, total=False):
 
 
 class AllSections(Sections, total=False):
-    """The same for verbs whose argument `model` is the section of that name."""
+    """The same, with the section `model`, for verbs that take no model."""
 
     model: Settings
 
@@ -39,14 +39,16 @@ def resolve_config(
     named: Settings | None = None,
     base: Config | None = None,
 ) -> Config:
-    """Lay settings over each other: base < preset < config < settings < named arguments.
+    """Merge settings into a configuration.
+
+    Order of authority: base < preset < config < settings < named arguments.
 
     Args:
         preset: name of settings that come with lowshot.
         config: a YAML file, or settings.
         settings: more settings.
         named: settings from named arguments. Those that are None were not given.
-        base: what to start from; if None, the defaults, and for data that are vectors the preset `features`.
+        base: what to start from; the defaults if None, with the preset `features` if the data are vectors.
 
     Raises:
         RequestError: a setting is unknown or out of range, or a file cannot be read.
@@ -64,7 +66,7 @@ def resolve_config(
         layers.append(_named(named))
     found = build_config(layers)
     if base is None and holds_features(found.data):
-        # Below all that a person asked for: settings of media make no sense for vectors.
+        # Vectors need this preset; whatever a person asked for still overrides it.
         found = build_config([read_preset(FEATURES_PRESET), *layers])
     if found.data.startswith("synth:"):
         return found
@@ -73,14 +75,14 @@ def resolve_config(
 
 
 def nested(settings: object, name: str) -> dict[str, Any]:
-    """Turn settings by section, by dotted key or both into nested settings of plain values.
+    """Turn settings into nested settings of plain values.
 
     Args:
         settings: as `Settings` describes them, or a section of a `Config`.
         name: of the argument, for messages.
 
     Raises:
-        RequestError: they are not by key, or a value is no number, text, list or dict.
+        RequestError: they have no keys, or a value is not a number, text, list or dict.
     """
     if isinstance(settings, BaseModel):
         settings = settings.model_dump(mode="json")
@@ -114,12 +116,12 @@ def _named(named: Settings) -> dict[str, Any]:
 
 
 def _plain(value: object, name: str) -> Any:
-    """A value without types of numpy, torch or other libraries."""
-    # Before others: a number of numpy may be one of Python's too.
+    """Turn a value of numpy, torch or another library into plain Python."""
+    # First, because some numpy numbers are also Python numbers.
     if hasattr(value, "tolist"):
         return value.tolist()
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, list | tuple):
         return [_plain(item, name) for item in value]
-    raise RequestError(f"`{name}`: {value!r} is no number, text, list or dict")
+    raise RequestError(f"`{name}`: {value!r} is not a number, text, list or dict")

@@ -1,4 +1,4 @@
-"""The training curves that belong to a table of results."""
+"""Find and keep the training logs behind a table of results."""
 
 import shutil
 from pathlib import Path
@@ -19,11 +19,10 @@ if TYPE_CHECKING:
 
 
 def pretraining_curves(directory: Path, results: pd.DataFrame) -> dict[str, Path]:
-    """Logs of the pretraining runs in a directory, by the runs' names.
+    """Find the logs of the pretraining runs in a directory, by run name.
 
     Args:
-        directory: of `lowshot demo` or `lowshot compare`, which may also hold runs of methods and seeds that were asked
-            for another time.
+        directory: of `lowshot demo` or `lowshot compare`. It may also hold runs of an earlier request.
         results: in the columns of results.csv; the runs of its `method` and `train_seed` values count.
     """
     seeds = sorted(int(seed) for seed in results["train_seed"].dropna().unique())
@@ -33,17 +32,17 @@ def pretraining_curves(directory: Path, results: pd.DataFrame) -> dict[str, Path
 
 
 def keep_training_log(loaded: "LoadedModel | None", directory: Path) -> str:
-    """Copy the log of a model's pretraining to where it is measured: the page of that directory shows it for good.
+    """Copy the log of a model's pretraining into its evaluation, for the page.
 
-    Of an adapted model it is that of the run which it started from, if that lies beside it. What an evaluation that
-    was killed kept there of another model goes.
+    An adapted model has the log of the run that it started from, if that run lies beside it. Logs of other models,
+    left by a killed evaluation, are removed.
 
     Args:
-        loaded: the model; None for vectors that are nobody's.
+        loaded: the model; None for embeddings.
         directory: of the evaluation.
 
     Returns:
-        Why a log that is there was not kept, in words; "" where it was, or where there is none.
+        Why an existing log was not kept; "" if it was kept or if there is none.
     """
     for old in directory.glob("pretrain-*/*"):
         old.unlink()
@@ -57,7 +56,7 @@ def keep_training_log(loaded: "LoadedModel | None", directory: Path) -> str:
         read_log(source / METRICS)
         cluster_tables.gather({name: source / METRICS})
     except RequestError as error:
-        return f"the training log of {loaded.name} is left out: {error}"
+        return f"the training log of {loaded.name} is skipped: {error}"
     for path in (source / METRICS, source / CLUSTERS):
         if path.is_file():
             (directory / name).mkdir(exist_ok=True)
@@ -67,7 +66,7 @@ def keep_training_log(loaded: "LoadedModel | None", directory: Path) -> str:
 
 
 def _pretraining_of(loaded: "LoadedModel") -> Path | None:
-    """The run whose log is that of a model's pretraining."""
+    """Find the run with the log of a model's pretraining."""
     from lowshot.models.loaded import load_model
 
     if loaded.path is None or not (loaded.path.is_dir() or loaded.path.name == MODEL):
@@ -80,10 +79,10 @@ def _pretraining_of(loaded: "LoadedModel") -> Path | None:
     beside = run.parent / init
     if not _is_name(init) or not (beside / METRICS).is_file() or not (beside / MODEL).is_file():
         return None
-    # Names recur in every folder of runs; weights do not.
+    # Every folder of runs has the same names, so compare the weights.
     return beside if load_model(beside).sha == read_provenance(run).get("start_sha") else None
 
 
 def _is_name(text: str) -> bool:
-    """Whether a text that a file holds is one name of a folder, and no path out of it."""
+    """Tell if a text is a single folder name, not a path."""
     return Path(text).name == text and text not in ("", "..")

@@ -24,7 +24,9 @@ def build_lists(
     trust_paths: bool = False,
     report: Report = quiet,
 ) -> list[Path]:
-    """Write the trial lists that `evaluate` scores, as CSV, and the recipe that makes them again.
+    """Write the trial lists that `evaluate` scores, and their recipe.
+
+    The lists are CSV; recipe.json says how to make them again.
 
     Args:
         data: a directory, a manifest, or `synth:tiny|demo|bench`.
@@ -32,8 +34,8 @@ def build_lists(
         split: `test` or `val`.
         seed: seed of the sampling of trials.
         strata: any of U, G, N, A, GN and GNA; if none, those that `evaluate` measures. Lists of named strata are for
-            verification and matching, of unseen people and, if the data have unheard clips of training identities, of
-            seen ones.
+            verification and matching of unseen people. Lists of seen people are added if the data have unheard clips of
+            training identities.
         exclude_same_video: skip probes whose identity has no other video for a positive.
         trust_paths: let the manifest name files outside its folder, now and later, as long as it does not change.
         report: takes progress events and warnings.
@@ -65,11 +67,11 @@ def audit_lists(
     trust_paths: bool = False,
     report: Report = quiet,
 ) -> "list[Audit]":
-    """Count what trial lists really contain.
+    """Count what trial lists contain.
 
     Args:
         files: the lists.
-        data: the dataset that they name; if None, names in the lists and `meta` tell people and videos.
+        data: the dataset that they name; if None, people and videos are read from the names and from `meta`.
         meta: VoxCeleb's vox1_meta.csv; the one beside the manifest if None.
         trust_paths: let the manifest name files outside its folder, now and later, as long as it does not change.
         report: takes progress events.
@@ -103,20 +105,19 @@ def sample_subset(
     trust_paths: bool = False,
     report: Report = quiet,
 ) -> list[tuple[str, ...]]:
-    """Return what a labelled share labels: the same identities or videos that `finetune` and `probe` label.
+    """Sample the labelled subset that `finetune` and `probe` use.
 
     Args:
         data: a directory, a manifest, or `synth:tiny|demo|bench`.
-        labels: the share, in (0, 1]. A small subset lies inside a large one of the same seed.
+        labels: labelled fraction, in (0, 1]. A small subset is part of every larger one of the same seed.
         subset_seed: seed of the sampling.
-        unit: share of identities, with all their training videos, or of videos.
-        variant: what every subset has in fair shares: genders, genders and nationalities (`balanced`), or nothing in
-            particular (`random`).
+        unit: what to label: identities, with all their training videos, or videos.
+        variant: stratify by gender (`gender`), by gender and nationality (`balanced`), or by nothing (`random`).
         trust_paths: let the manifest name files outside its folder, now and later, as long as it does not change.
         report: takes progress events.
 
     Raises:
-        RequestError: the share names too few identities or videos.
+        RequestError: the fraction labels too few identities or videos.
     """
     from lowshot.adapt.subsets import draw_subset
 
@@ -135,13 +136,15 @@ def write_subset_lists(
     trust_paths: bool = False,
     report: Report = quiet,
 ) -> list[Path]:
-    """Write labelled subsets as lists that `finetune` and `probe` take, and the recipe that makes them again.
+    """Write labelled subsets as lists that `finetune` and `probe` take.
+
+    Beside them, recipe.json says how to make them again.
 
     Args:
         data, unit, variant, trust_paths, report: as of `sample_subset`.
         out: the directory to make.
-        fractions: the shares; 0.01, 0.05, 0.1, 0.2, 0.5 and 1 if None.
-        seeds: number of lists of each share; their seeds count from 0.
+        fractions: labelled fractions; 0.01, 0.05, 0.1, 0.2, 0.5 and 1 if None.
+        seeds: number of lists of each fraction; their seeds count from 0.
 
     Returns:
         The files, the recipe last.

@@ -48,7 +48,7 @@ def test_it_prints_what_came_out_and_where_it_lies_and_goes_on_bare(lowshot, set
     assert table[0].split()[:3] == ["Labels", "Method", "Seeds"]
     row = next(line for line in table if line.startswith("30 % probe") and "CID" in line)
     assert row.split("CID")[1].split()[0] == "2"
-    assert "labels that come to the same, by verification AUC:" in out
+    assert "labels needed for the same verification AUC:" in out
     assert "  cmpc with 30 % (probe) = cid with " in out
     assert f"results: {folder}/results.csv" in out
     for name in ("results.csv", "differences.csv", "label_efficiency.csv", "report.html"):
@@ -62,7 +62,7 @@ def test_it_prints_what_came_out_and_where_it_lies_and_goes_on_bare(lowshot, set
 
     code, again, err = lowshot(*REQUEST, *sets)
     assert (code, again) == (0, out)
-    assert f"{folder} holds this very comparison, finished" in err
+    assert f"{folder} already holds this comparison, finished" in err
 
     (folder / "report.html").unlink()
     assert lowshot("report", folder)[0] == 0
@@ -73,10 +73,10 @@ def test_it_prints_what_came_out_and_where_it_lies_and_goes_on_bare(lowshot, set
     ("options", "message"),
     [
         (("--methods", "cmpc,cdi"), "--methods cdi: no method 'cdi'; there are cmpc, cid"),
-        (("--fractions", "0,2"), "--fractions 2: is not a share of the identities"),
+        (("--fractions", "0,2"), "--fractions 2: a label fraction is at least 0 and at most 1"),
         (("--adaptations", "linear"), "--adaptations linear: no adaptation 'linear'"),
-        (("--reference", "avid"), "--reference avid: not one of the methods compared"),
-        (("--fractions", "0"), "--methods scratch: fresh weights learn from labels alone"),
+        (("--reference", "avid"), "--reference avid: not one of the compared methods"),
+        (("--fractions", "0"), "--methods scratch: fresh weights need labels"),
         (("--seeds", "0"), "'--seeds'"),
         (("--fractions", "0.01"), "--fractions 0.01: 0.1 of 10 training identities"),
     ],
@@ -111,4 +111,4 @@ def test_the_presets_shares_are_the_default(lowshot, world, monkeypatch):
     # With one left for each, fresh weights would have nothing to learn from.
     code, _, err = lowshot("compare", "--preset", "tiny", "--data", world, "--set", "labels=[0.01, 0.1]")
     assert (code, asked.pop()[0]) == (130, (0.0, 0.2))
-    assert "warning: --fractions 0.2 is taken instead, two of 10 people" in err
+    assert "warning: using --fractions 0.2 instead: two of 10 people" in err

@@ -90,4 +90,4 @@ def test_faults_are_one_line_and_leave_nothing_behind(lowshot, folder, tmp_path)
     assert not (tmp_path / "out").exists()
     (tmp_path / "empty").mkdir()
     code, _, err = lowshot("evaluate", "--scores", tmp_path / "empty")
-    assert code == 2 and "no CSV files in there" in err
+    assert code == 2 and "no CSV files in this folder" in err

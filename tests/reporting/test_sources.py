@@ -103,7 +103,7 @@ def test_a_note_of_one_directory_among_several_says_whose_it_is(tmp_path: Path) 
     (one / "provenance.json").write_text(json.dumps({"warnings": None}))
     assert gather([one]).warnings == ()
     (one / "provenance.json").write_text("[1]")
-    with pytest.raises(RequestError, match=r"provenance\.json: not a table of keys and values"):
+    with pytest.raises(RequestError, match=r"provenance\.json: not a JSON object"):
         gather([one])
 
 

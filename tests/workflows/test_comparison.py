@@ -249,7 +249,7 @@ def test_a_finished_one_says_so_and_is_left_as_it_is(four, settings, world):
     before, lines = times(four, "**/*"), []
     _, rows = small(settings, world, four, lines.append)
     (line,) = lines
-    assert "holds this very comparison, finished" in line
+    assert "already holds this comparison, finished" in line
     lock = {Path("state"), Path("state/.lock")}
     assert {key: value for key, value in times(four, "**/*").items() if key not in lock} == {
         key: value for key, value in before.items() if key not in lock

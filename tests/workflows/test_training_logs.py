@@ -73,7 +73,7 @@ def test_a_log_that_cannot_be_read_is_left_out_with_the_reason(copied, tmp_path,
     path.write_text(path.read_text().replace(",", ";"))
     files, told = kept(copied / "my run.v1", tmp_path / "out")
     assert files == {}
-    assert told.startswith("the training log of my run.v1 is left out: ") and str(path) in told and "missing" in told
+    assert told.startswith("the training log of my run.v1 is skipped: ") and str(path) in told and "missing" in told
 
 
 def test_names_in_the_weights_never_lead_elsewhere(copied, tmp_path):
