@@ -1,4 +1,4 @@
-"""What losses share: precision and checks of their inputs."""
+"""Precision and input checks for losses."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,9 +10,9 @@ from torch import Tensor
 
 @contextmanager
 def full_precision(*tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
-    """Yield the tensors in float32 or more, with autocast off inside the block.
+    """Yield the tensors in float32 or more, with autocast off.
 
-    Logits are cosines divided by temperatures of a few hundredths: half precision would round them by whole
+    Logits are cosines divided by temperatures of a few hundredths. Half precision would round them by whole
     units of the loss. float64 stays float64.
 
     Args:

@@ -11,10 +11,10 @@ from lowshot.clustering import NO_DIRECTION, UNASSIGNED, sum_by_cluster
 def neighbour_agreement(voice: Tensor, face: Tensor, voice_assignments: Tensor, face_assignments: Tensor) -> Tensor:
     """Agreement of each video with its cluster neighbours, at one granularity.
 
-    The neighbours of a video are the other members of its cluster. The video itself does not count, so that a memorised
-    pair cannot vouch for itself. If voice and face belong to one person, the faces of the voice's neighbours resemble
-    the video's face as much as the faces of the face's neighbours do. If the voice is another person's, they are faces
-    of that person. The same holds with the modalities exchanged; both differences are added.
+    The cluster neighbours of a video are the other members of its cluster. The video itself does not count, so that a
+    memorised pair cannot confirm itself. If voice and face belong to one person, the faces of the voice's neighbours
+    resemble the video's face as much as the faces of the face's neighbours do. If the voice is another person's, they
+    are faces of that person. The same is true with the modalities exchanged; both differences are added.
 
     Args:
         voice, face: unit embeddings of all videos, [n, d] each, from the memory banks.
@@ -22,14 +22,14 @@ def neighbour_agreement(voice: Tensor, face: Tensor, voice_assignments: Tensor, 
 
     Returns:
         [n], in -4..4; low if the pair deviates. NaN for a video without a cluster, or without neighbours, in either
-        modality. n * d additions.
+        modality. The cost is n * d additions.
 
     Raises:
         ValueError: the shapes do not fit together.
 
     Source:
-        This project. CMPC (Zhu et al., IJCAI 2022) compares the pair itself with the prototypes of its two clusters;
-        those of a deviating pair disagree with each other as well, and the difference says little.
+        This project. CMPC (Zhu et al., IJCAI 2022) compares the pair itself with the prototypes of its two clusters.
+        The prototypes of a deviating pair disagree with each other as well, so the difference is uninformative.
     """
     if voice.ndim != 2 or voice.shape != face.shape:
         raise ValueError(f"voices and faces must both be [n, d], got {[*voice.shape]} and {[*face.shape]}")
@@ -41,7 +41,9 @@ def neighbour_agreement(voice: Tensor, face: Tensor, voice_assignments: Tensor, 
 
 
 def _fit(x: Tensor, assignments: Tensor) -> Tensor:
-    """Cosine of each vector with the mean of its cluster neighbours, [n]; NaN without any.
+    """Cosine of each vector with the mean of its cluster neighbours, [n].
+
+    It is NaN without neighbours.
 
     Args:
         x: unit vectors, [n, d].

@@ -8,7 +8,7 @@ from lowshot.losses._numerics import full_precision
 
 
 def identity_classifier(z: Tensor, weights: Tensor, identity: Tensor, temperature: float) -> Tensor:
-    """Tell each embedding's identity among all, by the cosine with a direction for each of them.
+    """Classify each embedding's identity by its cosines with class weights.
 
     Args:
         z: L2-normalised embeddings of any modality, [B, d].
@@ -32,7 +32,9 @@ def identity_classifier(z: Tensor, weights: Tensor, identity: Tensor, temperatur
 
 
 def margin_classifier(z: Tensor, weights: Tensor, identity: Tensor, scale: float, margin: float) -> Tensor:
-    """Tell each embedding's identity among all, although its own cosine is lowered by a margin.
+    """Classify each embedding's identity with an additive cosine margin (AM-softmax).
+
+    The margin is subtracted from the cosine with the embedding's own identity.
 
     Args:
         z: L2-normalised embeddings of any modality, [B, d].

@@ -40,11 +40,11 @@ def cross_correlation(a: Tensor, f: Tensor) -> Tensor:
 
 
 def redundancy_reduction(correlation: Tensor, weight: float) -> tuple[Tensor, Tensor]:
-    """How far a cross-correlation is from the identity: on its diagonal, and off it.
+    """Distance of a cross-correlation from the identity, on and off its diagonal.
 
     Args:
         correlation: C [d, d].
-        weight: of the part off the diagonal (lambda in the paper), >= 0.
+        weight: weight of the part off the diagonal (lambda in the paper), >= 0.
 
     Returns:
         (invariance, redundancy), scalars >= 0, the latter with its weight; the loss is their sum.

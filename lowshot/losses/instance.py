@@ -10,18 +10,18 @@ from lowshot.losses._numerics import check_pairs, full_precision
 def instance_contrast(
     a: Tensor, f: Tensor, temperature: float, excluded_negatives: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Contrast each voice with the faces of the batch, and each face with the voices.
+    """Contrast each voice with the batch's faces, and vice versa.
 
     Args:
         a: L2-normalised voice embeddings, [B, d].
         f: L2-normalised face embeddings, [B, d]; row i belongs to the video of row i of `a`.
         temperature: softmax temperature, > 0 (0.03 in the released configuration).
-        excluded_negatives: videos i and j that are no negatives of each other, bool [B, B], symmetric; the
+        excluded_negatives: videos i and j that are not negatives of each other, bool [B, B], symmetric; the
             diagonal is ignored, because a video's own pair is its positive. None: all others are negatives.
 
     Returns:
         (voice-to-face, face-to-voice) losses of each video, [B] each, in nats, float32 (float64 for float64
-        inputs). Per-sample, so that recalibration can weigh them.
+        inputs). They are per sample, so that recalibration can weight them.
 
     Raises:
         ValueError: the shapes differ, or the temperature is not positive.

@@ -14,11 +14,11 @@ def multi_similarity(z: Tensor, label: Tensor, alpha: float = 2.0, beta: float =
         label: int64 [M]; any integers.
         alpha: sharpness among positives, > 0.
         beta: sharpness among negatives, > 0.
-        base: cosine from which both kinds of pairs are measured.
+        base: cosine that is subtracted from both kinds of pairs.
 
     Returns:
-        Loss of each point as the anchor, [M], >= 0, float32 (float64 for float64 inputs). The part of the positives is
-        0 for a point that has none, and so is that of the negatives.
+        Loss of each point as the anchor, [M], >= 0, float32 (float64 for float64 inputs). The positive term of a point
+        without positives is 0, and so is the negative term of a point without negatives.
 
     Raises:
         ValueError: the shapes do not fit, or a sharpness is not positive.
@@ -28,7 +28,7 @@ def multi_similarity(z: Tensor, label: Tensor, alpha: float = 2.0, beta: float =
         `log(1 + sum_p exp(-alpha (s_p - base))) / alpha + log(1 + sum_n exp(beta (s_n - base))) / beta`.
 
     Deviation:
-        All pairs take part, without the mining of that paper: so it is used by Chen et al., ICMR 2022.
+        All pairs are used, without the mining of that paper, as in Chen et al., ICMR 2022.
     """
     if z.ndim != 2 or label.shape != (len(z),):
         raise ValueError(f"need embeddings [M, d] and one label for each, got {[*z.shape]} and {[*label.shape]}")
@@ -40,7 +40,7 @@ def multi_similarity(z: Tensor, label: Tensor, alpha: float = 2.0, beta: float =
         positive = same & ~torch.eye(len(z), dtype=torch.bool, device=z.device)
 
         def one_plus(exponents: Tensor, take_part: Tensor) -> Tensor:
-            """log(1 + sum of exp) over those that take part."""
+            """log(1 + sum of exp) over the selected pairs."""
             exponents = exponents.masked_fill(~take_part, -torch.inf)
             return torch.logsumexp(torch.cat([exponents, torch.zeros_like(exponents[:, :1])], dim=1), dim=1)
 

@@ -12,20 +12,20 @@ from lowshot.losses._numerics import full_precision
 # Numbers gathered from a large bank at once: 1 MiB of float32 stays in the caches.
 _BLOCK = 2**18
 
-# Up to this many rows for each candidate of an anchor, multiplying with the whole bank is cheaper than gathering.
+# Up to this many bank rows per candidate of an anchor, a product with the whole bank is cheaper than gathering.
 _WHOLE_BANK = 8
 
 
 def candidate_similarities(z: Tensor, bank: Tensor, candidates: Tensor) -> Tensor:
-    """Dot products of each embedding with its own selection of a bank's rows.
+    """Dot products of each embedding with its own candidates in a bank.
 
-    The gathered rows, B * C * d numbers, never exist at once, neither here nor in the gradient. The bank must stay as
-    it is until the gradient has been taken.
+    The gathered rows, B * C * d numbers, never exist at once, neither here nor in the gradient. The bank must not
+    change until the gradient has been computed.
 
     Args:
         z: embeddings, [B, d].
         bank: vectors of all videos in the other modality, [N, d]; they get no gradient.
-        candidates: rows of the bank that each embedding is held against, int64 [B, C], 0..N-1; a row may repeat.
+        candidates: rows of the bank to compare with each embedding, int64 [B, C], 0..N-1; a row may repeat.
 
     Returns:
         Similarities [B, C], float32 (float64 for float64 embeddings).
@@ -43,7 +43,7 @@ def candidate_similarities(z: Tensor, bank: Tensor, candidates: Tensor) -> Tenso
 
 
 class _Similarities(torch.autograd.Function):
-    """`out[i, c] = z[i] . bank[candidates[i, c]]`, with a gradient for z alone."""
+    """`out[i, c] = z[i] . bank[candidates[i, c]]`, gradient for z only."""
 
     @staticmethod
     def forward(ctx: FunctionCtx, z: Tensor, bank: Tensor, candidates: Tensor) -> Tensor:
@@ -64,14 +64,14 @@ class _Similarities(torch.autograd.Function):
 
 
 def check_candidates(similarity: Tensor, temperature: float) -> None:
-    """Refuse what is not a table of one positive and at least one negative, and temperatures that are not positive.
+    """Check the table of candidate similarities and the temperature.
 
     Args:
-        similarity: [B, 1 + K], K >= 1.
+        similarity: one positive and K negatives per row, [B, 1 + K], K >= 1.
         temperature: > 0.
 
     Raises:
-        ValueError: one of them is not so.
+        ValueError: another shape, or a temperature that is not positive.
     """
     if similarity.ndim != 2 or similarity.shape[1] < 2:
         raise ValueError(f"similarities must be [B, 1 + K] with a negative at least, got {[*similarity.shape]}")
@@ -81,7 +81,9 @@ def check_candidates(similarity: Tensor, temperature: float) -> None:
 
 @torch.no_grad()
 def log_partition(similarity: Tensor, temperature: float) -> Tensor:
-    """Estimate the normaliser that turns `exp(similarity / temperature)` into a probability over the bank.
+    """Estimate the partition function of a bank.
+
+    It normalises `exp(similarity / temperature)` to a probability over the bank.
 
     Args:
         similarity: cosines with the video's own entry, column 0, and with K drawn ones, [B, 1 + K]; K >= 1.
@@ -89,14 +91,14 @@ def log_partition(similarity: Tensor, temperature: float) -> Tensor:
 
     Returns:
         Scalar: the logarithm of the mean of `exp(similarity / temperature)` over the drawn entries, i.e. of the
-        partition function divided by the size of the bank; without gradient.
+        partition function divided by the size of the bank. It has no gradient.
 
     Raises:
         ValueError: there is no drawn entry, or the temperature is not positive.
 
     Source:
-        Morgado, Vasconcelos and Misra, CVPR 2021, after Wu et al., CVPR 2018: a Monte Carlo estimate that is taken
-        once, from the first batch, and then kept.
+        Morgado, Vasconcelos and Misra, CVPR 2021, after Wu et al., CVPR 2018: a Monte Carlo estimate, made once from
+        the first batch and then fixed.
     """
     check_candidates(similarity, temperature)
     with full_precision(similarity) as (cosines,):
@@ -105,13 +107,13 @@ def log_partition(similarity: Tensor, temperature: float) -> Tensor:
 
 
 def noise_contrast(similarity: Tensor, temperature: float, partition: Tensor) -> Tensor:
-    """Tell each video's own entry from entries drawn at random, each by its own yes or no.
+    """Classify each candidate as the video's own entry or a random one.
 
     Args:
         similarity: cosines of each anchor with the other modality's memory, [B, 1 + K]: the video's own entry in
             column 0, K >= 1 drawn ones after it.
         temperature: > 0 (0.07 in the paper's released code).
-        partition: scalar of `log_partition`, held fixed during training.
+        partition: scalar of `log_partition`, fixed during training.
 
     Returns:
         Loss of each video, [B], in nats, float32 (float64 for float64 inputs).

@@ -1,4 +1,4 @@
-"""Prototype contrast: an embedding against all cluster prototypes of the other modality."""
+"""Prototype contrast of an embedding with the other modality's cluster prototypes."""
 
 from collections.abc import Sequence
 
@@ -30,8 +30,8 @@ def prototype_contrast(z: Tensor, prototypes: Tensor, concentration: Tensor, ass
         Zhu et al., IJCAI 2022, cross-modal prototype contrast: `CE(z_i . c_k / phi_k, target = s_i)`.
 
     Deviation:
-        The softmax runs over all K prototypes, not over those of the batch: nothing is sampled, and a batch
-        mate of the same cluster is never a negative (docs/fidelity.md, rows 3 and 4).
+        The softmax runs over all K prototypes, not over those of the batch. Nothing is sampled, and another video of
+        the same cluster is never a negative (docs/fidelity.md, rows 3 and 4).
     """
     if z.ndim != 2 or prototypes.ndim != 2 or z.shape[1] != prototypes.shape[1]:
         raise ValueError(f"embeddings must be [B, d] and prototypes [K, d], got {[*z.shape]} and {[*prototypes.shape]}")
@@ -45,7 +45,7 @@ def prototype_contrast(z: Tensor, prototypes: Tensor, concentration: Tensor, ass
 
 
 def of_the_batch(prototypes: Tensor, concentration: Tensor, assignments: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Prototypes of the batch's videos, each once: fewer negatives, for ablations.
+    """Distinct prototypes of the batch's videos: fewer negatives, for ablations.
 
     Args:
         prototypes: [K, d].
@@ -56,7 +56,7 @@ def of_the_batch(prototypes: Tensor, concentration: Tensor, assignments: Tensor)
         Prototypes [k, d] and concentration [k] of those k <= K, and the assignments among them, [B]; -1 stays -1.
     """
     kept, places = assignments.unique(return_inverse=True)
-    # -1, where there is one, sorts first.
+    # -1, if present, sorts first.
     absent = int((kept == UNASSIGNED).sum())
     kept = kept[absent:]
     return prototypes[kept], concentration[kept], places - absent

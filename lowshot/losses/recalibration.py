@@ -1,4 +1,4 @@
-"""Recalibration: smaller weights for pairs that agree less than their clusters."""
+"""Recalibration: lower weights for pairs that agree less than their clusters."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ from lowshot.clustering import UNASSIGNED
 from lowshot.losses._numerics import full_precision
 from lowshot.losses.prototype import over_granularities
 
-# rho is a difference of cosines, numbers of order 1: a spread of a few roundings of 1 is no spread at all.
+# rho is a difference of cosines, numbers of order 1, so a spread of a few roundings of 1 counts as none.
 _ROUNDINGS = 8
 
 
@@ -33,8 +33,8 @@ def deviation(
         face_assignments: R int64 tensors [B], face cluster of each video, or -1 for none yet.
 
     Returns:
-        rho [B], in -2..2, float32 (float64 for float64 inputs); low where the pair agrees less than its
-        clusters do. NaN for a video without a cluster: there is nothing to compare it with.
+        rho [B], in -2..2, float32 (float64 for float64 inputs); low if the pair agrees less than its
+        clusters do. NaN for a video without a cluster, because there is nothing to compare it with.
 
     Raises:
         ValueError: the four lists differ in length, or are empty.
@@ -44,7 +44,7 @@ def deviation(
         `rho_i = a_i . f_i - (1/R) sum_r c^V_{r, s^V_{r,i}} . c^F_{r, s^F_{r,i}}`.
 
     Deviation:
-        The prototypes are normalised and averaged over R, where the released code sums dot products of raw
+        The prototypes are normalised and averaged over R. The released code sums dot products of raw
         centroids (docs/fidelity.md, row 5).
     """
     granularities = (voice_prototypes, face_prototypes, voice_assignments, face_assignments)
@@ -66,24 +66,24 @@ def recalibration_weights(rho: Tensor, delta: float = -1.0, kappa: float = 0.1) 
     """Weight of each pair, from its agreement within the batch.
 
     Args:
-        rho: agreement of each pair relative to its clusters, [B]; NaN where it is not known.
+        rho: agreement of each pair relative to its clusters, [B]; NaN if unknown.
         delta: where the weight is 1/2, in standard deviations from the mean of rho.
         kappa: variance of the Gaussian, in units of the variance of rho, > 0.
 
     Returns:
-        Weights [B] in 0..1, without gradient. 1 for every pair when rho does not vary beyond rounding, and 1
-        for a pair whose rho is NaN (it takes no part in the mean and the standard deviation either).
+        Weights [B] in 0..1, without gradient. 1 for every pair if rho does not vary beyond rounding, and 1
+        for a pair whose rho is NaN (the mean and the standard deviation skip it too).
 
     Raises:
         ValueError: kappa is not positive.
 
     Source:
         Zhu et al., IJCAI 2022: `w_i = GaussianCDF(rho_i; mean(rho) + delta * std(rho), kappa * std(rho)^2)`.
-        The standard deviation is the batch's own (population form, divided by B): the paper does not say
+        The standard deviation is the batch's own (population form, divided by B). The paper does not say
         which, and this one is defined for a batch of one.
 
     Deviation:
-        The Gaussian's cumulative distribution itself, where the released code takes a normalised cumulative
+        This is the Gaussian's cumulative distribution itself. The released code takes a normalised cumulative
         sum of the density (docs/fidelity.md, row 6).
     """
     if not kappa > 0:
@@ -105,7 +105,7 @@ def weighted_mean(losses: Tensor, weights: Tensor) -> Tensor:
         weights: weight of each sample, [B], >= 0, not all zero (all zero gives NaN, which stops a run).
 
     Returns:
-        Scalar `sum(w l) / sum(w)`: the size of the loss does not depend on how many pairs were weighed down.
+        Scalar `sum(w l) / sum(w)`. The scale of the loss does not depend on how many pairs have low weights.
 
     Raises:
         ValueError: the shapes differ.

@@ -1,7 +1,7 @@
-"""The formulas of the released CMPC code, faults included: what the method `cmpc-released` is made of.
+"""The formulas of the released CMPC code, including its faults.
 
-Not for training anything else. Each function names the row of docs/fidelity.md that it reproduces; the functions of
-`prototype.py` and `recalibration.py` are what the paper says instead.
+The method `cmpc-released` uses them. Use them for nothing else. Each function names the row of docs/fidelity.md that
+it reproduces. `prototype.py` and `recalibration.py` follow the paper instead.
 """
 
 from collections.abc import Sequence
@@ -30,9 +30,9 @@ def released_prototype_contrast(z: Tensor, prototypes: Tensor, concentration: Te
         Loss of each video, [B], in nats, float32 (float64 for float64 inputs).
 
     Source:
-        The released code, commit 760b65f; docs/fidelity.md, rows 3 and 4: the candidates are the positive prototypes
-        of the batch, those of the own cluster included, and the logits are put in another order (the positive
-        first) than the concentrations that divide them.
+        The released code, commit 760b65f; docs/fidelity.md, rows 3 and 4. The candidates are the positive prototypes
+        of the batch, those of the own cluster included. The logits are in another order (the positive first) than the
+        concentrations that divide them.
     """
     with full_precision(z, prototypes, concentration) as (points, centres, phi):
         similarity = points @ F.normalize(centres[assignments], dim=1).T
@@ -54,7 +54,7 @@ def released_over_granularities(losses: Sequence[Tensor]) -> Tensor:
         Their combination, of the same shape: 1/64, 1/16 and 1/4 of three.
 
     Source:
-        The released code, commit 760b65f; docs/fidelity.md, row 2: the division stands inside the loop, and divides
+        The released code, commit 760b65f; docs/fidelity.md, row 2: the division is inside the loop, and divides
         by the number of keys of a dictionary.
     """
     total = torch.zeros_like(losses[0])
@@ -71,7 +71,9 @@ def released_deviation(
     voice_assignments: Sequence[Tensor],
     face_assignments: Sequence[Tensor],
 ) -> Tensor:
-    """Agreement of each pair, less the sum over granularities of the dot products of its centroids.
+    """Agreement of each pair, minus the dot products of its centroids.
+
+    The dot products are summed over granularities.
 
     Args:
         a: L2-normalised voice embeddings, [B, d].
@@ -98,7 +100,9 @@ def released_deviation(
 
 @torch.no_grad()
 def released_weights(rho: Tensor, delta: float = -1.0, kappa: float = 0.1) -> Tensor:
-    """Weight of each pair: the Gaussian density added up over the sorted batch, and divided by its total.
+    """Weight of each pair by a normalised cumulative sum of Gaussian density.
+
+    The sum runs over the sorted batch.
 
     Args:
         rho: agreement of each pair relative to its clusters, [B].
@@ -106,9 +110,9 @@ def released_weights(rho: Tensor, delta: float = -1.0, kappa: float = 0.1) -> Te
         kappa: its variance, in units of the variance of rho, > 0.
 
     Returns:
-        Weights [B] in 0..1, without gradient, in the dtype of rho. NaN for every pair when the standard deviation of
-        rho is exactly zero, as in the released code. Among equal values the earlier one weighs less, where the
-        released code leaves their order to the sort.
+        Weights [B] in 0..1, without gradient, in the dtype of rho. NaN for every pair if the standard deviation of
+        rho is exactly zero, as in the released code. Among equal values the earlier one has the lower weight; in the
+        released code their order depends on the sort.
 
     Source:
         The released code, commit 760b65f; docs/fidelity.md, row 6. In float64, as there.

@@ -8,13 +8,13 @@ from lowshot.losses._numerics import full_precision
 
 
 def sigmoid_contrast(a: Tensor, f: Tensor, log_scale: Tensor, bias: Tensor) -> Tensor:
-    """Classify each pair of a voice and a face: same video or not.
+    """Classify each voice-face pair: same video or not.
 
     Args:
         a: L2-normalised voice embeddings, [B, d].
         f: L2-normalised face embeddings, [B, d]; row i belongs to the video of row i of `a`.
         log_scale: scalar t'; cosines are multiplied by `exp(t')`, one divided by the temperature.
-        bias: scalar b, added to the products: strongly negative where most pairs are of two videos.
+        bias: scalar b, added to the products; strongly negative if most pairs are of two videos.
 
     Returns:
         Loss of each voice, summed over the B faces, [B], in nats, float32 (float64 for float64 inputs). Their mean
@@ -25,7 +25,7 @@ def sigmoid_contrast(a: Tensor, f: Tensor, log_scale: Tensor, bias: Tensor) -> T
 
     Source:
         Zhai, Mustafa, Kolesnikov and Beyer, ICCV 2023, algorithm 1:
-        `-(1/B) sum_i sum_j log sigmoid(z_ij (exp(t') a_i . f_j + b))`, z_ij = 1 where i = j and -1 elsewhere.
+        `-(1/B) sum_i sum_j log sigmoid(z_ij (exp(t') a_i . f_j + b))`, z_ij = 1 if i = j, else -1.
     """
     if a.ndim != 2 or a.shape != f.shape:
         raise ValueError(f"voice and face embeddings must both be [B, d], got {[*a.shape]} and {[*f.shape]}")

@@ -7,7 +7,7 @@ from torch.nn import functional as F
 from lowshot.losses._numerics import full_precision
 from lowshot.losses.noise_contrastive import check_candidates
 
-# Agreements are cosines, numbers of order 1: a spread of a few roundings of 1 is no spread at all.
+# Agreements are cosines, numbers of order 1, so a spread of a few roundings of 1 counts as none.
 _ROUNDINGS = 8
 
 
@@ -15,17 +15,19 @@ _ROUNDINGS = 8
 def faulty_positive_weights(
     agreement: Tensor, mean: Tensor, std: Tensor, delta: float, kappa: float, floor: float
 ) -> Tensor:
-    """Weight of each pair: how its voice and face agree in memory, among all pairs of the data.
+    """Weight of each pair by the agreement of its two memories.
+
+    The agreement is relative to all pairs of the data.
 
     Args:
         agreement: cosine of the two memories of each pair, [B].
         mean, std: of the agreement over the data, scalars; std >= 0.
         delta: where the Gaussian's cumulative distribution is 1/2, in standard deviations from the mean.
         kappa: variance of the Gaussian, in units of the data's variance, > 0.
-        floor: the least weight, 0..1 (w_min in the paper); 1 weighs every pair alike.
+        floor: the least weight, 0..1 (w_min in the paper); 1 gives every pair the same weight.
 
     Returns:
-        Weights [B] in floor..1, without gradient; 1 for every pair when the data's agreement does not vary beyond
+        Weights [B] in floor..1, without gradient; 1 for every pair if the data's agreement does not vary beyond
         rounding.
 
     Raises:
@@ -50,18 +52,18 @@ def faulty_positive_weights(
 def cycle_consistent_targets(
     swapped: Tensor, agreement: Tensor, target_temperature: float, agreement_temperature: float
 ) -> Tensor:
-    """Which candidates are probably instances of the same thing, by the memories alone.
+    """Soft targets over the candidates by cycle-consistent prediction from the memories.
 
-    To predict the faces that go with voice i, the cycle runs from voice i over its own face to the voice of
-    candidate j, and on to the face of candidate j: j is a likely target when the face of i is close to the voice of
-    j, and j's own voice and face agree. The other direction is alike with the modalities exchanged.
+    To predict the faces of voice i, the cycle runs from voice i over its own face to the voice of candidate j, and then
+    to the face of candidate j. Candidate j is a likely target if the face of i is close to the voice of j, and if j's
+    own voice and face agree. The other direction exchanges the modalities.
 
     Args:
         swapped: cosine of the anchor video's memory in the *predicted* modality with each candidate's memory in the
             *anchor's* modality, [B, C].
         agreement: cosine of each candidate's own two memories, [B, C].
-        target_temperature: of `swapped` (tau_s in the paper), > 0.
-        agreement_temperature: of `agreement` (tau_t in the paper), > 0.
+        target_temperature: temperature of `swapped` (tau_s in the paper), > 0.
+        agreement_temperature: temperature of `agreement` (tau_t in the paper), > 0.
 
     Returns:
         Distribution over the candidates, [B, C], rows sum to 1, without gradient.
@@ -83,13 +85,15 @@ def cycle_consistent_targets(
 
 
 def soft_contrast(similarity: Tensor, soft: Tensor, share: float, temperature: float) -> Tensor:
-    """Contrast each anchor with its candidates, where others than the video's own entry may be right too.
+    """Contrast each anchor with its candidates under soft targets.
+
+    Entries other than the video's own may be correct too.
 
     Args:
         similarity: cosines of each anchor with the other modality's memory, [B, 1 + K]: the video's own entry in
             column 0, K >= 1 drawn ones after it.
         soft: soft targets, distributions over the same candidates, [B, 1 + K].
-        share: of the soft targets, 0..1 (lambda in the paper); the rest is the video's own entry's.
+        share: share of the soft targets, 0..1 (lambda in the paper); the video's own entry has the rest.
         temperature: softmax temperature, > 0.
 
     Returns:
@@ -114,7 +118,7 @@ def soft_contrast(similarity: Tensor, soft: Tensor, share: float, temperature: f
 
 
 def candidate_contrast(similarity: Tensor, temperature: float) -> Tensor:
-    """Find each video's own entry among its candidates: the contrast before any softening.
+    """Contrast each video's own entry with its candidates, with hard targets.
 
     Args:
         similarity: cosines of each anchor with the other modality's memory, [B, 1 + K]: the video's own entry in

@@ -9,7 +9,7 @@ from lowshot.losses._numerics import check_pairs, full_precision
 def cross_modal_supervised_contrast(
     a: Tensor, f: Tensor, identity: Tensor, temperature: float
 ) -> tuple[Tensor, Tensor]:
-    """Contrast each voice with the faces; all faces of its identity are positives.
+    """Contrast voices with faces; all faces of an identity are positives.
 
     Args:
         a: L2-normalised voice embeddings, [B, d].
@@ -19,17 +19,17 @@ def cross_modal_supervised_contrast(
 
     Returns:
         (voice-to-face, face-to-voice) losses of each video, [B] each, in nats, float32 (float64 for float64
-        inputs). With all identities different this is the instance contrast.
+        inputs). If all identities differ, this is the instance contrast.
 
     Raises:
         ValueError: the shapes do not fit, or the temperature is not positive.
 
     Source:
-        Khosla et al., NeurIPS 2020, eq. 2 (L_out: the mean over positives stands outside the logarithm).
+        Khosla et al., NeurIPS 2020, eq. 2 (L_out: the mean over positives is outside the logarithm).
 
     Deviation:
-        The anchors of one modality meet only the other modality, so an anchor is never among its own
-        candidates, and its own pair counts as a positive.
+        The anchors of one modality are compared only with the other modality. An anchor is therefore never among its
+        own candidates, and its own pair counts as a positive.
     """
     check_pairs(a, f, temperature)
     if identity.shape != (len(a),):
@@ -37,7 +37,7 @@ def cross_modal_supervised_contrast(
     with full_precision(a, f) as (voice, face):
         logits = voice @ face.T / temperature
         positive = (identity[:, None] == identity[None, :]).to(logits.dtype)
-        # Symmetric, and at least 1 everywhere because of the video's own pair: both directions share it.
+        # Symmetric, so both directions share it; at least 1 everywhere because of the video's own pair.
         n_positive = positive.sum(dim=1)
 
         def mean_over_positives(logits: Tensor) -> Tensor:

@@ -1,1 +1,1 @@
-"""Training methods: each file assembles losses, memory and clusters into one training method."""
+"""Training methods, one per file, made of losses, memory and clusters."""

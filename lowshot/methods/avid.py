@@ -12,7 +12,7 @@ from lowshot.memory import MemoryBank
 from lowshot.methods.base import Method, RunShape
 from lowshot.settings import AvidConfig, RobustXidConfig
 
-# Random streams, one per purpose, apart from those of data order and samples.
+# Random streams, one per purpose, different from those of data order and samples.
 _VOICE_STREAM, _FACE_STREAM, _NEGATIVE_STREAM = 11, 12, 13
 
 
@@ -20,7 +20,7 @@ class BankContrast(Method):
     """Base of methods with negatives from memory banks.
 
     The candidates of a video are itself and negatives drawn uniformly from all others in every step. Both directions
-    use the same. A step costs what its B * (1 + K) candidates cost, however many videos there are.
+    use the same candidates. The cost of a step depends on its B * (1 + K) candidates, not on the number of videos.
 
     Args:
         config: negatives (K, other videos drawn for each video of the batch; no more than there are), momentum of the
@@ -28,13 +28,14 @@ class BankContrast(Method):
         shape: of the run.
 
     Source:
-        Morgado, Vasconcelos and Misra, CVPR 2021, and their released code: banks start from random unit vectors, which
-        the first embedding of a video is blended into; draws are uniform, with replacement, and leave out the video.
+        Morgado, Vasconcelos and Misra, CVPR 2021, and their released code. Banks start from random unit vectors, and
+        the first embedding of a video is blended into its vector. Draws are uniform, with replacement, and exclude the
+        video.
 
     Deviation:
-        The first epochs contrast each video with its batch, as `cid` does; the banks are filled meanwhile. Fresh towers
-        map all media into one narrow cone, and memories of it, which drift from batch to batch, tell videos apart so
-        little that the towers never left it (docs/fidelity.md, Tuning).
+        The first epochs contrast each video with its batch, as `cid` does, while the banks are filled. Fresh towers
+        map all media into one narrow cone. Memories of it drift from batch to batch and separate videos so little that
+        the towers never left the cone (docs/fidelity.md, Tuning).
     """
 
     def __init__(self, config: AvidConfig | RobustXidConfig, shape: RunShape) -> None:
@@ -67,14 +68,14 @@ class BankContrast(Method):
             index: the batch's videos, int64 [B].
 
         Returns:
-            Videos, int64 [B, 1 + K]: the video itself in column 0, never after it. They depend on the seed, the step
-            and the place in the batch alone.
+            Videos, int64 [B, 1 + K]: the video itself in column 0, never after it. They depend only on the seed, the
+            step and the place in the batch.
         """
         draws = _generator(self.shape.seed, _NEGATIVE_STREAM, self.step).integers(
             self.shape.videos - 1, size=(len(index), self.negatives)
         )
         others = torch.from_numpy(draws).to(index.device)
-        # The numbers from the video's own upwards move up by one: uniform over all others.
+        # Numbers from the video's own upwards move up by one, so that draws are uniform over all others.
         own = index[:, None]
         return torch.cat([own, others + (others >= own)], dim=1)
 
@@ -96,7 +97,7 @@ class BankContrast(Method):
 
 
 class Avid(BankContrast):
-    """Cross-modal AVID: noise-contrastive estimation against the other modality's memory bank.
+    """Cross-modal AVID: noise-contrastive estimation against the other modality's bank.
 
     Args:
         config: temperature, negatives, momentum, length of the warm-up.
@@ -106,9 +107,9 @@ class Avid(BankContrast):
         Morgado, Vasconcelos and Misra, CVPR 2021, the cross-modal objective (without cross-modal agreement).
 
     Deviation:
-        A warm-up, see `BankContrast`. The released code takes the partition function, one for both directions, from the
-        first direction it scores; here it is estimated from both, alike from one batch alone, the first after the
-        warm-up.
+        A warm-up, see `BankContrast`. The released code estimates one partition function for both directions from the
+        first direction that it scores. Here both directions are used. Either way one batch gives the estimate, here the
+        first after the warm-up.
     """
 
     def __init__(self, config: AvidConfig, shape: RunShape) -> None:

@@ -12,7 +12,7 @@ from lowshot.losses.cross_correlation import cross_correlation, redundancy_reduc
 from lowshot.methods.base import Method, RunShape
 from lowshot.settings import BarlowConfig
 
-# The purpose of the random numbers that the projector starts from, besides those of the other methods.
+# The random stream of the projector's first weights, different from those of the other methods.
 _PROJECTOR_STREAM = 21
 
 
@@ -30,10 +30,10 @@ class Barlow(Method):
         Zbontar, Jing, Misra, LeCun and Deny, ICML 2021.
 
     Deviation:
-        The projector's input are the towers' unit embeddings, the paper's are a backbone's features of any length.
-        The paper's projector has three layers of 8192 for batches of 2048; the default has the same four features
-        for each video of a batch, and with it the paper's weight lambda holds noise and signal in the same ratio.
-        The run's weight decay applies to all of the projector, where the paper leaves out biases and normalisation.
+        The projector's inputs are the towers' unit embeddings; the paper's are a backbone's features of any length.
+        The paper's projector has three layers of 8192 for batches of 2048. The default has the same four features
+        for each video of a batch, so that the paper's weight lambda keeps the same ratio of noise and signal.
+        The run's weight decay applies to all of the projector; the paper exempts biases and normalisation.
     """
 
     def __init__(self, config: BarlowConfig, shape: RunShape) -> None:
@@ -50,7 +50,7 @@ class Barlow(Method):
     def loss(
         self, index: torch.Tensor, voice: torch.Tensor, face: torch.Tensor
     ) -> tuple[torch.Tensor, dict[str, float]]:
-        # One modality at a time, as in the paper: normalisation uses the statistics of one modality.
+        # One modality at a time, as in the paper, so that normalisation uses the statistics of one modality.
         with torch.autocast(voice.device.type, enabled=False):
             correlation = cross_correlation(self.projector(voice.float()), self.projector(face.float()))
         invariance, redundancy = redundancy_reduction(correlation, self.config.redundancy_weight)

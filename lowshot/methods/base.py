@@ -13,13 +13,13 @@ from torch import nn
 
 @dataclass(frozen=True)
 class RunShape:
-    """What a method knows about its run.
+    """The properties of a run that its method needs.
 
     Attributes:
         videos: training videos N; the indices of batches are 0..N-1.
         dim: size of the embeddings.
         batch_size: videos per step, over all processes.
-        steps_per_epoch, epochs: the budget, which schedules are shares of.
+        steps_per_epoch, epochs: the length of the run; schedules are shares of it.
         seed: of the run.
         device: where memory, clusters and the method's own parameters live.
     """
@@ -43,8 +43,8 @@ class Partition:
     """One clustering of the training videos.
 
     Attributes:
-        modality: `voice`, `face`, or `both` where they are clustered together.
-        assignments: cluster of each training video, int64 [N]; -1 for one that is in none.
+        modality: `voice`, `face`, or `both` if they are clustered together.
+        assignments: cluster of each training video, int64 [N]; -1 for a video without a cluster.
     """
 
     modality: str
@@ -54,8 +54,8 @@ class Partition:
 class Method(ABC):
     """An objective over a batch of pairs, with its state.
 
-    A method is built from its settings and a `RunShape`. Its random numbers depend on the seed and the step alone, so
-    that a resumed run is the same run.
+    A method is built from its settings and a `RunShape`. Its random numbers depend only on the seed and the step, so
+    that a resumed run gives the same result.
     """
 
     def parameters(self) -> Iterable[nn.Parameter]:
@@ -80,12 +80,12 @@ class Method(ABC):
         """Loss of one batch.
 
         Args:
-            index: which training videos, int64 [B].
+            index: numbers of the training videos, int64 [B].
             voice, face: their unit embeddings, float32 [B, d].
 
         Returns:
-            The scalar to minimise, and figures for metrics.csv by names of the method's own. A figure that some steps
-            lack has empty cells there.
+            The scalar to minimise, and figures for metrics.csv by the method's own names. A figure that is missing at
+            some steps has empty cells there.
         """
 
     def after_step(self, index: torch.Tensor, voice: torch.Tensor, face: torch.Tensor) -> None:
@@ -96,7 +96,7 @@ class Method(ABC):
         return []
 
     def pair_weights_now(self) -> torch.Tensor | None:
-        """Current weight of each training video's pair, [N] in 0..1; None without weights."""
+        """Current weight of each training pair, [N] in 0..1; None without weights."""
         return None
 
     def state_dict(self) -> dict[str, Any]:

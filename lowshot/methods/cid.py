@@ -1,4 +1,4 @@
-"""Instance-wise contrast between a video's voice and its face: the baseline."""
+"""Instance contrast between a video's voice and its face: the baseline."""
 
 import torch
 

@@ -17,18 +17,18 @@ from lowshot.settings import CmpcConfig
 
 
 class Cmpc(Method):
-    """The paper's objective, with clusters used in every step after they are made.
+    """The paper's objective; every step after a clustering uses its clusters.
 
     Args:
         config: temperatures, weights and schedule.
-        shape: of the run. Of its N videos granularity r makes K_r = N / videos_per_cluster[r] clusters.
+        shape: of the run. Granularity r forms K_r = N / videos_per_cluster[r] clusters of its N videos.
 
     Source:
         Zhu et al., IJCAI 2022, arXiv 2204.14057.
 
     Deviation:
         The released code drops its clusters at the top of every iteration, so that all but a few of its steps are
-        plain instance contrast; docs/fidelity.md lists this and the others.
+        plain instance contrast. docs/fidelity.md lists this deviation and the others.
     """
 
     def __init__(self, config: CmpcConfig, shape: RunShape) -> None:
@@ -99,7 +99,7 @@ class Cmpc(Method):
         return total, logs
 
     def _excluded_negatives(self, index: torch.Tensor) -> torch.Tensor | None:
-        """Pairs of a batch that are not negatives, bool [B, B]; None if all are."""
+        """Excluded negatives of a batch, bool [B, B]; None if there are none."""
         return None
 
     def _weights(

@@ -1,4 +1,4 @@
-"""The behaviour of the released CMPC code, to compare with the paper's objective."""
+"""The behaviour of the released CMPC code, for comparison with the paper."""
 
 import numpy as np
 import torch
@@ -23,16 +23,16 @@ from lowshot.settings import CmpcConfig, CmpcReleasedConfig
 class CmpcReleased(Cmpc):
     """CMPC as in its released code, rows 1 to 7 of docs/fidelity.md.
 
-    Clusters live in the step in which k-means runs and are gone in the next (row 1); in all other steps this is
-    instance contrast. k-means starts from the first K rows of the bank, its centroids are means and are not
-    normalised, and a cluster that runs empty becomes NaN and stays empty (row 7). What a step with clusters
-    minimises is in lowshot/losses/released.py (rows 2 to 6). The bank starts as random directions, of which every
-    first embedding finds half, and all its rows are clustered.
+    Clusters exist only in the step in which k-means runs (row 1); all other steps are instance contrast. k-means starts
+    from the first K rows of the bank. Its centroids are means and are not normalised. A cluster that becomes empty
+    turns to NaN and stays empty (row 7). lowshot/losses/released.py has the objective of a step with clusters (rows 2
+    to 6). The bank starts as random directions, and each video's first embedding is averaged with its direction. All
+    rows of the bank are clustered.
 
-    NaN is reproduced where the released code gives it. An empty cluster's NaN never reaches the loss, there as here:
-    the candidates are prototypes of the batch, and no video is assigned to an empty cluster. What stops a run is a
-    step with clusters in which all pairs deviate by exactly the same (row 6), or in which clusters of copies have
-    the concentration zero; neither is to be expected of towers that have not collapsed.
+    The method gives NaN where the released code does. An empty cluster's NaN never reaches the loss in either, because
+    the candidates are prototypes of the batch and no video is assigned to an empty cluster. Two kinds of steps with
+    clusters stop a run: all pairs deviate by exactly the same amount (row 6), or clusters of copies have the
+    concentration zero. Neither is to be expected unless the towers have collapsed.
 
     Args:
         config: temperatures and schedule; the defaults are the released ones.
@@ -42,10 +42,10 @@ class CmpcReleased(Cmpc):
         The code released with Zhu et al., IJCAI 2022, commit 760b65f.
 
     Deviation:
-        Rows 8 to 15 are not reproduced: they are of speed, selection, resuming, data and measurement, where a
-        comparison needs equal terms. Warm-up and clusterings are whole epochs, as for `Cmpc`, where the released
-        code counts samples. "The first K rows" are the first videos of the manifest: those of a few identities only
-        where the manifest is ordered by identity, as VoxCeleb's folders are.
+        Rows 8 to 15 are not reproduced. They concern speed, selection, resuming, data and evaluation, which a fair
+        comparison keeps equal. Warm-up and clusterings are whole epochs, as for `Cmpc`; the released code counts
+        samples. "The first K rows" are the first videos of the manifest. They belong to a few identities only if the
+        manifest is ordered by identity, as VoxCeleb's folders are.
     """
 
     def __init__(self, config: CmpcReleasedConfig, shape: RunShape) -> None:
@@ -125,11 +125,11 @@ def released_kmeans(x: Tensor, k: int, iterations: int = 20) -> tuple[Tensor, Te
 
     Returns:
         (centroids [k, d], the means of their points and NaN for an empty cluster; cluster of each point, int64 [n];
-        distance [n] of each point to the centroid that it was last assigned by, one update older than `centroids`).
+        distance [n] of each point to the centroid of its last assignment, one update older than `centroids`).
 
     Source:
-        The released code, commit 760b65f; docs/fidelity.md, row 7. There the nearest centroid is found by KeOps, whose
-        minimum passes over NaN.
+        The released code, commit 760b65f; docs/fidelity.md, row 7. It finds the nearest centroid by KeOps, whose
+        minimum ignores NaN.
     """
     with torch.autocast(x.device.type, enabled=False):
         # The nearest centroid maximises x . c - |c|^2 / 2: a product of vectors with one more coordinate.
@@ -155,7 +155,7 @@ def released_concentration(distance: Tensor, assignments: Tensor, k: int, mean: 
         mean: mean of the result (the prototype temperature), > 0.
 
     Returns:
-        phi [k], >= 0, with the given mean; NaN everywhere when no cluster of two points has a spread.
+        phi [k], >= 0, with the given mean; NaN everywhere if no cluster of two points has a spread.
 
     Source:
         The released code, commit 760b65f, without its loop over every point (docs/fidelity.md, row 8).

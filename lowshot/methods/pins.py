@@ -1,4 +1,4 @@
-"""Learnable PINs: margin contrast whose negatives become harder as training goes on."""
+"""Learnable PINs: margin contrast with a curriculum of harder negatives."""
 
 from typing import Any
 
@@ -14,16 +14,16 @@ class Pins(Method):
 
     Args:
         config: the margin and the curriculum.
-        shape: of the run, whose epochs the curriculum is a share of.
+        shape: of the run; the curriculum is a share of its epochs.
 
     Source:
         Nagrani, Albanie and Zisserman, ECCV 2018.
 
     Deviation:
-        The paper could not be read beyond its abstract: what is known of its margin (0.6) and of its curriculum (tau
-        from 0.3 to 0.8 in steps of 0.1) is from an independent implementation (my-yy/learnable_pins). The steps are
-        equal shares of the run, so that they scale with its epochs. Voices and faces are anchors in turn, so that
-        either direction of retrieval has negatives of its own; that implementation has anchors of one modality.
+        Only the abstract of the paper was available. The margin (0.6) and the curriculum (tau from 0.3 to 0.8 in steps
+        of 0.1) are those of an independent implementation (my-yy/learnable_pins). The steps are equal shares of the
+        run, so that they scale with its epochs. Both voices and faces are anchors, so that each direction of retrieval
+        has its own negatives; that implementation has anchors of one modality.
     """
 
     def __init__(self, config: PinsConfig, shape: RunShape) -> None:
@@ -32,7 +32,7 @@ class Pins(Method):
         self.step = 0
 
     def hardness_at(self, step: int) -> float:
-        """Hardness tau at a step: 0 for the easiest negatives, 1 for the hardest."""
+        """Hardness tau at a step, from 0 (easiest negatives) to 1 (hardest)."""
         config = self.config
         epoch = step // self.shape.steps_per_epoch
         span = config.curriculum_share * self.shape.epochs

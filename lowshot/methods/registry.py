@@ -1,4 +1,4 @@
-"""The method that belongs to its settings."""
+"""The registry of methods by the class of their settings."""
 
 from collections.abc import Callable
 from typing import Any
@@ -26,7 +26,7 @@ from lowshot.settings import (
     SiglipConfig,
 )
 
-# By the class of its settings; lowshot.extend adds others.
+# Methods by the class of their settings; lowshot.extend adds others.
 BUILDERS: dict[type[MethodConfig], Callable[[Any, RunShape], Method]] = {
     CidConfig: Cid,
     CmpcConfig: Cmpc,

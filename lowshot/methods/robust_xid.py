@@ -1,4 +1,4 @@
-"""Robust instance discrimination: against memory banks, with weighted positives and soft targets."""
+"""Robust instance discrimination with memory banks, weighted positives and soft targets."""
 
 from typing import Any
 
@@ -18,12 +18,12 @@ from lowshot.settings import RobustXidConfig
 
 
 class RobustXid(BankContrast):
-    """Cross-modal instance discrimination that trusts neither its positives nor its negatives blindly.
+    """Cross-modal instance discrimination for faulty positives and negatives.
 
-    Positives weigh by how their two memories agree, relative to the agreement of all videos; the mean and the standard
-    deviation of that are taken over the whole banks at the start of every epoch. Negatives become soft targets by
-    cycle-consistent prediction from the memories. Both begin after a warm-up of plain instance discrimination within
-    the batch, without which the memories know nothing.
+    The agreement of a pair's two memories, relative to that of all videos, gives its weight. The mean and the standard
+    deviation of the agreement are computed over the whole banks at the start of every epoch. Negatives become soft
+    targets by cycle-consistent prediction from the memories. Both begin after a warm-up of plain instance
+    discrimination within the batch, because the memories are random before.
 
     Args:
         config: temperatures, shares and schedule.
@@ -33,9 +33,9 @@ class RobustXid(BankContrast):
         Morgado, Misra and Vasconcelos, CVPR 2021.
 
     Deviation:
-        No released code was found and the paper's text was not available: the objective and its constants are
-        reconstructed, the constants after a later public reimplementation (docs/fidelity.md, Rivals). Chosen here:
-        memory banks as the source of targets, statistics once an epoch, the length of the warm-up, and that it is
+        No released code was found, and the paper's text was not available. The objective and its constants are
+        reconstructed, the constants after a later public reimplementation (docs/fidelity.md, Rivals). Our own choices
+        are memory banks as the source of targets, statistics once an epoch, the length of the warm-up, and a warm-up
         within the batch (see `BankContrast`).
     """
 
@@ -57,7 +57,7 @@ class RobustXid(BankContrast):
     def loss(
         self, index: torch.Tensor, voice: torch.Tensor, face: torch.Tensor
     ) -> tuple[torch.Tensor, dict[str, float]]:
-        # Statistics are there from the first step after the warm-up on.
+        # Statistics exist from the first step after the warm-up.
         if self.mean is None or self.std is None:
             return self.batch_contrast(voice, face)
         config, candidates = self.config, self.candidates(index)
@@ -71,7 +71,7 @@ class RobustXid(BankContrast):
         weights = faulty_positive_weights(
             self.agreement[index], self.mean, self.std, config.delta, config.kappa, config.least_weight
         )
-        # Swapped: a voice is told the likely faces by what its own face finds among the voices.
+        # Swapped: similarities of a voice's own face to the voices give the likely faces.
         like_faces = self._targets(self.face_bank.vectors[index], self.voice_bank.vectors, candidates)
         like_voices = self._targets(self.voice_bank.vectors[index], self.face_bank.vectors, candidates)
         v2f = soft_contrast(to_faces, like_faces, config.soft_share, config.temperature)
@@ -89,7 +89,7 @@ class RobustXid(BankContrast):
 
     def after_step(self, index: torch.Tensor, voice: torch.Tensor, face: torch.Tensor) -> None:
         super().after_step(index, voice, face)
-        # Of the batch alone: a pass over the banks in every step would not scale.
+        # Only for the batch, because a pass over the banks in every step would not scale.
         self.agreement[index] = (self.voice_bank.vectors[index] * self.face_bank.vectors[index]).sum(dim=1)
 
     def state_dict(self) -> dict[str, Any]:

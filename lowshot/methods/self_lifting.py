@@ -1,4 +1,4 @@
-"""Self-lifting: cluster voices and faces together, then learn the clusters as identities."""
+"""Self-lifting: cluster voices and faces together; learn clusters as identities."""
 
 from typing import Any
 
@@ -23,19 +23,18 @@ class SelfLifting(Method):
         shape: of the run. Its N videos get N / videos_per_pseudo_label labels.
 
     Source:
-        Chen, Zhang, Liu and Du, ICMR 2022: clustering and metric learning in turn. The paper itself could not be
-        read beyond its abstract; the rest is from the authors' code (my-yy/sl_icmr2022, sl.py): k-means of 20
-        iterations on the concatenation of a video's voice and face embedding, 1,000 clusters, and the
-        multi-similarity loss (alpha 2, beta 50, base 1, no mining) over voices and faces of a batch alike, so that
+        Chen, Zhang, Liu and Du, ICMR 2022: alternate clustering and metric learning. Only the abstract of the paper
+        was available; the rest is from the authors' code (my-yy/sl_icmr2022, sl.py). It runs k-means of 20
+        iterations on the concatenation of a video's voice and face embedding, with 1,000 clusters. The
+        multi-similarity loss (alpha 2, beta 50, base 1, no mining) takes voices and faces of a batch together, so that
         pairs within a modality count as well as pairs across.
 
     Deviation:
-        Warm-up: the authors' towers stand on face and voice vectors of pretrained recognisers, so that the first
-        clustering already finds people; towers that start from nothing do not, and learn by instance contrast until
-        then, as CMPC's do. Clustering takes the memory bank's unit vectors and is spherical, and happens every
-        `cluster_every` epochs, where the authors encode all media of every video again, cluster without
-        normalising, and do so every 64,000 samples. The towers share no layers. A video that was never seen when
-        the bank was clustered is a label of its own.
+        Warm-up: the authors' towers take face and voice vectors of pretrained recognisers, so that the first
+        clustering already finds people. Towers trained from scratch do not find them, and learn by instance contrast
+        until then, as CMPC's do. Clustering is spherical, on the memory bank's unit vectors, every `cluster_every`
+        epochs. The authors encode all media of every video again, cluster without normalising, and do so every 64,000
+        samples. The towers share no layers. A video that the bank had not seen at the clustering gets its own label.
     """
 
     def __init__(self, config: SelfLiftingConfig, shape: RunShape) -> None:

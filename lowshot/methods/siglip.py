@@ -13,10 +13,10 @@ from lowshot.settings import SiglipConfig
 
 
 class Siglip(Method):
-    """Classify each pair of a voice and a face: same video or not.
+    """Classify each voice-face pair: same video or not.
 
     Args:
-        config: where scale (one divided by the temperature) and bias start.
+        config: initial scale (one divided by the temperature) and bias.
         shape: of the run.
 
     Source:
@@ -24,8 +24,8 @@ class Siglip(Method):
         b = -10.
 
     Deviation:
-        They are trained as the towers are, by Adam with the run's weight decay, which draws t' and b towards 0, i.e.
-        the scale towards 1. It is weak (1e-5 by default); the paper's Adam has its own settings.
+        Scale and bias are trained like the towers, by Adam with the run's weight decay. The decay pulls t' and b
+        towards 0, i.e. the scale towards 1. It is weak (1e-5 by default); the paper's Adam has its own settings.
     """
 
     def __init__(self, config: SiglipConfig, shape: RunShape) -> None:
@@ -46,6 +46,6 @@ class Siglip(Method):
 
     @torch.no_grad()
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        # In place: the optimiser holds these very parameters.
+        # In place, because the optimiser holds these parameters.
         self.log_scale.copy_(state["log_scale"])
         self.bias.copy_(state["bias"])

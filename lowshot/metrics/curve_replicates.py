@@ -192,7 +192,7 @@ def _read_off(
 
 
 def _accumulate(weights: IntArray, last: npt.NDArray[np.intp]) -> IntArray:
-    """Cumulative weight at each distinct score, zero first: [B, T] -> [B, P]."""
+    """Cumulative weight by distinct score, zero first: [B, T] -> [B, P]."""
     cumulated = np.zeros((len(weights), len(last) + 1), dtype=np.int64)
     sums = np.cumsum(weights, axis=1)
     cumulated[:, 1:] = sums if len(last) == weights.shape[1] else sums[:, last]

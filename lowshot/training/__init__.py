@@ -1,1 +1,1 @@
-"""What every training loop shares: loop, schedule, checkpoint, seeding."""
+"""Training loop, schedule, checkpoints and validation, shared by all methods."""

@@ -14,9 +14,9 @@ _AXES = (0, 2, 3)
 
 
 def join_batch_norms(module: nn.Module, world: World) -> None:
-    """Let every batch normalisation of `module` see the batches of all processes, in place.
+    """Make batch normalisations of `module` use all processes' batches, in place.
 
-    Parameters, buffers and their names stay what they are. With one process nothing is changed.
+    Parameters, buffers and their names do not change. With one process nothing changes.
     """
     if world.size == 1:
         return
@@ -28,13 +28,13 @@ def join_batch_norms(module: nn.Module, world: World) -> None:
 
 
 class JointBatchNorm2d(nn.BatchNorm2d):
-    """A batch normalisation that, in training, takes mean and variance over the maps of all processes.
+    """Batch normalisation over the joint batch of all processes in training.
 
     Output, gradients and running statistics are those of `nn.BatchNorm2d` on the joint batch, for every device and
-    backend. `torch.nn.SyncBatchNorm` does the same on GPUs, and does not run on a CPU.
+    backend. `torch.nn.SyncBatchNorm` does the same on GPUs, but does not run on a CPU.
 
     Args:
-        norm: whose parameters and buffers to take over; with weight, bias and running statistics.
+        norm: gives its parameters and buffers; with weight, bias and running statistics.
         world: the processes. Their batches have the same shape.
     """
 
@@ -52,7 +52,7 @@ class JointBatchNorm2d(nn.BatchNorm2d):
         self.train(norm.training)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalise [B, C, h, w] of any floating dtype; the outcome has the dtype of `x`."""
+        """Normalise [B, C, h, w] of any floating dtype; keep the dtype."""
         if not self.training:
             return super().forward(x)
         mean, var = _joint_statistics(x, self.running_mean.dtype, self.world)
@@ -66,16 +66,19 @@ class JointBatchNorm2d(nn.BatchNorm2d):
 
 @torch.no_grad()
 def _joint_statistics(x: Tensor, dtype: torch.dtype, world: World) -> tuple[Tensor, Tensor]:
-    """Mean and biased variance [C] of each channel over all processes, the same bits on each of them."""
+    """Mean and biased variance [C] over all processes, bit-identical on each."""
     var, mean = torch.var_mean(x.to(dtype), dim=_AXES, correction=0)
     means, variances = world.gather(torch.stack([mean, var])[None]).unbind(1)
-    # The variance within the processes plus that between them: no difference of large squares.
+    # The variance within the processes plus that between them avoids a difference of large squares.
     joint = means.mean(0)
     return joint, (variances + (means - joint).square()).mean(0)
 
 
 class _Normalise(torch.autograd.Function):
-    """`weight * (x - mean) / sqrt(var + eps) + bias`, where mean and variance are those of all processes' x."""
+    """Normalisation by the statistics of all processes.
+
+    `weight * (x - mean) / sqrt(var + eps) + bias`
+    """
 
     @staticmethod
     def forward(
@@ -91,7 +94,7 @@ class _Normalise(torch.autograd.Function):
         gradient = gradients[0].to(mean.dtype)
         normal = (x.to(mean.dtype) - _wide(mean)) * _wide(scale)
         own = torch.stack([gradient.sum(_AXES), (gradient * normal).sum(_AXES)])
-        # Each process's x moves the statistics that all of them are normalised by.
+        # Each process's x changes the statistics that normalise all of them.
         joint = own.clone()
         dist.all_reduce(joint)
         level, slope = joint / ctx.count

@@ -1,4 +1,4 @@
-"""The state of a run on disk: written atomically, read without executing anything."""
+"""Checkpoints of a run: written atomically, read without executing code."""
 
 import pickle
 from pathlib import Path
@@ -14,7 +14,7 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
     """Write `state` (tensors and plain values only), atomically.
 
     Raises:
-        RunError: the disk does not take it; the checkpoint before it is intact.
+        RunError: the file cannot be written; the checkpoint before it is intact.
     """
     try:
         with atomic_path(path) as temporary:
@@ -24,7 +24,7 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
-    """Read what `save_checkpoint` wrote, onto the CPU.
+    """Read a checkpoint of `save_checkpoint` onto the CPU.
 
     Raises:
         RequestError: the file is damaged or holds more than tensors and plain values.

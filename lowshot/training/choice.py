@@ -1,4 +1,7 @@
-"""Which directory a pretraining run writes to: a new one, or that of a stopped run of the same data and settings."""
+"""The choice of a pretraining run's directory.
+
+It is a new one, or that of a stopped run with the same data and settings.
+"""
 
 from collections.abc import Set
 from pathlib import Path
@@ -9,22 +12,25 @@ from lowshot.errors import RequestError
 from lowshot.runs import new_run, open_run, read_config, read_provenance, unfinished_run
 from lowshot.schema import CHECKPOINT
 
-# The settings that decide the weights; the data are told by their hash, wherever they lie.
+# The settings that decide the weights; data are identified by their hash, not by their path.
 DECISIVE = frozenset({"seed", "voice", "face", "augment", "model", "train", "method"})
 INDIFFERENT = frozenset({"train.checkpoint_seconds", "train.threads", "train.workers", "train.worker_start"})
 
 
 def choose_run(config: Config, data_sha: str, out: Path | None, resume: str) -> tuple[Path, bool]:
-    """Which directory a pretraining run writes to, and whether it goes on with what is there.
+    """Choose the directory of a pretraining run.
 
     Args:
-        config: of the run.
-        data_sha: of its data.
+        config: settings of the run.
+        data_sha: hash of its data.
         out: the run directory, if given.
         resume: `auto`, `never`, or the path of a run.
 
+    Returns:
+        The directory, and whether the run continues from a checkpoint there.
+
     Raises:
-        RequestError: the directory holds something else, a finished run, or no checkpoint to go on from.
+        RequestError: the directory holds something else or a finished run, or has no checkpoint to continue from.
     """
     if resume not in {"auto", "never"}:
         run = Path(resume)
@@ -54,11 +60,11 @@ def _unfinished(config: Config, data_sha: str) -> Path | None:
 
 
 def changed_settings(old: Config, new: Config, sections: Set[str] = DECISIVE) -> list[str]:
-    """Keys of the settings that differ between two configurations and matter to the outcome.
+    """Keys of settings that differ between two configurations and affect the result.
 
     Args:
         old, new: the configurations.
-        sections: where to look; by default what decides a pretraining run's weights.
+        sections: sections to compare; by default those that decide a pretraining run's weights.
     """
     before, after = (_flat(config.model_dump(mode="json", include=set(sections))) for config in (old, new))
     return sorted(key for key in before.keys() | after.keys() if before.get(key) != after.get(key))

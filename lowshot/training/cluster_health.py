@@ -1,4 +1,4 @@
-"""Cluster sizes, purity and pair weights at the end of a pretraining."""
+"""Cluster sizes, purity and pair weights at the end of pretraining."""
 
 from collections.abc import Sequence
 
@@ -21,14 +21,14 @@ def cluster_table(
 
     Args:
         partitions: the clusterings; the granularities of one modality in their order.
-        weights: [N] weight of each training video's pair, in [0, 1]; None where pairs are not weighed.
-        identities: of the N training videos, "" where not known. They are read here only: no training saw them.
+        weights: [N] weight of each training video's pair, in [0, 1]; None if pairs have no weights.
+        identities: of the N training videos, "" if unknown. They are used only here; training does not see them.
 
     Returns:
         `granularity` counts from 0 within a modality. `single` is the share of clusters of one video. `purity` is the
-        share of videos of a known identity that have the commonest one of their cluster; `purity_chance` is the same
-        of clusters of these sizes with identities dealt out at random, the mean of `SHUFFLES` deals; both are NaN where
-        no identity is known. `weights_below_half` is the share of all videos.
+        share of videos of known identity that have the most common identity of their cluster. `purity_chance` is the
+        same for clusters of these sizes with identities shuffled at random, the mean of `SHUFFLES` shuffles. Both are
+        NaN if no identity is known. `weights_below_half` is the share of all videos.
     """
     names = np.unique(np.asarray(identities, dtype=object).astype(str), return_inverse=True)[1]
     known = np.asarray([name != "" for name in identities], dtype=bool)

@@ -1,4 +1,4 @@
-"""Several processes that train as one: who is who, and what they exchange."""
+"""Distributed training: several processes that train as one."""
 
 import os
 from collections.abc import Callable, Iterable, Iterator
@@ -14,25 +14,26 @@ from torch import Tensor, nn
 
 from lowshot.errors import LowshotError, RunError
 
-# The first process clusters, validates and writes while the others wait; no such wait may end a run.
+# The first process clusters, validates and writes while the others wait; such a wait must not end a run.
 PATIENCE = timedelta(hours=2)
 # Gradients summed in one exchange: 32 MiB of float32, large enough to hide its latency, small beside a model.
 BUCKET = 2**23
 
 
 class FailedElsewhere(LowshotError):
-    """Another process of this run failed, or was stopped, and says why; this one has nothing to add."""
+    """Another process of this run failed or stopped; its error says why."""
 
 
 @dataclass(frozen=True)
 class World:
-    """The processes of a run, as one of them sees them. With one process, nothing here does anything.
+    """The processes of a run, as seen by one of them.
 
-    All methods but `leads` are meetings: every process calls them, in the same order.
+    All methods but `leads` are collective: every process calls them, in the same order. With one process they do
+    nothing.
 
     Attributes:
-        rank: which process this is, 0..size-1.
-        size: how many there are.
+        rank: number of this process, 0..size-1.
+        size: number of processes.
     """
 
     rank: int = 0
@@ -45,12 +46,12 @@ class World:
 
     @contextmanager
     def together(self) -> Iterator[None]:
-        """Code that may fail on some processes alone: all leave it well, or all leave it by an error.
+        """Guard code that may fail: all processes succeed, or all raise.
 
-        The code must hold no meeting of its own.
+        The code must not call a collective method.
 
         Raises:
-            FailedElsewhere: another process failed. Of those that failed the first raises its own error.
+            FailedElsewhere: another process failed. The first process that failed raises its own error.
         """
         if self.size == 1:
             yield
@@ -64,10 +65,10 @@ class World:
         if error is not None and first == self.rank:
             raise error
         if first < self.size:
-            raise FailedElsewhere(f"process {first} of this run failed or was stopped, and says why") from error
+            raise FailedElsewhere(f"process {first} of this run failed or was stopped; see its error") from error
 
     def any(self, flag: bool) -> bool:
-        """Whether any process says so."""
+        """Whether the flag is true on any process."""
         return flag if self.size == 1 else self._least(0 if flag else 1) == 0
 
     def _least(self, number: int) -> int:
@@ -76,13 +77,13 @@ class World:
         return int(box)
 
     def from_first(self, value: Any) -> Any:
-        """What the first process holds.
+        """Broadcast the value of the first process.
 
         Args:
-            value: tensors and plain values in nested dictionaries, lists and tuples; only the first process's counts.
+            value: tensors and plain values in nested dictionaries, lists and tuples; only the first process's is used.
 
         Returns:
-            On the first process, `value`; on the others its equal, with tensors on the CPU as a checkpoint gives them.
+            On the first process, `value`; on the others a copy, with tensors on the CPU as in a checkpoint.
         """
         if self.size == 1:
             return value
@@ -96,9 +97,9 @@ class World:
         return _put_back(box[0])
 
     def gather(self, tensor: Tensor) -> Tensor:
-        """The rows of all processes, in the order of the processes.
+        """Gather the rows of all processes, in the order of the processes.
 
-        Each process computes the same loss of the outcome. Its gradient reaches the process's own rows alone; the
+        Each process computes the same loss of the result. The gradient reaches only the process's own rows. The
         gradients of all processes' parameters, summed, are those of one process with all rows.
 
         Args:
@@ -115,11 +116,11 @@ class World:
         return torch.cat(parts)
 
     def sum_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
-        """Add up the gradients of all processes, in place; the sums are the same bits everywhere."""
+        """Sum the gradients of all processes in place, bit-identical on each."""
         self._exchange(parameters, dist.all_reduce)
 
     def copy_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
-        """Put the gradients of the first process in the place of all others."""
+        """Copy the gradients of the first process to all others."""
         self._exchange(parameters, partial(dist.broadcast, src=0))
 
     def _exchange(self, parameters: Iterable[nn.Parameter], meet: Callable[[Tensor], object]) -> None:
@@ -138,13 +139,13 @@ ALONE = World()
 
 @contextmanager
 def processes() -> Iterator[World]:
-    """The processes that torchrun started, connected while the block lasts; otherwise this process alone.
+    """Connect the processes that torchrun started, for the length of the block.
 
-    Where there are GPUs, each process gets one for its current device. Processes with a GPU each talk by NCCL; those
-    that share one, or have none, by Gloo.
+    Without torchrun, the world is this process alone. If there are GPUs, each process gets one as its current device.
+    Processes with one GPU each use NCCL; processes that share a GPU, or have none, use Gloo.
 
     Raises:
-        RunError: another process ended without a word.
+        RunError: another process ended without an error message.
     """
     if not (dist.is_available() and dist.is_torchelastic_launched()):
         yield ALONE
@@ -156,16 +157,16 @@ def processes() -> Iterator[World]:
     try:
         yield World(dist.get_rank(), dist.get_world_size())
     except LowshotError:
-        # All processes have one: see World.together. After any other error some may be waiting for this process, and
-        # to take leave of them would be to wait as well; its end frees them.
+        # All processes raise one, see World.together. After any other error some may be waiting for this process, and
+        # closing the group would wait for them too; the end of this process frees them.
         dist.destroy_process_group()
         raise
     except RuntimeError as error:
         # Gloo has no error class of its own, and names its source file.
         if isinstance(error, dist.DistError) or "gloo" in str(error):
             raise RunError(
-                "the connection to another process of this run was lost; the last checkpoint is intact, the same "
-                "command goes on from there"
+                "the connection to another process of this run was lost; the last checkpoint is intact: the same "
+                "command continues from there"
             ) from error
         raise
     dist.destroy_process_group()
@@ -173,14 +174,14 @@ def processes() -> Iterator[World]:
 
 @dataclass(frozen=True)
 class _Place:
-    """Where a tensor was taken out."""
+    """The place of an extracted tensor."""
 
     shape: tuple[int, ...]
     dtype: torch.dtype
 
 
 def _take_out(value: Any, tensors: list[Tensor]) -> Any:
-    """A copy of `value` with places for its tensors, which are appended to `tensors`."""
+    """Copy `value` with places for its tensors; append these to `tensors`."""
     if isinstance(value, Tensor):
         tensors.append(value)
         return _Place(tuple(value.shape), value.dtype)
@@ -192,7 +193,7 @@ def _take_out(value: Any, tensors: list[Tensor]) -> Any:
 
 
 def _put_back(value: Any) -> Any:
-    """The opposite of `_take_out`: receives the tensors in the order in which they were taken out."""
+    """Undo `_take_out`; receive the tensors in the order of extraction."""
     if isinstance(value, _Place):
         tensor = torch.empty(value.shape, dtype=value.dtype, device=_device())
         dist.broadcast(tensor, 0)
@@ -205,12 +206,12 @@ def _put_back(value: Any) -> Any:
 
 
 def _device() -> torch.device:
-    """Where tensors must be that the processes exchange for their own sake."""
+    """The device of the small tensors that the processes exchange."""
     return torch.device("cuda" if dist.get_backend() == "nccl" else "cpu")
 
 
 def _buckets(tensors: Iterable[Tensor]) -> Iterator[list[Tensor]]:
-    """Groups of tensors, in their order, of about BUCKET elements."""
+    """Groups of about BUCKET elements of tensors, in their order."""
     bucket: list[Tensor] = []
     for tensor in tensors:
         bucket.append(tensor)

@@ -16,9 +16,10 @@ class StopRequest:
 
 @contextmanager
 def stop_on_signal() -> Iterator[StopRequest]:
-    """Turn the first Ctrl-C or SIGTERM into `asked`; a second one interrupts at once.
+    """Turn the first Ctrl-C or SIGTERM into `asked`.
 
-    Signals belong to the main thread; in any other, nothing is caught.
+    A second one interrupts at once.
+    Only the main thread receives signals; in any other thread this does nothing.
     """
     request = StopRequest()
     if threading.current_thread() is not threading.main_thread():

@@ -1,4 +1,4 @@
-"""Batches made ahead of the steps that need them: by a thread of this process, or by processes of their own."""
+"""Prefetching of batches by a thread or by worker processes."""
 
 import multiprocessing
 from collections import deque
@@ -12,25 +12,27 @@ from lowshot.errors import RequestError, RunError
 from lowshot.settings import TrainConfig
 from lowshot.workers import begin_worker, signals_held
 
-# Batches that wait for each worker, one of which it is making.
+# Batches queued for each worker, including the one it is making.
 _AHEAD = 2
 
 
 @contextmanager
 def batches_ahead(batches: PairBatches, steps: range, train: TrainConfig) -> Iterator[Iterator[Batch]]:
-    """The batches of consecutive steps, in order. How many workers make them, and how these start, changes nothing.
+    """Yield the batches of consecutive steps, in order.
+
+    The number of workers, and the way they start, does not change the batches.
 
     Args:
         batches: addressed by step.
-        steps: which ones.
+        steps: the steps.
         train: `workers` processes, started by `worker_start`; with 0, a thread makes one batch ahead.
 
     Yields:
-        An iterator over the batches. An error of a worker is raised where its batch is asked for, as if it had been
-        made here.
+        An iterator over the batches. An error in a worker is raised when its batch is requested, as if this process
+        had made it.
 
     Raises:
-        RequestError: the operating system has no such way to start processes.
+        RequestError: the operating system does not support `worker_start`.
         RunError: a worker died.
     """
     pool: Executor
@@ -61,9 +63,9 @@ def _in_order(
             yield batch
     except BrokenProcessPool as error:
         raise RunError(
-            "a process that makes batches died, perhaps for want of memory; the last checkpoint is intact, the same "
-            "command goes on from there. Lower train.workers (a script that calls lowshot and starts workers by "
-            "spawning them needs `if __name__ == '__main__':`)"
+            "a process that makes batches died, perhaps out of memory; the last checkpoint is intact: the same "
+            "command continues from there. Lower train.workers (a script that calls lowshot and spawns workers "
+            "needs `if __name__ == '__main__':`)"
         ) from error
 
 
@@ -72,11 +74,13 @@ def _start_method(setting: str) -> str | None:
     if setting == "auto":
         return None
     if setting not in known:
-        raise RequestError(f"train.worker_start={setting}: this operating system has {', '.join(known)}; or take auto")
+        raise RequestError(
+            f"train.worker_start={setting}: this operating system supports {', '.join(known)}; or use auto"
+        )
     return setting
 
 
-# What a worker makes batches of. One process works for one run.
+# The batches of a worker. One process works for one run.
 _own: list[PairBatches] = []
 
 

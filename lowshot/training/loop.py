@@ -1,4 +1,4 @@
-"""Pretraining loop: any method, any number of processes, exact resume."""
+"""Pretraining loop for any method and number of processes, with exact resume."""
 
 import time
 from collections.abc import Callable
@@ -43,10 +43,10 @@ from lowshot.training.validation import validation_auc
 class Pretraining:
     """One pretraining run: its model, its method, its place in the data.
 
-    `train.select` says which weights are the result: those of the last step, or those that a judge prefers. The
-    validation AUC in metrics.csv is for reading unless it is the judge.
+    `train.select` decides which weights are the result: those of the last step, or those that a judge prefers. The
+    validation AUC in metrics.csv is only for information unless it is the judge.
 
-    Several processes are one run: each embeds its part of the batch, all compute the loss of the whole batch, and all
+    Several processes form one run. Each embeds its part of the batch, and all compute the loss of the whole batch. All
     end each step in the same state, which the first process writes.
 
     Args:
@@ -56,7 +56,7 @@ class Pretraining:
         world: the processes.
 
     Raises:
-        RequestError: the training split has no pairs, a file of it is missing, or the batch cannot be shared out.
+        RequestError: the training split has no pairs, one of its files is missing, or the batch cannot be divided.
     """
 
     def __init__(self, config: Config, reader: Reader, device: torch.device, world: World = ALONE) -> None:
@@ -68,7 +68,9 @@ class Pretraining:
         self.world = world
         videos = videos_of(dataset, "train")
         if len(videos) < 2:
-            raise RequestError(f"{dataset.manifest_path}: one training video alone cannot be contrasted with another")
+            raise RequestError(
+                f"{dataset.manifest_path}: the training split has only one video; pretraining needs at least two"
+            )
         dataset.check_files("voice", np.concatenate(videos.voices))
         dataset.check_files("face", np.concatenate(videos.faces))
         self.validation = _validation_videos(reader)
@@ -111,22 +113,24 @@ class Pretraining:
         self._logged: dict[str, Any] | None = None
 
     def resume(self, run: Path) -> None:
-        """Go on from a run's checkpoint.
+        """Continue from a run's checkpoint.
 
         Raises:
-            RequestError: the checkpoint is damaged, or was made with other data or other settings, which are named.
+            RequestError: the checkpoint is damaged, or was made with other data or settings; names them.
         """
         state = load_checkpoint(run / CHECKPOINT)
         if state["data_sha"] != self.reader.dataset.sha:
-            raise RequestError(f"{run}: cannot be resumed, it was trained on other data; name another `out`")
+            raise RequestError(f"{run}: cannot be resumed because it was trained on other data; name another `out`")
         if changed := changed_settings(build_config([state["config"]]), self.config):
-            raise RequestError(f"{run}: cannot be resumed, {changed[0]} differs; use the same, or name another `out`")
+            raise RequestError(
+                f"{run}: cannot be resumed because {changed[0]} differs; use the same value, or name another `out`"
+            )
         self._take_over(state)
-        # Version 0.1 kept the size of the log.
+        # Version 0.1 stored the size of the log.
         self._logged = state["log"] if "log" in state else kept_by_size(run / METRICS, state["log_size"])
 
     def join(self) -> None:
-        """Let every process start where the first one does: from its checkpoint, or from the same fresh weights."""
+        """Start every process from the first one's checkpoint or fresh weights."""
         state = self.world.from_first(self._state())
         if not self.world.leads:
             self._take_over(state)
@@ -233,7 +237,7 @@ class Pretraining:
                 self._log(log, step, rate, value, figures)
 
     def _prepare(self, step: int) -> None:
-        """Let the method prepare; what it clusters is clustered once, and the same for all processes."""
+        """Prepare the method; cluster once, for all processes."""
         if self.world.size == 1 or not self.method.clusters_at(step):
             self.method.before_step(step)
             return
@@ -329,7 +333,7 @@ class Pretraining:
 
 
 def _validation_videos(reader: Reader) -> Videos | None:
-    """Validation videos whose identities are known; none where the manifest has no such split."""
+    """Validation videos of known identity; None without at least two identities."""
     if not (reader.dataset.manifest["split"] == "val").any():
         return None
     videos = videos_of(reader.dataset, "val")
@@ -352,9 +356,9 @@ def pretrain(
     Args:
         config: settings; written to config.yaml.
         reader: of the dataset.
-        out: the run directory; the next one in `runs/` when not given.
-        resume: `auto` goes on with a stopped run of the same settings, `never` starts anew, a path names the run.
-        device: where to compute; the first GPU, or the CPU, when not given.
+        out: the run directory; by default the next one in `runs/`.
+        resume: `auto` continues a stopped run of the same settings, `never` starts anew, a path names the run.
+        device: where to compute; by default the first GPU, or the CPU.
         world: the processes that share the work. The first one decides on the run directory and writes to it.
         report: takes the progress of the first process.
 
@@ -362,7 +366,7 @@ def pretrain(
         The run directory.
 
     Raises:
-        RequestError: nothing was written; or another process is at this run.
+        RequestError: nothing was written; or another process is using this run.
         RunError, FailedElsewhere: see `Pretraining.train`.
     """
     if config.train.threads:
@@ -399,7 +403,10 @@ def pretrain(
 
 
 def _claim(job: Pretraining, out: Path | None, resume: str, held: ExitStack) -> Path:
-    """The run directory, locked for as long as `held` lasts; the job goes on with what is there, or the run begins."""
+    """Choose and lock the run directory; resume or start the run.
+
+    The lock lasts as long as `held`.
+    """
     config, data_sha = job.config, job.reader.dataset.sha
     run, goes_on = choose_run(config, data_sha, out, resume)
     held.enter_context(lock_run(run))

@@ -1,4 +1,4 @@
-"""metrics.csv: one row per logged step, appended as the run goes."""
+"""metrics.csv: one row per logged step, appended during the run."""
 
 import csv
 import os
@@ -11,19 +11,19 @@ from lowshot.files import atomic_path
 from lowshot.schema import STEP_COLUMNS
 
 Row = Mapping[str, Any]
-# Figures of the method stand between these and the other columns.
+# Figures of the method come between these and the other columns.
 _FIRST = STEP_COLUMNS[: STEP_COLUMNS.index("loss") + 1]
 _LAST = STEP_COLUMNS[len(_FIRST) :]
 
 
 class MetricsLog:
-    """Appends rows. A new figure of the method gets a column of its own when it is first logged.
+    """A log of rows, with a new column for each new figure.
 
-    The columns follow from the rows alone, so that a resumed run ends in the same file, byte for byte.
+    The columns depend only on the rows, so that a resumed run ends with the same file, byte for byte.
 
     Args:
-        path: the file; it is made with its header.
-        kept: what `sync` returned for the checkpoint; later rows are removed. None starts a new file.
+        path: the file; it is created with its header.
+        kept: the value that `sync` returned for the checkpoint; later rows are removed. None starts a new file.
 
     Raises:
         RunError: `kept` names rows, and the file cannot be read.
@@ -40,11 +40,13 @@ class MetricsLog:
         self._start(rows)
 
     def write(self, row: Row, figures: Mapping[str, float] | None = None) -> None:
-        """Append a row; columns it lacks stay empty. Floats are written so that they read back exactly.
+        """Append a row; its missing columns stay empty.
+
+        Floats are written so that they read back exactly.
 
         Args:
             row: values of `STEP_COLUMNS`.
-            figures: what the method computed, by its own names.
+            figures: figures of the method, by its own names.
 
         Raises:
             RunError: a figure has the name of one of `STEP_COLUMNS`.
@@ -59,7 +61,7 @@ class MetricsLog:
         self._append([{**row, **figures}])
 
     def sync(self) -> dict[str, Any]:
-        """Bring what was written to the disk; returns what a resumed run needs to go on from here."""
+        """Flush to the disk; return the state for a resumed run."""
         self._file.flush()
         os.fsync(self._file.fileno())
         return {"columns": [*_FIRST, *self._figures, *_LAST], "rows": self._rows}
@@ -69,7 +71,7 @@ class MetricsLog:
         self._file.close()
 
     def _start(self, rows: Iterable[Row]) -> None:
-        """Write the file anew with these rows, in one piece for a reader, and open it to append to."""
+        """Rewrite the file atomically with these rows, and open it to append."""
         with atomic_path(self._path) as temporary:
             self._open(temporary)
             self._writer.writeheader()
@@ -90,7 +92,10 @@ class MetricsLog:
         self._file.flush()
 
     def _read(self) -> list[dict[str, str]]:
-        """The rows so far. Columns that this log does not have yet are those of rows that will be removed."""
+        """The rows so far.
+
+        Columns unknown to this log belong to rows that will be removed.
+        """
         columns = (*_FIRST, *self._figures, *_LAST)
         try:
             with self._path.open(encoding="utf-8", newline="") as file:
@@ -100,7 +105,9 @@ class MetricsLog:
 
 
 def kept_by_size(path: Path, size: int) -> dict[str, Any]:
-    """What `MetricsLog.sync` would have returned for a checkpoint of version 0.1, which holds the size of the file.
+    """The value of `MetricsLog.sync` for a checkpoint of version 0.1.
+
+    Such a checkpoint holds the size of the file.
 
     Args:
         path: metrics.csv of the run.

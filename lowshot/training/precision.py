@@ -1,4 +1,4 @@
-"""Whether the towers compute in bfloat16; losses are float32 in any case."""
+"""Precision of the towers, float32 or bfloat16; losses are always float32."""
 
 import torch
 
@@ -8,7 +8,7 @@ def autocast(device: torch.device, precision: str) -> torch.autocast:
 
     Args:
         device: where they compute.
-        precision: `float32`, `bfloat16`, or `auto`: bfloat16 where the device has instructions for it. Without them it
+        precision: `float32`, `bfloat16`, or `auto`: bfloat16 if the device has instructions for it. Without them it
             is emulated, which is slower than float32.
     """
     wanted = precision == "bfloat16" or (precision == "auto" and has_bfloat16(device))
@@ -21,6 +21,6 @@ def has_bfloat16(device: torch.device) -> bool:
         return torch.cuda.get_device_capability(device) >= (8, 0)
     if device.type != "cpu":
         return False
-    # Older versions of torch do not tell; float32 is right everywhere.
+    # Older versions of torch do not report it; float32 works everywhere.
     capabilities: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))

@@ -4,7 +4,7 @@ import math
 
 
 def learning_rate(step: int, total: int, peak: float, final: float, warmup_share: float) -> float:
-    """Linear warm-up from near 0 to `peak`, then half a cosine down to `final`.
+    """Linear warm-up to `peak`, then a half cosine down to `final`.
 
     Args:
         step: 0..total-1.

@@ -1,4 +1,4 @@
-"""How well a model tells validation identities apart: what adaptation is selected by, and what is logged."""
+"""Validation AUC, which selects adaptations and is logged in pretraining."""
 
 import numpy as np
 
@@ -8,20 +8,22 @@ from lowshot.metrics.verification import auc
 from lowshot.models.embedding import embed
 from lowshot.models.two_tower import TwoTower
 
-# All pairs of so many videos are scored at once: a few seconds, and half a gigabyte.
+# All pairs of this many videos are scored at once, in a few seconds and half a gigabyte.
 MOST_VIDEOS = 4096
 
 
 def validation_auc(model: TwoTower, reader: Reader, videos: Videos) -> float:
-    """AUC over all voice-face pairs of different videos, one voice and one face a video.
+    """AUC over all voice-face pairs of different videos.
+
+    Each video gives one voice and one face.
 
     Args:
-        model: left as it is.
+        model: not changed.
         reader: of the dataset.
-        videos: validation videos with known identities; those without one are left out.
+        videos: validation videos; those without a known identity are skipped.
 
     Returns:
-        Area under the ROC curve, 0..1; NaN when no identity has two videos.
+        Area under the ROC curve, 0..1; NaN if no identity has two videos.
     """
     voices = np.array([rows[0] for rows in videos.voices])
     faces = np.array([rows[0] for rows in videos.faces])
@@ -34,13 +36,13 @@ def auc_of_embeddings(voice: np.ndarray, face: np.ndarray, identities: np.ndarra
 
     Args:
         voice, face: unit embeddings of n videos, float32 [n, d].
-        identities: whose they are, [n]; videos with "" are left out. Of more than `MOST_VIDEOS`, whole identities count
-            until there are as many videos, in an order that is always the same.
+        identities: identity of each video, [n]; videos with "" are skipped. If there are more than `MOST_VIDEOS`,
+            whole identities are used up to that number of videos, always in the same order.
     """
     known = _some_identities(identities)
     scores = voice[known] @ face[known].T
     same = identities[known][:, None] == identities[known][None, :]
-    # A video's own pair shares more than the person: the room, the age, the mood.
+    # A video's own pair shares more than the person: room, age and mood.
     other_video = ~np.eye(len(scores), dtype=bool)
     if not same[other_video].any() or same[other_video].all():
         return float("nan")
@@ -48,7 +50,10 @@ def auc_of_embeddings(voice: np.ndarray, face: np.ndarray, identities: np.ndarra
 
 
 def _some_identities(identities: np.ndarray) -> np.ndarray:
-    """Which videos count, [n]: those of all known identities, or of as many as `MOST_VIDEOS` allows, two at least."""
+    """Mask [n] of the videos to use.
+
+    They are those of all known identities, or of as many identities as `MOST_VIDEOS` allows, at least two.
+    """
     known = identities != ""
     if known.sum() <= MOST_VIDEOS:
         return known

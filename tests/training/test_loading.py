@@ -120,5 +120,5 @@ def test_ctrl_c_reaches_all_processes_and_the_run_goes_on_from_a_pack(config, re
 
 def test_a_way_to_start_that_the_system_lacks_is_refused(reader, config, monkeypatch):
     monkeypatch.setattr(multiprocessing, "get_all_start_methods", lambda: ["spawn"])
-    with pytest.raises(RequestError, match="worker_start=fork: this operating system has spawn"):
+    with pytest.raises(RequestError, match="worker_start=fork: this operating system supports spawn"):
         made(reader, config, with_workers(1, "fork"))
