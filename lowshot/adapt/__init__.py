@@ -1,1 +1,1 @@
-"""Learning from few labelled identities: subsets, fine-tuning, probes."""
+"""Adaptation to few labelled identities: subsets, fine-tuning, probes."""

@@ -1,4 +1,4 @@
-"""Towers on a step's batch of training videos."""
+"""Embeddings of a step's batch of training videos."""
 
 from torch import Tensor
 
@@ -11,13 +11,14 @@ def embed_step(towers: TwoTower, batches: PairBatches, step: int, precision: str
     """Embed the batch of a step.
 
     Args:
-        towers: the model, in whatever mode it is.
+        towers: the model, in any mode.
         batches: of the videos to train on.
         step: counted from 0.
         precision: of the towers.
 
     Returns:
-        Which videos, int64 [B] on the CPU, and the unit embeddings of their voices and faces, float32 [B, dim].
+        Numbers of the videos, int64 [B] on the CPU, and the unit embeddings of their voices and faces, float32
+        [B, dim].
     """
     device = next(towers.parameters()).device
     batch = batches.batch(step)

@@ -1,4 +1,4 @@
-"""From the settings of an adaptation to its objective."""
+"""The objective that an adaptation's settings name."""
 
 from collections.abc import Callable
 
@@ -29,17 +29,17 @@ def objective_maker(
     *,
     scratch: bool,
 ) -> Callable[[], Objective]:
-    """What makes the objective of `config` anew for each attempt.
+    """A function that makes a new objective of `config` for each attempt.
 
     Args:
         model: the towers before the first step.
         labelled: videos of the labelled training identities.
-        batches: of these.
+        batches: batches of these videos.
         reader: of the dataset.
         config: `config.adapt` names the objective.
-        seed: of whatever it draws.
-        scratch: whether the weights are fresh. CMPC clusters what a pretrained model makes of the training videos
-            before the first step; fresh towers have yet to see some.
+        seed: seed of its random draws.
+        scratch: whether the weights are fresh. CMPC clusters a pretrained model's embeddings of the training videos
+            before the first step. With fresh towers it waits until they have seen some videos.
     """
     identity = torch.from_numpy(np.unique(labelled.identities, return_inverse=True)[1])
     match config.adapt.objective:

@@ -1,4 +1,4 @@
-"""Early stopping and the choice of a learning rate, on validation identities only."""
+"""Early stopping and choice of the learning rate, on validation identities only."""
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
@@ -7,19 +7,19 @@ from typing import Any
 
 from torch import nn
 
-UNCHANGED = "no step of its adaptation raised the validation AUC, and the start was kept"
+UNCHANGED = "no gain on the validation identities; the starting model is kept"
 
 
 @dataclass(frozen=True)
 class Selected:
-    """What was chosen, and by which figure.
+    """The chosen attempt and its validation AUC.
 
     Attributes:
-        learning_rate: of the chosen attempt; 0 when no step of any attempt improved on the pretrained model.
-        step: after which the chosen weights stood.
+        learning_rate: of the chosen attempt; 0 if no step of any attempt improved on the pretrained model.
+        step: number of steps that gave the chosen weights.
         val_auc: validation AUC of the chosen weights.
         start_auc: validation AUC before any step.
-        probe: how the probe was chosen that the attempts started from; None where there was none.
+        probe: the choice of the probe that the attempts started from; None without a probe.
     """
 
     learning_rate: float
@@ -29,10 +29,10 @@ class Selected:
     probe: "Selected | None" = None
 
     def __str__(self) -> str:
-        """The choice in a line, for a person."""
+        """The choice in one line."""
         first = f"probe: {self.probe}; then: " if self.probe else ""
         if self.step == 0:
-            return f"{first}no step raised the validation AUC of {self.start_auc:.3f}: unchanged"
+            return f"{first}no gain on the validation AUC of {self.start_auc:.3f}; the model is unchanged"
         return (
             f"{first}validation AUC {self.start_auc:.3f} -> {self.val_auc:.3f} "
             f"(step {self.step}, learning rate {self.learning_rate:g})"
@@ -40,7 +40,7 @@ class Selected:
 
 
 def start_kept(selected: Mapping[str, Any]) -> bool:
-    """Whether a choice, as provenance.json holds it, took no step; with a probe before, neither did that."""
+    """Whether a choice in provenance.json, and its probe, took no step."""
     return selected["step"] == 0 and (selected.get("probe") is None or start_kept(selected["probe"]))
 
 
@@ -52,20 +52,20 @@ def select(
     attempt: Callable[[nn.Module, float], Callable[[int], None]],
     validate: Callable[[nn.Module], float],
 ) -> tuple[nn.Module, Selected]:
-    """Train once per learning rate, look at the validation AUC now and then, keep the best weights seen.
+    """Train once per learning rate; keep the weights of best validation AUC.
 
-    The pretrained module counts as an attempt of no steps: labels that do not help on validation change nothing.
+    The pretrained module counts as an attempt of no steps, so labels that do not help on validation change nothing.
 
     Args:
-        pretrained: the module to adapt; left as it is.
+        pretrained: the module to adapt; not changed.
         learning_rates: the grid.
         steps: steps of each attempt.
-        checks: how many validation AUCs during each attempt, evenly spaced, the last after the last step.
+        checks: number of validation AUCs during each attempt, evenly spaced, the last after the last step.
         attempt: given a copy of `pretrained` and a rate, returns a function that takes one step (numbered from 0).
         validate: the AUC of a module on validation identities.
 
     Returns:
-        The chosen module and the record of the choice. Of equal AUCs the one met first is kept.
+        The chosen module and the record of the choice. Among equal AUCs the first one is kept.
     """
     start_auc = validate(pretrained)
     best, chosen = pretrained, Selected(0.0, 0, start_auc, start_auc)

@@ -29,20 +29,21 @@ def finetune(
     *,
     scratch: bool,
 ) -> tuple[TwoTower, Selected]:
-    """Train the towers, or the parts of them that `config.adapt.strategy` names, by `config.adapt.objective`.
+    """Fine-tune a model on labelled videos.
+
+    `config.adapt.strategy` names the parts to train, and `config.adapt.objective` the objective.
 
     Args:
-        model: where to start; left as it is.
+        model: the model to start from; not changed.
         labelled: videos of the labelled training identities.
-        validation: videos of validation identities, by which learning rate and stopping step are chosen.
+        validation: videos of validation identities, which choose learning rate and stopping step.
         reader: of the dataset.
-        config: `config.adapt` says what is trained, by what, how long and how fast.
-        seed: of the samples.
-        scratch: whether the weights are fresh, and the statistics of batch normalisation with them; see
-            `training_mode`.
+        config: `config.adapt` has the strategy, the objective, the number of steps and the learning rates.
+        seed: seed of the samples.
+        scratch: whether the weights are fresh, including the statistics of batch normalisation; see `training_mode`.
 
     Returns:
-        The chosen model, in evaluation mode, and how it was chosen.
+        The chosen model, in evaluation mode, and the record of the choice.
 
     Source:
         `lp-ft`: Kumar, Raghunathan, Jones, Ma and Liang, ICLR 2022: fine-tuning that starts from a linear probe.
@@ -70,7 +71,7 @@ def finetune(
         optimizer = torch.optim.AdamW(trained, lr=rate, weight_decay=settings.weight_decay)
 
         def take_step(step: int) -> None:
-            # Validation leaves all of a model in one mode.
+            # Validation leaves the whole model in one mode.
             training_mode(towers, settings.strategy, scratch=scratch)
             loss = objective.loss(towers, step)
             optimizer.zero_grad(set_to_none=True)

@@ -1,4 +1,7 @@
-"""Reading a list of labelled identities or videos: what it names is looked up, and what would leak is refused."""
+"""Reading of lists of labelled identities or videos.
+
+Names are looked up in the dataset, and lists that would leak held-out identities are refused.
+"""
 
 import hashlib
 from pathlib import Path
@@ -14,36 +17,36 @@ from lowshot.schema import MODALITIES
 
 
 def read_subset(path: Path, dataset: Dataset) -> tuple[Subset, str]:
-    """Read a list of labelled identities, or of labelled videos, for a dataset.
+    """Read a list of labelled identities or videos for a dataset.
 
-    A list that the `recipe.json` beside it names must be as it was drawn, and drawn from the same training videos of
-    the same people: names alone do not tell, for two datasets may both have an `id10001`. A list without a recipe is
-    taken by its names.
+    If the `recipe.json` beside it names the list, the list must be unchanged. It must also come from the same training
+    videos of the same people. Names alone are not enough, because two datasets may both have an `id10001`. A list
+    without a recipe is matched by names only.
 
     Args:
-        path: CSV with the column `identity`, and `video` where videos are labelled; other columns are passed over.
-        dataset: whose training identities are labelled.
+        path: CSV with the column `identity`, and `video` if videos are labelled; other columns are ignored.
+        dataset: the dataset of the training identities.
 
     Returns:
         The labelled subset: its fraction is the list's share, its seed that of the recipe. And a warning if something
         could not be checked or differs without harm, else "".
 
     Raises:
-        RequestError: the file cannot be read, lacks a column or holds a row twice; it was changed or drawn from other
+        RequestError: the file cannot be read, lacks a column or has a duplicate row; it was changed or drawn from other
             data; it names an identity or a video that is unknown, not of split train or without both modalities, or a
-            video of somebody else; or it labels fewer than two identities. Names file and row.
+            video of another identity; or it labels fewer than two identities. Names file and row.
     """
     listed = read_columns(path, "list of labelled identities")
     unit, rows = _named(listed)
     sha = hashlib.sha256(list_bytes(rows, unit)).hexdigest()
     recipe = read_recipe(path.parent)
     entry = recipe.lists.get(path.name) if recipe else None
-    warning = f"{path}: no recipe says what it was drawn from; it is taken by its names"
+    warning = f"{path}: no recipe says which data it was drawn from; it is matched by names only"
     if recipe and entry:
         if sha != entry.sha256:
             raise RequestError(
-                f"{path}: holds other rows, or in another order, than its recipe says; take the list as it was "
-                "written, or give your own another name"
+                f"{path}: its rows or their order differ from its recipe; restore the original list, or give your own "
+                "list another name"
             )
         warning = _check_origin(path, recipe, dataset)
     videos = training_videos(dataset.manifest)
@@ -53,21 +56,21 @@ def read_subset(path: Path, dataset: Dataset) -> tuple[Subset, str]:
         if unit == "video":
             check.video(line, *row)
     if len({row[0] for row in rows}) < 2:
-        raise RequestError(f"{path}: labels fewer than the two identities that learning needs; list more")
+        raise RequestError(f"{path}: labels fewer than 2 identities, but adaptation needs at least 2; list more")
     total = len(videos) if unit == "video" else videos["identity"].nunique()
     return Subset(unit, rows, len(rows) / total, total, entry.seed if entry else None, path.stem, sha), warning
 
 
 def _named(listed: Rows) -> tuple[Unit, tuple[tuple[str, ...], ...]]:
-    """What is counted, and the rows as `Subset` has them."""
+    """The unit of a list, and its rows as in `Subset`."""
     header = [name.strip() for name in listed.fields[0]]
     for column in ("identity", "video"):
         if header.count(column) > 1:
-            raise RequestError(f"{listed.path}: column '{column}' stands twice")
+            raise RequestError(f"{listed.path}: column '{column}' occurs twice")
     if "identity" not in header:
         raise RequestError(
-            f"{listed.path}: column 'identity' is missing; a list of labelled identities has identity, and video where "
-            "single videos are labelled"
+            f"{listed.path}: column 'identity' is missing; name a list with the column identity, and video "
+            "if it labels single videos"
         )
     columns = [name for name in ("identity", "video") if name in header]
     places = [header.index(name) for name in columns]
@@ -78,20 +81,28 @@ def _named(listed: Rows) -> tuple[Unit, tuple[tuple[str, ...], ...]]:
             if not value:
                 raise RequestError(f"{listed.path}, row {line}: {column} is empty")
         if row in seen:
-            raise RequestError(f"{listed.path}, row {line}: {columns[-1]} '{row[-1]}' stands in row {seen[row]} too")
+            raise RequestError(
+                f"{listed.path}, row {line}: {columns[-1]} '{row[-1]}' is also in row {seen[row]}; remove one"
+            )
         seen[row] = line
     return ("video" if "video" in columns else "identity"), rows
 
 
 def _check_origin(path: Path, recipe: Recipe, dataset: Dataset) -> str:
-    """Refuse a list that was drawn from other people or videos; returns a warning where something else differs."""
+    """Refuse a list of other people or videos.
+
+    Returns:
+        A warning that other parts of the data differ, or "".
+    """
     origin = f"{path}: was drawn from {recipe.data} (data {recipe.data_sha})"
     if labels_sha(dataset.manifest, recipe.variant) != recipe.labels_sha:
         videos = training_videos(dataset.manifest)
         here = Pool(identities=videos["identity"].nunique(), videos=len(videos))
         differ = f"{recipe.training} there, {here} here"
         if recipe.training == here:
-            differ = "as many training identities and videos, but others, or of another gender or nationality"
+            differ = (
+                "the same number of training identities and videos, but others, or with other genders or nationalities"
+            )
         raise RequestError(
             f"{origin}, this is {dataset.name} (data {dataset.sha}): {differ}; draw lists for this dataset with "
             "`lowshot protocols subsets`"
@@ -102,12 +113,12 @@ def _check_origin(path: Path, recipe: Recipe, dataset: Dataset) -> str:
 
 
 class _Checker:
-    """Looks up the names of a list.
+    """Checker of the names in a list.
 
     Args:
         path: the list, for messages.
-        dataset: where to look.
-        videos: as `training_videos` gives them.
+        dataset: the dataset that has the names.
+        videos: the result of `training_videos`.
     """
 
     def __init__(self, path: Path, dataset: Dataset, videos: pd.DataFrame) -> None:
@@ -123,7 +134,7 @@ class _Checker:
         self._refuse(line, f"identity '{name}'", self.dataset.manifest[self.dataset.manifest["identity"] == name])
 
     def video(self, line: int, identity: str, name: str) -> None:
-        """Refuse a video that cannot be labelled as somebody's."""
+        """Refuse a video that cannot be labelled with an identity."""
         if self.owner.get(name) == identity:
             return
         rows = self.dataset.manifest[self.dataset.manifest["video"] == name]
@@ -135,11 +146,11 @@ class _Checker:
         self._refuse(line, f"video '{name}'", rows)
 
     def _refuse(self, line: int, what: str, rows: pd.DataFrame) -> None:
-        """Say why an identity or a video that is none of those to label is none."""
+        """Refuse a name, and say why it cannot be labelled."""
         if rows.empty:
             fault = f"is not in {self.dataset.manifest_path}"
         elif held_out := sorted(set(rows["split"]) & {"val", "test"}):
-            fault = f"is of split {held_out[0]}; labelling it would leak into what is measured there"
+            fault = f"is of split {held_out[0]}; labelling it would leak held-out data"
         elif not (trained := rows[rows["split"] == "train"]).empty:
             missing = [modality for modality in MODALITIES if modality not in set(trained["modality"])]
             fault = f"has no {missing[0]} in split train" if missing else "has no training video with voice and face"

@@ -1,4 +1,7 @@
-"""What an adaptation is called in runs, weights and results: models adapted in different ways are never one row."""
+"""Names of adaptations in runs, weights and results.
+
+Models that were adapted in different ways get different names, and so different rows.
+"""
 
 from typing import Literal
 
@@ -8,12 +11,12 @@ Adaptation = Literal["finetune", "probe"]
 
 
 def recipe(settings: AdaptConfig) -> list[str]:
-    """What of strategy and objective departs from the defaults; empty for the usual fine-tuning."""
+    """Non-default strategy and objective; empty for default fine-tuning."""
     usual = AdaptConfig()
     chosen = ((settings.strategy, usual.strategy), (settings.objective, usual.objective))
     return [name for name, default in chosen if name != default]
 
 
 def adaptation_name(adaptation: str, settings: AdaptConfig) -> str:
-    """`probe`, `finetune`, or fine-tuning with what departs from the defaults, as in `finetune-lp-ft-classifier`."""
+    """Name of an adaptation: `probe`, `finetune` or like `finetune-lp-ft-classifier`."""
     return "-".join([adaptation, *recipe(settings)]) if adaptation == "finetune" else adaptation

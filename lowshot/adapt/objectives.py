@@ -1,4 +1,4 @@
-"""What fine-tuning minimises over the labelled videos."""
+"""Objectives of fine-tuning on labelled videos."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -19,10 +19,13 @@ from lowshot.settings import AdaptConfig
 
 
 class Objective(ABC):
-    """A loss of the towers on a step's batch, with what it learns by itself for the length of one attempt."""
+    """A loss of the towers on a step's batch.
+
+    It may have parameters of its own, which last for one attempt.
+    """
 
     def parameters(self) -> Sequence[nn.Parameter]:
-        """What is trained besides the towers and dropped afterwards."""
+        """Parameters that are trained besides the towers and then dropped."""
         return ()
 
     @abstractmethod
@@ -31,7 +34,7 @@ class Objective(ABC):
 
 
 class Contrast(Objective):
-    """Cross-modal supervised contrast: a voice's positives are all faces of its identity.
+    """Cross-modal supervised contrast; all faces of a voice's identity are positives.
 
     Args:
         batches: of the labelled videos.
@@ -52,13 +55,15 @@ class Contrast(Objective):
 
 
 class Classifier(Objective):
-    """One classifier of the labelled identities for voices and faces alike, with an additive margin or without.
+    """One classifier of labelled identities for voices and faces.
+
+    It has an additive margin or none.
 
     Args:
         batches: of the labelled videos.
         identity: code of each labelled video's identity, int64 [n], 0..K-1.
-        config: which of the two, scale and margin, and precision.
-        directions: what the classifier starts from, one vector for each identity, [K, dim].
+        config: the kind of classifier, scale and margin, and precision.
+        directions: initial weights of the classifier, one vector for each identity, [K, dim].
     """
 
     def __init__(self, batches: PairBatches, identity: Tensor, config: Config, directions: Tensor) -> None:
@@ -95,8 +100,8 @@ def mean_directions(model: TwoTower, labelled: Videos, identity: Tensor, reader:
         Unit vectors, float32 [K, dim], on the model's device.
 
     Source:
-        Qi, Brown and Lowe, CVPR 2018 (imprinted weights). A classifier that starts at random would first draw the
-        embeddings towards where it happens to stand.
+        Qi, Brown and Lowe, CVPR 2018 (imprinted weights). A classifier with random weights would first pull the
+        embeddings towards random directions.
     """
     vectors = embed_videos(model, [labelled], reader)
     totals = torch.zeros(int(identity.max()) + 1, model.model_config.dim)

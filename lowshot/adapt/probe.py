@@ -1,4 +1,4 @@
-"""Cross-modal linear probe: one linear map per tower, on frozen embeddings of a few labelled identities."""
+"""Cross-modal linear probe: one linear map per frozen tower."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -20,23 +20,24 @@ from lowshot.training.validation import auc_of_embeddings
 
 @dataclass(frozen=True)
 class Frozen:
-    """Embeddings by manifest row, made once."""
+    """Embeddings by manifest row, computed once."""
 
     voice: torch.Tensor
     face: torch.Tensor
 
 
 def embed_videos(model: TwoTower, videos: Sequence[Videos], reader: Reader) -> Embeddings:
-    """Embed all media of some videos, each once."""
+    """Embed all media of videos, each once."""
     voices = np.concatenate([rows for part in videos for rows in part.voices])
     faces = np.concatenate([rows for part in videos for rows in part.faces])
     return embed(model, reader, voices, faces)
 
 
 def videos_of_step(count: int, most: int, seed: int, step: int) -> np.ndarray:
-    """Which of `count` labelled videos a step sees: all, or `most` where there are more, as epochs deal them out.
+    """Videos of a step: all of `count`, or at most `most`.
 
-    Embeddings are cheap once made, but the contrast of all with all grows with the square of their number.
+    Epochs go through more than `most` videos in parts. Embeddings are cheap once computed, but the contrast of all
+    with all grows with the square of their number.
     """
     if count <= most:
         return np.arange(count)
@@ -56,17 +57,17 @@ def probe(
     """Train a linear map after each frozen tower by cross-modal supervised contrast.
 
     Args:
-        model: the frozen towers; left as they are.
+        model: the frozen towers; not changed.
         labelled: videos of the labelled training identities.
-        validation: videos of validation identities, by which learning rate and stopping step are chosen.
+        validation: videos of validation identities, which choose learning rate and stopping step.
         reader: of the dataset.
-        config: `config.adapt` says how long and how fast.
-        seed: of the order of samples.
-        vectors: embeddings by `model` of at least the media of both; made here when not given.
+        config: `config.adapt` has the number of steps and the learning rates.
+        seed: seed of the order of samples.
+        vectors: embeddings by `model` of at least the media of both; computed here by default.
 
     Returns:
-        The model with its maps, in evaluation mode, and how they were chosen. The maps start as the identity, so that
-        with no step taken the probe is the model itself.
+        The model with its maps, in evaluation mode, and the record of the choice. The maps start as the identity, so
+        that a probe of no steps equals the model.
     """
     probed = with_linear_heads(model)
     vectors = vectors or embed_videos(model, [labelled, validation], reader)

@@ -29,7 +29,7 @@ from lowshot.schema import LABELLED, MODEL
 
 
 def labelled_share(dataset: Dataset, fraction: float) -> str:
-    """What a labelled fraction comes to, as in `2 of 150 identities (1.3 %)`.
+    """Describe a label fraction, as in `2 of 150 identities (1.3 %)`.
 
     Raises:
         RequestError: see `labelled_count`.
@@ -38,7 +38,7 @@ def labelled_share(dataset: Dataset, fraction: float) -> str:
 
 
 def labelled_videos(dataset: Dataset, identities: list[str]) -> Videos:
-    """The training videos of some identities."""
+    """The training videos of the given identities."""
     videos = videos_of(dataset, "train")
     return videos.select(np.flatnonzero(np.isin(videos.identities, identities)))
 
@@ -52,7 +52,7 @@ def videos_of_subset(dataset: Dataset, subset: Subset) -> Videos:
 
 
 def validation_videos(dataset: Dataset) -> Videos:
-    """The videos that an adaptation is selected by.
+    """The validation videos that select an adaptation.
 
     Raises:
         RequestError: the manifest has no validation split, or it has fewer than two identities with two videos each.
@@ -61,29 +61,29 @@ def validation_videos(dataset: Dataset) -> Videos:
     counts = pd.Series([name for name in videos.identities if name] if videos else [], dtype=object).value_counts()
     if videos is None or (counts >= 2).sum() < 2:
         raise RequestError(
-            f"{dataset.manifest_path}: adaptation is selected on validation identities, and needs a split 'val' "
-            "with at least two identities of two videos each"
+            f"{dataset.manifest_path}: adaptation is selected on validation identities and needs a split 'val' "
+            "with at least 2 identities of 2 videos each"
         )
     return videos
 
 
 def training_videos(dataset: Dataset, labelled: Videos) -> Videos:
-    """All training videos, where some of them are not labelled.
+    """All training videos, if some of them are not labelled.
 
     Raises:
-        RequestError: all of them are.
+        RequestError: all of them are labelled.
     """
     videos = videos_of(dataset, "train")
     if len(videos) == len(labelled):
         raise RequestError(
-            "adapt.objective=semi-supervised: learns from training videos besides the labelled ones, and all "
-            f"{len(videos)} are labelled; lower `labels`, or take another objective"
+            "adapt.objective=semi-supervised: needs training videos without labels, but all "
+            f"{len(videos)} are labelled; lower `labels`, or use another objective"
         )
     return videos
 
 
 def label_facts(subset: Subset) -> dict[str, str]:
-    """What is written with whatever learned from a subset: its share, its seed, and of a list which one it was."""
+    """Metadata of a labelled subset: its fraction, its seed, and its list."""
     seed = "" if subset.seed is None else str(subset.seed)
     facts = {"fraction": f"{subset.fraction:g}", "subset_seed": seed}
     if not subset.listed:
@@ -101,12 +101,12 @@ def adapt(
     out: Path | None = None,
     vectors: Embeddings | None = None,
 ) -> tuple[Path, Selected]:
-    """Adapt a model with a labelled fraction and write the outcome as a run; see `adapt_to`.
+    """Adapt a model with a label fraction, by `adapt_to`.
 
     Args:
         pretrained, adaptation, reader, config, out, vectors: as in `adapt_to`.
         fraction: share of the training identities to label, in (0, 1].
-        subset_seed: which identities.
+        subset_seed: seed of the choice of identities.
     """
     refuse_adapted(pretrained)
     subset = draw_subset(reader.dataset.manifest, fraction, subset_seed)
@@ -114,15 +114,15 @@ def adapt(
 
 
 def refuse_adapted(pretrained: LoadedModel) -> None:
-    """Refuse a model that learned from labels already.
+    """Refuse a model that has already learned from labels.
 
     Raises:
-        RequestError: it did.
+        RequestError: the model is adapted.
     """
     if pretrained.metadata["adaptation"] != "none":
         raise RequestError(
-            f"{pretrained.name}: is adapted already ({pretrained.metadata['adaptation']} with labels), which would not "
-            f"be counted; name the pretrained run it started from ({pretrained.metadata.get('init', 'unknown')})"
+            f"{pretrained.name}: is already adapted ({pretrained.metadata['adaptation']}), and its labels would not be "
+            f"counted; name the pretrained run it started from ({pretrained.metadata.get('init', 'unknown')})"
         )
 
 
@@ -135,22 +135,22 @@ def adapt_to(
     out: Path | None = None,
     vectors: Embeddings | None = None,
 ) -> tuple[Path, Selected]:
-    """Adapt a model with the labels of a subset and write the outcome as a run.
+    """Adapt a model with a labelled subset and write a run.
 
     Args:
-        pretrained: the model to adapt, which learned from no labels yet.
+        pretrained: the model to adapt, which has not learned from labels.
         adaptation: `finetune` or `probe`.
-        subset: what is labelled, as `draw_subset` draws it or as `read_subset` reads it.
+        subset: the labelled subset, from `draw_subset` or `read_subset`.
         reader: of the dataset.
         config: `config.adapt` and `config.seed` decide the training.
-        out: the run directory; the next one in `runs/` when not given.
-        vectors: what a probe learns from, as of `probe`.
+        out: the run directory; by default the next one in `runs/`.
+        vectors: embeddings for a probe, as in `probe`.
 
     Returns:
-        The run directory and how the weights were chosen.
+        The run directory and the record of the choice.
 
     Raises:
-        RequestError: the model, the splits or a file do not allow it, and nothing was written; or another process is
+        RequestError: the model, the splits or a file do not fit, and nothing was written; or another process is
             writing to this run.
     """
     refuse_adapted(pretrained)
@@ -174,7 +174,7 @@ def adapt_to(
         with atomic_path(run / LABELLED) as temporary:
             temporary.write_bytes(list_bytes(subset.rows, subset.unit))
         write_trained(run, learned, pretrained.trained)
-        # A frozen list of a seed leads to the very weights of `labels` with that seed.
+        # A frozen list of a seed gives the same weights as `labels` with that seed.
         seed = int(np.random.SeedSequence([config.seed, subset.seed or 0]).generate_state(1, np.uint32)[0])
         pretrained.towers.to(default_device()).to(memory_format=torch.channels_last)
         if adaptation == "probe":
@@ -189,7 +189,7 @@ def adapt_to(
             **facts,
             adaptation=adaptation_name(adaptation, config.adapt),
             **({"start_kept": "true"} if start_kept(asdict(chosen)) else {}),
-            # Results are told apart by the seed of the pretraining, which the weights file alone may know.
+            # Results are identified by the seed of the pretraining, which may be only in the weights file.
             train_seed=pretrained.metadata.get("train_seed", str(config.seed)),
             data_sha=dataset.sha,
             config_sha=config.sha(),

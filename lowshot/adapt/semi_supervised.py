@@ -1,4 +1,4 @@
-"""Supervised contrast of the labelled videos while CMPC goes on over all training videos."""
+"""Supervised contrast of labelled videos together with CMPC on all."""
 
 import numpy as np
 import torch
@@ -17,22 +17,24 @@ from lowshot.settings import CmpcConfig
 
 # The label of a video that has none.
 UNKNOWN = -1
-# What batches of all training videos draw from, beside those of the labelled ones.
+# The random stream of batches of all training videos, different from that of the labelled ones.
 _STREAM = 1
 
 
 class OngoingCmpc(Cmpc):
-    """CMPC that takes up a trained model: clusters in force from the first step on, and a few labels known.
+    """CMPC that continues from a trained model, with a few known labels.
+
+    Clusters are in use from the first step.
 
     Args:
-        config: temperatures and weights; its schedule is of no account.
+        config: temperatures and weights; its schedule is ignored.
         shape: of the run; its N videos are all training videos.
-        identity: code of each video's identity where it is labelled, `UNKNOWN` elsewhere, int64 [N].
+        identity: code of each labelled video's identity, `UNKNOWN` for other videos, int64 [N].
         every: steps from one clustering to the next.
 
     Deviation:
-        In the instance contrast two labelled videos of one identity are no negatives of each other. In the prototype
-        contrast they are what their clusters make of them.
+        In the instance contrast two labelled videos of one identity are not negatives of each other. In the prototype
+        contrast their clusters decide.
     """
 
     def __init__(self, config: CmpcConfig, shape: RunShape, identity: Tensor, every: int) -> None:
@@ -47,7 +49,10 @@ class OngoingCmpc(Cmpc):
         self.face_bank.update(every_video, face)
 
     def clusters_at(self, step: int) -> bool:
-        """Whether the banks are clustered before `step`: now and then, once there is something in them."""
+        """Whether the banks are clustered before `step`.
+
+        They are clustered at regular intervals, once they hold vectors.
+        """
         return step % self.every == 0 and bool(self.voice_bank.written.any())
 
     def _excluded_negatives(self, index: Tensor) -> Tensor:
@@ -56,12 +61,12 @@ class OngoingCmpc(Cmpc):
 
 
 class SemiSupervised(Objective):
-    """A loss of labelled videos, and CMPC over batches of all training videos beside it.
+    """A loss of labelled videos plus CMPC on all training videos.
 
     Args:
         labelled: the loss of labelled videos.
-        cmpc: in its first state.
-        batches: of all training videos, as many as `cmpc` knows.
+        cmpc: in its initial state.
+        batches: of all training videos, the same videos as in `cmpc`.
         config: weight of CMPC, and precision.
     """
 
@@ -83,13 +88,13 @@ class SemiSupervised(Objective):
 
 
 def batches_of_all(training: Videos, reader: Reader, config: Config, seed: int) -> PairBatches:
-    """Batches of all training videos, drawn independently of those of the labelled ones."""
+    """Batches of all training videos, independent of the labelled batches."""
     own_seed = int(np.random.SeedSequence([seed, _STREAM]).generate_state(1, np.uint32)[0])
     return PairBatches(training, reader, config.adapt.batch_size, own_seed, config.voice, config.face, config.augment)
 
 
 def known_identities(training: Videos, labelled: Videos) -> Tensor:
-    """Code of each training video's identity where the video is labelled, `UNKNOWN` elsewhere, int64 [N]."""
+    """Identity code of each labelled video, `UNKNOWN` for others, int64 [N]."""
     codes = np.unique(labelled.identities, return_inverse=True)[1].tolist()
     of_video = dict(zip(labelled.names, codes, strict=True))
     return torch.tensor([of_video.get(name, UNKNOWN) for name in training.names])
@@ -100,7 +105,7 @@ def ongoing_cmpc(model: TwoTower, identity: Tensor, batches: PairBatches, config
 
     Args:
         model: the towers.
-        identity: as `known_identities` gives it.
+        identity: the result of `known_identities`.
         batches: of all training videos.
         config: `config.adapt` has its terms.
         seed: of the clusterings.
@@ -119,7 +124,7 @@ def ongoing_cmpc(model: TwoTower, identity: Tensor, batches: PairBatches, config
 
 
 def first_embeddings(model: TwoTower, training: Videos, reader: Reader) -> tuple[Tensor, Tensor]:
-    """Embeddings of each video's first voice and first face, float32 [N, dim] each."""
+    """Embeddings of each video's first voice and face, float32 [N, dim] each."""
     voices, faces = (np.array([rows[0] for rows in column]) for column in (training.voices, training.faces))
     vectors = embed(model, reader, voices, faces)
     return torch.from_numpy(vectors.voice[voices]), torch.from_numpy(vectors.face[faces])

@@ -1,4 +1,7 @@
-"""What fine-tuning trains: everything, the projections, or the last stages too. The rest stands still."""
+"""Strategies of fine-tuning: train everything, the projections, or the last stages.
+
+All other parts are frozen.
+"""
 
 import torch
 from torch import nn
@@ -13,7 +16,7 @@ from lowshot.settings import AdaptConfig, Strategy
 
 
 def learning_rates(settings: AdaptConfig) -> tuple[float, ...]:
-    """The grid of the strategy in force."""
+    """The learning-rate grid of the chosen strategy."""
     return {
         "full": settings.finetune_learning_rates,
         "head": settings.head_learning_rates,
@@ -27,10 +30,10 @@ def trained_parts(towers: TwoTower, strategy: Strategy) -> list[nn.Module]:
 
     Args:
         towers: the model.
-        strategy: `full` and `lp-ft` name all of it; `head` what follows the backbones, that is, the projection of a
-            compact tower or one of vectors, and linear maps where there are any (a ResNet has neither by itself);
-            `last-stage` these and each tower's last stage: a ResNet's fourth, the compact tower's fourth block, the
-            last hidden layer of a tower of vectors.
+        strategy: `full` and `lp-ft` train all parts. `head` trains the parts after the backbones: the projection of a
+            compact tower or of a tower of vectors, and linear maps if there are any (a ResNet has neither by itself).
+            `last-stage` trains these and each tower's last stage: a ResNet's fourth, the compact tower's fourth block,
+            the last hidden layer of a tower of vectors.
 
     Returns:
         Modules of `towers`, none inside another.
@@ -49,12 +52,15 @@ def trained_parts(towers: TwoTower, strategy: Strategy) -> list[nn.Module]:
 
 
 def parameters(parts: list[nn.Module]) -> list[nn.Parameter]:
-    """The weights of some modules."""
+    """The weights of the given modules."""
     return [weight for part in parts for weight in part.parameters()]
 
 
 def with_a_head(model: TwoTower, strategy: Strategy) -> TwoTower:
-    """The model itself, or a copy with linear maps after the towers where the strategy would train nothing without."""
+    """The model, or a copy with linear maps if needed.
+
+    Without linear maps after the towers, the strategy may have nothing to train.
+    """
     if parameters(trained_parts(model, strategy)):
         return model
     place = next(model.parameters()).device
@@ -62,7 +68,7 @@ def with_a_head(model: TwoTower, strategy: Strategy) -> TwoTower:
 
 
 def freeze_the_rest(towers: TwoTower, strategy: Strategy) -> list[nn.Parameter]:
-    """Let gradients reach what the strategy trains, and nothing else; gives the weights it trains."""
+    """Freeze all parts that the strategy does not train; return its weights."""
     towers.requires_grad_(False)
     trained = parameters(trained_parts(towers, strategy))
     for weight in trained:
@@ -71,14 +77,14 @@ def freeze_the_rest(towers: TwoTower, strategy: Strategy) -> list[nn.Parameter]:
 
 
 def training_mode(towers: TwoTower, strategy: Strategy, *, scratch: bool) -> None:
-    """Put batch normalisations into the mode that they are trained in.
+    """Set batch normalisations to their training mode.
 
     Args:
         towers: the model.
         strategy: of the fine-tuning.
-        scratch: whether the weights are fresh. Statistics of a pretrained model stay as they are, for a few people's
-            videos would spoil them. Fresh ones have to be learned: those of trained parts in every step, those of
-            frozen parts beforehand (`settle_statistics`).
+        scratch: whether the weights are fresh. Statistics of a pretrained model do not change, because the videos of a
+            few people would spoil them. Fresh statistics have to be learned: those of trained parts in every step,
+            those of frozen parts beforehand (`settle_statistics`).
     """
     towers.train(False)
     if scratch:
@@ -88,13 +94,13 @@ def training_mode(towers: TwoTower, strategy: Strategy, *, scratch: bool) -> Non
 
 @torch.no_grad()
 def settle_statistics(towers: TwoTower, strategy: Strategy, batches: PairBatches, precision: str) -> None:
-    """Give the frozen batch normalisations of fresh towers the statistics of an epoch of batches, in place.
+    """Learn the statistics of frozen batch normalisations from an epoch, in place.
 
-    Fresh statistics (mean 0, variance 1) would leave the frozen part without any normalisation.
+    Fresh statistics (mean 0, variance 1) would leave the frozen parts of fresh towers without any normalisation.
 
     Args:
         towers: the model, with fresh weights; in evaluation mode afterwards.
-        strategy: of the fine-tuning; where it trains everything, nothing is frozen and nothing is done.
+        strategy: of the fine-tuning; if it trains everything, nothing is frozen and nothing is done.
         batches: of labelled videos.
         precision: of the towers.
     """

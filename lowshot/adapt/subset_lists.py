@@ -1,4 +1,7 @@
-"""Labelled subsets on disk: one list each, which can be frozen and cited, and the recipe that makes them again."""
+"""Labelled subsets on disk: lists to freeze and cite, and their recipe.
+
+The recipe reproduces the lists.
+"""
 
 import hashlib
 import json
@@ -17,11 +20,11 @@ from lowshot.files import atomic_path, bundled_folder, write_text
 from lowshot.schema import RECIPE
 
 FRACTIONS = (0.01, 0.05, 0.1, 0.2, 0.5, 1.0)
-"""The labelled shares of frozen lists, unless a person asks for others."""
+"""The default label fractions of frozen lists."""
 
 
 class Pool(BaseModel):
-    """How much there was to draw from."""
+    """The size of the pool that subsets are drawn from."""
 
     identities: int
     videos: int
@@ -31,7 +34,7 @@ class Pool(BaseModel):
 
 
 class Listed(Pool):
-    """What one list holds, and the hash of its bytes."""
+    """The content of one list, and the hash of its bytes."""
 
     fraction: float
     seed: int
@@ -39,7 +42,7 @@ class Listed(Pool):
 
 
 class Recipe(BaseModel):
-    """From which data and by which rule the lists beside it were drawn."""
+    """The data and the rule of the lists beside it."""
 
     lowshot: str
     data: str
@@ -52,7 +55,7 @@ class Recipe(BaseModel):
 
 
 def list_name(fraction: float, seed: int) -> str:
-    """What the list of a subset is called: its share in per cent and its seed, as in `per01-seed0.csv`."""
+    """File name of a list: per cent and seed, as in `per01-seed0.csv`."""
     percent = f"{100 * Decimal(str(fraction)):f}"
     if "." in percent:
         percent = percent.rstrip("0").rstrip(".")
@@ -60,7 +63,10 @@ def list_name(fraction: float, seed: int) -> str:
 
 
 def list_bytes(rows: Sequence[Sequence[str]], unit: Unit) -> bytes:
-    """A subset as CSV in UTF-8 with Unix line ends: `identity`, and `video` in a subset of videos."""
+    """A subset as CSV in UTF-8 with Unix line ends.
+
+    The columns are `identity`, and `video` in a subset of videos.
+    """
     columns = ["identity"] if unit == "identity" else ["identity", "video"]
     return pd.DataFrame(list(rows), columns=columns).to_csv(index=False, lineterminator="\n").encode()
 
@@ -68,7 +74,7 @@ def list_bytes(rows: Sequence[Sequence[str]], unit: Unit) -> bytes:
 def write_subsets(
     out: Path, dataset: Dataset, fractions: Sequence[float], seeds: Sequence[int], unit: Unit, variant: Variant
 ) -> list[Path]:
-    """Write the labelled subsets of a dataset as lists, and `recipe.json` beside them.
+    """Write labelled subsets of a dataset as lists, with `recipe.json`.
 
     Equal requests write equal bytes.
 
@@ -82,7 +88,7 @@ def write_subsets(
         The files written, the recipe last.
 
     Raises:
-        RequestError: see `draw_subset`. Nothing is written then.
+        RequestError: see `draw_subset`; nothing was written.
     """
     videos = training_videos(dataset.manifest)
     per_identity = videos["identity"].value_counts()
@@ -118,7 +124,9 @@ def write_subsets(
 
 
 def read_recipe(folder: Path) -> Recipe | None:
-    """The recipe of the labelled subsets in a folder; None where there is none, or one of other lists.
+    """Read the recipe of labelled subsets in a folder; None without one.
+
+    A recipe of other lists gives None too.
 
     Raises:
         RequestError: the file is damaged.
@@ -135,7 +143,7 @@ def read_recipe(folder: Path) -> Recipe | None:
         fault = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
     except (ValueError, TypeError) as error:
         fault = f"not JSON: {error}"
-    raise RequestError(f"{path}: is damaged ({fault}); draw its lists anew with `lowshot protocols subsets`")
+    raise RequestError(f"{path}: is damaged ({fault}); draw its lists again with `lowshot protocols subsets`")
 
 
 def frozen_subsets() -> Iterator[tuple[Path, Recipe]]:

@@ -1,4 +1,4 @@
-"""Which identities or videos are labelled: a share of those of the training split, nested and in fair shares."""
+"""Labelled subsets of the training split: nested, with balanced attributes."""
 
 import hashlib
 import json
@@ -18,24 +18,24 @@ UNITS: tuple[Unit, ...] = get_args(Unit)
 VARIANTS: tuple[Variant, ...] = get_args(Variant)
 READ: dict[Variant, tuple[str, ...]] = {"gender": ("gender",), "balanced": ("gender", "nationality"), "random": ()}
 """The attributes that the order of each variant depends on."""
-# Random streams of their own, so that one draw never shifts another.
+# Separate random streams, so that one draw never changes another.
 _RANDOM_STREAM, _VIDEO_STREAM = 1, 2
 
 
 @dataclass(frozen=True)
 class Subset:
-    """What is labelled.
+    """A labelled subset of identities or videos.
 
     Attributes:
-        unit: whether identities or videos were counted.
-        rows: `(identity,)` or `(identity, video)`, one a unit, in the order in which they get their labels. Of a
-            subset of identities, all training videos are labelled.
-        fraction: labelled share of the training identities or videos: as asked for where it was drawn, as it came out
-            where somebody listed it.
-        total: training identities or videos in all.
-        seed: which of the possible subsets; None where nobody drew it.
-        listed: name of the list that it was read from, and
-        sha: hash of what that lists; both empty where it was drawn.
+        unit: whether identities or videos are counted.
+        rows: `(identity,)` or `(identity, video)`, one per unit, in the order of labelling. In a subset of identities,
+            all their training videos are labelled.
+        fraction: label fraction of the training identities or videos: the requested one of a drawn subset, the
+            actual one of a listed subset.
+        total: total number of training identities or videos.
+        seed: seed of the draw; None if the subset was not drawn.
+        listed: name of the list that it was read from; "" if it was drawn.
+        sha: hash of the content of that list; "" if it was drawn.
     """
 
     unit: Unit
@@ -50,17 +50,17 @@ class Subset:
         return len(self.rows)
 
     def __str__(self) -> str:
-        """What it comes to, as in `2 of 150 identities (1.3 %)`."""
+        """Its size, as in `2 of 150 identities (1.3 %)`."""
         return share_said(len(self), self.total, self.unit)
 
     @property
     def name(self) -> str:
-        """What tells it from others in the names of runs: its fraction, or its list."""
+        """Its name in the names of runs: its fraction, or its list."""
         return self.listed or f"{self.fraction:g}"
 
     @property
     def identities(self) -> list[str]:
-        """Whoever has a label."""
+        """The labelled identities."""
         return list(dict.fromkeys(row[0] for row in self.rows))
 
     @property
@@ -70,34 +70,33 @@ class Subset:
 
 
 def share_said(count: int, total: int, unit: Unit) -> str:
-    """A labelled share for a person, as in `2 of 150 identities (1.3 %)`."""
+    """Describe a label fraction, as in `2 of 150 identities (1.3 %)`."""
     plural = "identities" if unit == "identity" else "videos"
     return f"{count} of {total} {plural} ({round(100 * count / total, 1):g} %)"
 
 
 def labelled_count(identities: int, fraction: float, argument: str = "labels") -> int:
-    """How many identities a labelled fraction means: the nearest whole number, halves up.
+    """Number of identities of a label fraction, rounded half up.
 
     Args:
-        identities: training identities in all.
+        identities: total number of training identities.
         fraction: share to label, in (0, 1].
-        argument: what gives the fraction, for messages.
+        argument: name of the argument with the fraction, for messages.
 
     Raises:
-        RequestError: the fraction is out of range, or yields fewer than two identities: one person alone leaves nobody
-            to be told apart from.
+        RequestError: the fraction is out of range, or gives fewer than two identities, which leaves no negatives.
     """
     count, exact = _rounded(identities, fraction, argument)
     if count < 2:
         raise RequestError(
-            f"`{argument}={fraction:g}`: {float(exact):g} of {identities} training identities are fewer than the two "
-            f"that learning needs; {_least(2, identities, argument)}"
+            f"`{argument}={fraction:g}`: labels {float(exact):g} of {identities} training identities, but adaptation "
+            f"needs at least 2; {_least(2, identities, argument)}"
         )
     return count
 
 
 def _rounded(total: int, fraction: float, argument: str) -> tuple[int, Fraction]:
-    """A share of a number as the nearest whole number, halves up, and as it is."""
+    """A fraction of a number, rounded half up and exact."""
     if not 0 < fraction <= 1:
         raise RequestError(f"`{argument}={fraction:g}`: must be above 0 and at most 1, as in `{argument}=0.1` for 10 %")
     # As a decimal fraction, so that 0.29 of 50 does not depend on binary rounding.
@@ -106,26 +105,31 @@ def _rounded(total: int, fraction: float, argument: str) -> tuple[int, Fraction]
 
 
 def _least(needed: int, total: int, argument: str) -> str:
-    """The least fraction that is rounded to a number, for a message; three decimals, more for a large total."""
+    """The smallest fraction that gives a number, for a message.
+
+    It has three decimals, more for a large total.
+    """
     if total < needed:
-        return "label more"
+        return "label more identities"
     scale = 10 ** max(3, len(str(total)))
-    return f"the least here is `{argument}={-(-(2 * needed - 1) * scale // (2 * total)) / scale:g}`"
+    return f"the smallest usable value is `{argument}={-(-(2 * needed - 1) * scale // (2 * total)) / scale:g}`"
 
 
 def labelling_order(people: pd.DataFrame, seed: int, variant: Variant = "gender") -> list[str]:
-    """The order in which identities get labelled: every prefix is a subset, so small subsets lie inside large ones.
+    """Order in which identities get labels, so that subsets are nested.
+
+    Every prefix of the order is a subset.
 
     Args:
-        people: one row an identity: `identity`, and `gender` and `nationality` where they are known.
-        seed: of the subset. The order depends on the identities' names, the attributes in `READ` and this seed alone.
-        variant: what every prefix is to hold in fair shares.
+        people: one row per identity: `identity`, and `gender` and `nationality` if they are known.
+        seed: of the subset. The order depends only on the identities' names, the attributes in `READ` and this seed.
+        variant: attributes that every prefix balances.
 
     Returns:
         All identities. `gender`: first one of each gender, then the genders interleaved by their shares, so that every
-        prefix has them in about these shares. `balanced`: genders as in `gender`, and within the labelled of each
-        gender every nationality within one of its share of that gender. `random`: as drawn. Identities without a
-        gender or nationality count as one more.
+        prefix has about these shares. `balanced`: genders as in `gender`. Among the labelled of each gender, the count
+        of each nationality is within one of its share of that gender. `random`: a random order. Identities without a
+        gender or nationality count as one more group.
     """
     ordered = people.sort_values("identity", kind="stable").reset_index(drop=True)
     if variant == "random":
@@ -135,7 +139,7 @@ def labelling_order(people: pd.DataFrame, seed: int, variant: Variant = "gender"
     generator = _generator(seed, len(ordered))
     keys = pd.Series(0.0, index=ordered.index)
     for _, rows in gender.groupby(gender, sort=True).groups.items():
-        # Evenly spaced places from 0 on: merging the groups by them keeps the shares in every prefix, and the first of
+        # Evenly spaced places from 0: merging the groups by place keeps the shares in every prefix, and the first of
         # each group share place 0.
         keys[rows] = generator.permutation(len(rows)) / len(rows)
     ranked = ordered.assign(key=keys, tie=generator.permutation(len(ordered)), gender=gender)
@@ -144,16 +148,18 @@ def labelling_order(people: pd.DataFrame, seed: int, variant: Variant = "gender"
         return ranked["identity"].tolist()
     names = ranked["identity"].to_numpy(dtype=object)
     for _, rows in ranked.groupby("gender").groups.items():
-        # The places of a gender stay its own; who of it comes first is settled by nationality.
+        # Each gender keeps its places; nationality decides the order within it.
         names[rows] = names[rows][_in_fair_shares(ranked["nationality"][rows].tolist())]
     return names.tolist()
 
 
 def _in_fair_shares(groups: list[str]) -> list[int]:
-    """Order members of groups so that every prefix holds of each group its share, rounded up or down.
+    """Order members of groups so that every prefix is proportional.
+
+    A prefix holds each group's share, rounded up or down.
 
     Args:
-        groups: the group of each member. Within a group the members keep their order.
+        groups: the group of each member. Members of a group keep their order.
 
     Returns:
         Numbers of the members.
@@ -165,7 +171,7 @@ def _in_fair_shares(groups: list[str]) -> list[int]:
     taken = dict.fromkeys(waiting, 0)
     order: list[int] = []
     for size in range(1, len(groups) + 1):
-        # Nobody gets more than the share rounded up; of the rest, whoever has most members for the next place.
+        # No group exceeds its share rounded up; among the others, the one with most members per next place is taken.
         due = [group for group, members in waiting.items() if taken[group] * len(groups) < len(members) * size]
         group = max(due, key=lambda name: Fraction(len(waiting[name]), taken[name] + 1))
         order.append(waiting[group][taken[group]])
@@ -178,13 +184,15 @@ def _generator(seed: int, *key: int) -> np.random.Generator:
 
 
 def training_videos(manifest: pd.DataFrame) -> pd.DataFrame:
-    """The videos that may be labelled: those of the training split that have an identity and both modalities.
+    """Training videos that have an identity and both modalities.
+
+    These are the videos that may be labelled.
 
     Args:
         manifest: as `read_manifest` returns it.
 
     Returns:
-        One row a video, in the order of the manifest: `video`, `identity`, and `gender` and `nationality` where the
+        One row per video, in the order of the manifest: `video`, `identity`, and `gender` and `nationality` if the
         manifest has them.
 
     Raises:
@@ -195,20 +203,22 @@ def training_videos(manifest: pd.DataFrame) -> pd.DataFrame:
     columns = ["video", "identity", *(name for name in ("gender", "nationality") if name in rows)]
     videos = rows.loc[both, columns].drop_duplicates("video")
     if videos.empty:
-        raise RequestError("no training row of the manifest has an identity: there is nobody to label")
+        raise RequestError(
+            "no training row of the manifest has an identity, so there is nobody to label; fill that column"
+        )
     return videos
 
 
 def training_people(manifest: pd.DataFrame) -> pd.DataFrame:
-    """The identities that may be labelled: those of `training_videos`, one row each, with its columns but `video`."""
+    """Identities of `training_videos`, one row each, without the column `video`."""
     return training_videos(manifest).drop_duplicates("identity").drop(columns="video")
 
 
 def labels_sha(manifest: pd.DataFrame, variant: Variant) -> str:
-    """Hash of all that a subset depends on: 16 hexadecimal digits.
+    """Hash of the data that a subset depends on: 16 hexadecimal digits.
 
-    It covers the training videos, whose they are, and the attributes that the variant reads. Features, media, people
-    to measure on and other columns may change without changing who is labelled.
+    It covers the training videos, their identities, and the attributes that the variant reads. Features, media, other
+    splits and other columns may change without a change of the labelled identities.
     """
     videos = training_videos(manifest).sort_values("video", kind="stable")
     columns = ["video", "identity", *(name for name in READ[variant] if name in videos)]
@@ -223,21 +233,21 @@ def draw_subset(
     variant: Variant = "gender",
     argument: str = "labels",
 ) -> Subset:
-    """What a labelled fraction labels.
+    """Draw the labelled subset of a label fraction.
 
-    With one seed, unit and variant, a smaller fraction's subset is the beginning of a larger one's.
+    For the same seed, unit and variant, the subset of a smaller fraction is the beginning of that of a larger one.
 
-    Videos are labelled in the order of their identities, the first two of each, then in further rounds one more of each
-    that has one left. The share is taken of this order. Where it would end between the first two videos of an identity,
-    the second is labelled as well: whoever is labelled has two videos to learn from, where there are two.
+    Videos are labelled in the order of their identities: first two of each identity, then in further rounds one more of
+    each that has any left. The fraction is a prefix of this order. If the prefix would end between the first two videos
+    of an identity, the second is labelled as well. A labelled identity therefore has two videos, if two exist.
 
     Args:
         manifest: as `read_manifest` returns it; identities of the splits val and test are never labelled.
         fraction: share of the training identities or videos, in (0, 1].
-        seed: which of the possible subsets.
-        unit: what the share is of.
+        seed: seed of the draw.
+        unit: unit of the fraction.
         variant: as in `labelling_order`.
-        argument: what gives the fraction, for messages.
+        argument: name of the argument with the fraction, for messages.
 
     Raises:
         RequestError: see `labelled_count` and `training_videos`; too few videos for two identities; or the manifest
@@ -252,8 +262,8 @@ def draw_subset(
         for attribute in READ[variant]:
             if attribute not in people or (people[attribute] == "").all():
                 raise RequestError(
-                    f"`variant=balanced`: the manifest says of no training identity which {attribute} it has; "
-                    "fill that column, or take another variant"
+                    f"`variant=balanced`: the manifest gives no {attribute} for any training identity; "
+                    "fill that column, or use another variant"
                 )
     order = labelling_order(people, seed, variant)
     if unit == "identity":
@@ -261,19 +271,23 @@ def draw_subset(
         return Subset(unit, tuple((name,) for name in order[:count]), fraction, len(order), seed)
     rows, opens = _video_order(videos, order, seed)
     count, exact = _rounded(len(rows), fraction, argument)
-    # Rounded up to the pair that it cuts through.
+    # Round up to complete the pair at the end.
     count += count > 0 and opens[count - 1]
     if len({identity for identity, _ in rows[:count]}) < 2:
         needed = 1 + next((place for place, row in enumerate(rows) if row[0] != rows[0][0]), len(rows))
         raise RequestError(
-            f"`{argument}={fraction:g}`: {float(exact):g} of {len(rows)} training videos are too few for the two "
-            f"identities that learning needs; {_least(needed, len(rows), argument)}"
+            f"`{argument}={fraction:g}`: labels {float(exact):g} of {len(rows)} training videos, too few for the 2 "
+            f"identities that adaptation needs; {_least(needed, len(rows), argument)}"
         )
     return Subset(unit, tuple(rows[:count]), fraction, len(rows), seed)
 
 
 def _video_order(videos: pd.DataFrame, people: list[str], seed: int) -> tuple[list[tuple[str, str]], list[bool]]:
-    """The order in which videos get labelled, and of which of them the very next belongs to the same pair."""
+    """Order in which videos get labels.
+
+    Returns:
+        (identity, video) of each, and whether the next video belongs to the same pair.
+    """
     generator = _generator(seed, len(videos), _VIDEO_STREAM)
     shuffled: dict[str, npt.NDArray[np.object_]] = {
         str(identity): generator.permutation(np.array(sorted(names), dtype=object))
@@ -290,5 +304,5 @@ def _video_order(videos: pd.DataFrame, people: list[str], seed: int) -> tuple[li
 
 
 def labelled_identities(manifest: pd.DataFrame, fraction: float, seed: int) -> list[str]:
-    """The identities that a labelled fraction labels: those of `draw_subset` by its defaults."""
+    """The identities of `draw_subset` with its defaults."""
     return draw_subset(manifest, fraction, seed).identities

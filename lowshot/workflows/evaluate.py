@@ -294,7 +294,7 @@ def _evaluate(
     warnings = list(trials.warnings)
     if facts.get("start_kept"):
         init = facts.get("init", "scratch")
-        warnings.insert(0, f"{name}: {UNCHANGED}, {'fresh weights' if init == 'scratch' else init}")
+        warnings.insert(0, f"{name}: {UNCHANGED} ({'fresh weights' if init == 'scratch' else init})")
     for line in warnings:
         warning(report, line)
     message(report, f"evaluate {name} on {trials.dataset.name}, {asked}")

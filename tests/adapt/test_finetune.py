@@ -140,7 +140,7 @@ def test_what_was_done_is_recorded(config, reader, pretrained, tmp_path):
     assert provenance["kind"] == "finetune"
     assert provenance["selected"]["probe"]["val_auc"] == selected.probe.val_auc
     assert read_config(run).adapt.strategy == "lp-ft"
-    with pytest.raises(RequestError, match="is adapted already"):
+    with pytest.raises(RequestError, match="is already adapted"):
         adapt(load_model(run), "probe", 0.3, 0, reader, config, tmp_path / "twice")
 
 

@@ -94,7 +94,7 @@ def test_what_is_written_is_read_as_it_was_drawn(people, tmp_path, unit, variant
 
 
 def test_a_share_that_is_too_small_writes_nothing(people, tmp_path):
-    with pytest.raises(RequestError, match=r"`fractions=0\.01`: .* the least here is `fractions=0\.167`"):
+    with pytest.raises(RequestError, match=r"`fractions=0\.01`: .* the smallest usable value is `fractions=0\.167`"):
         write_subsets(tmp_path / "lists", people, (0.01, 1.0), range(2), "identity", "gender")
     assert not (tmp_path / "lists").exists()
 
@@ -133,10 +133,10 @@ def test_single_videos_are_labelled_where_the_list_names_them(people, tmp_path):
         ("identity\nid1\nvoices only\n", ", row 3: identity 'voices only' has no face in split train"),
         ("identity\nid1\napart\n", ", row 3: identity 'apart' has no training video with voice and face"),
         ("identity\nid1\nnowhere\n", ", row 3: identity 'nowhere' has no row of split train"),
-        ("identity\nid1\nid2\nid1\n", ", row 4: identity 'id1' stands in row 2 too"),
-        ("identity\nid1\n", ": labels fewer than the two identities"),
-        ("identity\n", ": labels fewer than the two identities"),
-        ("identity,video\nid1,id1-0\nid1,id1-1\n", ": labels fewer than the two identities"),
+        ("identity\nid1\nid2\nid1\n", ", row 4: identity 'id1' is also in row 2"),
+        ("identity\nid1\n", ": labels fewer than 2 identities"),
+        ("identity\n", ": labels fewer than 2 identities"),
+        ("identity,video\nid1,id1-0\nid1,id1-1\n", ": labels fewer than 2 identities"),
         ("identity,video\nid1,id1-0\nid2,id1-1\n", ", row 3: video 'id1-1' is of identity 'id1', not 'id2'"),
         ("identity,video\nid1,id1-0\nid2,id2-7\n", r", row 3: video 'id2-7' is not in .*manifest\.csv"),
         (
@@ -146,10 +146,10 @@ def test_single_videos_are_labelled_where_the_list_names_them(people, tmp_path):
         ("identity,video\nin test,in test-0\nid1,id1-0\n", ", row 2: identity 'in test' is of split test"),
         ("identity,video\nid1,id1-0\nid2,\n", ", row 3: video is empty"),
         ("identity,video\nid1,id1-0\n,id2-0\n", ", row 3: identity is empty"),
-        ("identity,video\nid1,id1-0\nid1,id1-0\n", ", row 3: video 'id1-0' stands in row 2 too"),
+        ("identity,video\nid1,id1-0\nid1,id1-0\n", ", row 3: video 'id1-0' is also in row 2"),
         ("id1\nid2\n", ": column 'identity' is missing"),
         ("video\nid1-0\nid2-0\n", ": column 'identity' is missing"),
-        ("identity,identity\nid1,id1\nid2,id2\n", ": column 'identity' stands twice"),
+        ("identity,identity\nid1,id1\nid2,id2\n", ": column 'identity' occurs twice"),
         ("identity,video\nid1\nid2,id2-0\n", ", row 2: 1 fields, but the first row has 2"),
         ("", ": is empty"),
         (b"RIFF\0\0", ", row 1: holds a zero byte"),
@@ -191,9 +191,7 @@ def test_a_list_keeps_its_worth_through_a_spreadsheet_and_loses_it_with_a_row(pe
     assert read_subset(frozen, people)[0].rows == rows
     for changed in (text.replace(rows[0][0], "A. Name"), text + "A. Name\n", "identity\nid0\nid1\n"):
         frozen.write_text(changed)
-        with pytest.raises(
-            RequestError, match=r"per30-seed1\.csv: holds other rows, or in another order, than its recipe"
-        ):
+        with pytest.raises(RequestError, match=r"per30-seed1\.csv: its rows or their order differ from its recipe"):
             read_subset(frozen, people)
     frozen.rename(frozen.with_name("mine.csv"))
     assert read_subset(frozen.with_name("mine.csv"), people)[0].seed is None
@@ -209,7 +207,7 @@ def test_a_list_of_other_people_is_refused_by_what_differs(people, frozen, tmp_p
         read_subset(frozen, more)
     assert "\n" not in str(refused.value)
     swapped = [{**row, "gender": "f"} if row["identity"] == "id0" else row for row in PEOPLE]
-    with pytest.raises(RequestError, match="as many training identities and videos, but others, or of another gender"):
+    with pytest.raises(RequestError, match="the same number of training identities and videos, but others"):
         read_subset(frozen, dataset(tmp_path / "swapped", swapped))
 
 

@@ -97,7 +97,9 @@ def test_a_fraction_out_of_range_is_refused(fraction):
 
 
 def test_a_fraction_of_fewer_than_two_identities_names_the_least():
-    with pytest.raises(RequestError, match=r"`labels=0\.009`: 1\.35 of 150 .* the least here is `labels=0\.01`"):
+    with pytest.raises(
+        RequestError, match=r"`labels=0\.009`: labels 1\.35 of 150 .* the smallest usable value is `labels=0\.01`"
+    ):
         labelled_count(150, 0.009)
     assert labelled_count(150, 0.01) == 2
 
@@ -190,7 +192,9 @@ def test_balanced_subsets_hold_every_nationality_of_a_gender_in_its_share(seed):
 def test_balanced_needs_the_attributes_that_it_balances(missing, how):
     manifest = crowd()
     manifest = manifest.drop(columns=missing) if how == "no column" else manifest.assign(**{missing: ""})
-    with pytest.raises(RequestError, match=f"`variant=balanced`: .* which {missing} it has"):
+    with pytest.raises(
+        RequestError, match=f"`variant=balanced`: the manifest gives no {missing} for any training identity"
+    ):
         draw_subset(manifest, 0.5, 0, variant="balanced")
     assert len(draw_subset(manifest, 0.5, 0, variant="gender")) == 10
 
@@ -236,7 +240,7 @@ def test_videos_are_shared_out_evenly_and_nobody_has_one_who_could_have_two(vari
 def test_videos_of_fewer_than_two_identities_name_the_least():
     manifest = crowd(videos=(5,))
     with pytest.raises(
-        RequestError, match=r"`labels=0\.02`: 2 of 100 training videos .* the least here is .*"
+        RequestError, match=r"`labels=0\.02`: labels 2 of 100 training videos, .*the smallest usable value is .*"
     ) as refused:
         draw_subset(manifest, 0.02, 0, "video")
     least = float(str(refused.value).rsplit("=", 1)[-1].rstrip("`"))

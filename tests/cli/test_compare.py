@@ -106,7 +106,7 @@ def test_the_presets_shares_are_the_default(lowshot, world, monkeypatch):
     # One of ten people is too few; nobody asked for that share by name.
     code, _, err = lowshot("compare", "--preset", "tiny", "--data", world)
     assert code == 130
-    assert "warning: skipped --fractions 0.1: 1 of 10 training identities are fewer than the two" in err
+    assert "warning: skipped --fractions 0.1: labels 1 of 10 training identities, but adaptation needs" in err
     assert asked.pop()[0] == (0.0, 0.5)
     # With one left for each, fresh weights would have nothing to learn from.
     code, _, err = lowshot("compare", "--preset", "tiny", "--data", world, "--set", "labels=[0.01, 0.1]")

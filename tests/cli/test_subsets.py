@@ -58,8 +58,8 @@ def test_written_lists_hold_what_is_printed(lowshot, world, tmp_path):
         (("--out", "lists", "--fractions", "0.1;0.2"), "--fractions 0.1;0.2: '0.1;0.2' is not a share"),
         (("--out", "lists", "--fractions", "0.2,1.5"), "--fractions 1.5: must be above 0 and at most 1"),
         (("--out", "lists", "--fractions", "0"), "--fractions 0: must be above 0 and at most 1"),
-        (("--out", "lists"), "the least here is --fractions 0.15"),
-        (("--labels", 0.01, "--unit", "video"), "too few for the two identities"),
+        (("--out", "lists"), "the smallest usable value is --fractions 0.15"),
+        (("--labels", 0.01, "--unit", "video"), "too few for the 2 identities"),
         (("--labels", 0.2, "--variant", "fair"), "fair"),
     ],
 )
@@ -90,7 +90,7 @@ def test_a_list_of_ones_own_has_no_seed_in_the_figures(lowshot, world, sets, tmp
     code, _, err = lowshot("probe", "--subset", tmp_path / "mine.csv", *sets)
     assert code == 0
     assert "warning: " in err
-    assert "no recipe says what it was drawn from" in err
+    assert "no recipe says which data it was drawn from" in err
     options = ("--set", "evaluate.replicates=100", "--protocol", "retrieval", "--data", world)
     assert lowshot("evaluate", *options)[0] == 0
     results = pd.read_csv(next(Path("runs").glob("0002-evaluate-*")) / "results.csv")

@@ -65,7 +65,7 @@ def test_a_list_says_what_is_labelled_here_too(lowshot, world, sets, tmp_path):
         (("--target", "gender"), "--target belongs to --within voice, face or both"),
         (("--within", "ears"), "ears"),
         (("--within", "face", "--target", "height"), "height"),
-        (("--within", "face", "--labels", 0.01), "fewer than the two that learning needs"),
+        (("--within", "face", "--labels", 0.01), "training identities, but adaptation needs at least 2"),
         (("--within", "face", "--subset", "mine.csv", "--subset-seed", 1), "leave --subset-seed out"),
         (("--within", "face", "--subset", "mine.csv", "--target", "gender"), "gender: all labelled identities are 'm'"),
     ],

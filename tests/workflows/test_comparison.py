@@ -65,7 +65,7 @@ def small(config, data, out, say=lambda line: None, **changes):
 def test_budgets_at_which_nothing_changed_are_told(config, world, tmp_path):
     still = quick(config, adapt={"probe_learning_rates": [1e-30], "probe_steps": 2}, train={"epochs": 1})
     folder, _ = small(still, world, tmp_path / "out", subset_seeds=2)
-    told = "no step of its adaptation raised the validation AUC, and the start was kept: CMPC (2 of 2), CID (2 of 2)"
+    told = "no gain on the validation identities; the starting model is kept: CMPC (2 of 2), CID (2 of 2)"
     assert f"50 % probe: {told}" in read_provenance(folder)["warnings"]
 
 
