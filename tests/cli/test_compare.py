@@ -78,7 +78,7 @@ def test_it_prints_what_came_out_and_where_it_lies_and_goes_on_bare(lowshot, set
         (("--reference", "avid"), "--reference avid: not one of the compared methods"),
         (("--fractions", "0"), "--methods scratch: fresh weights need labels"),
         (("--seeds", "0"), "'--seeds'"),
-        (("--fractions", "0.01"), "--fractions 0.01: 0.1 of 10 training identities"),
+        (("--fractions", "0.01"), "--fractions 0.01: labels 0.1 of 10 training identities"),
     ],
 )
 def test_a_wrong_request_ends_in_one_line(lowshot, world, options, message):

@@ -55,7 +55,7 @@ def test_written_lists_hold_what_is_printed(lowshot, world, tmp_path):
         (("--labels", 0.2, "--seeds", 2), "--seeds belongs to --out"),
         (("--labels", 0.2, "--fractions", "0.1"), "--fractions belongs to --out"),
         (("--out", "lists", "--subset-seed", 1), "--subset-seed belongs to --labels"),
-        (("--out", "lists", "--fractions", "0.1;0.2"), "--fractions 0.1;0.2: '0.1;0.2' is not a share"),
+        (("--out", "lists", "--fractions", "0.1;0.2"), "--fractions 0.1;0.2: '0.1;0.2' is not a number"),
         (("--out", "lists", "--fractions", "0.2,1.5"), "--fractions 1.5: must be above 0 and at most 1"),
         (("--out", "lists", "--fractions", "0"), "--fractions 0: must be above 0 and at most 1"),
         (("--out", "lists"), "the smallest usable value is --fractions 0.15"),
