@@ -115,7 +115,7 @@ def measure(folder: Path, number: int) -> list[dict[str, object]]:
                 "judge_error": chosen["error"],
                 "rank_correlation": log["judge_auc"].corr(log["val_auc"], method="spearman"),
                 "val_best": log["val_auc"].max(),
-                "val_chosen": log.loc[log["judge_auc"].idxmax(), "val_auc"],
+                "val_chosen": log.set_index("epoch")["val_auc"][chosen["epoch"] - 1],
                 "val_last": auc_on(reader, last, "val"),
                 "test_chosen": auc_on(reader, judged, "test"),
                 "test_last": auc_on(reader, last, "test"),

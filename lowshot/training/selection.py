@@ -42,6 +42,7 @@ class Selection:
         self._patience = math.ceil(PATIENCE * epochs)
         self._floor = floor
         self.best: dict[str, torch.Tensor] | None = None
+        self._judgement: Judgement | None = None
         self._found = {"auc": float("nan"), "error": float("nan"), "epoch": 0, "step": 0, "looked": 0}
 
     def look(self, model: TwoTower, reader: Reader, epoch: int, step: int) -> dict[str, float]:
@@ -54,11 +55,13 @@ class Selection:
             step: how many steps are done.
 
         Returns:
-            Figures for metrics.csv. Of equal judgements the earlier weights are kept.
+            Figures for metrics.csv. Earlier weights are kept unless later ones are better by more than the error of the
+            difference: a longer training is no better by chance alone.
         """
         found = self._measure(model, reader)
         self._found["looked"] = epoch
-        if self.best is None or found.auc > self._found["auc"]:
+        if self._judgement is None or found.auc - self._judgement.auc > found.error_against(self._judgement):
+            self._judgement = found
             self.best = {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}
             self._found |= {"auc": found.auc, "error": found.error, "epoch": epoch, "step": step}
         return {"judge_auc": found.auc, "judge_error": found.error}
@@ -83,11 +86,13 @@ class Selection:
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that a resumed run needs."""
-        return {"best": self.best, "found": dict(self._found)}
+        influence = None if self._judgement is None else torch.from_numpy(self._judgement.influence)
+        return {"best": self.best, "found": dict(self._found), "influence": influence}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take back what `state_dict` gave."""
-        self.best, self._found = state["best"], dict(state["found"])
+        self.best, self._found, influence = state["best"], dict(state["found"]), state["influence"]
+        self._judgement = None if influence is None else Judgement(self._found["auc"], influence.numpy())
 
 
 def start_selection(
@@ -148,7 +153,7 @@ def _closed_form(config: Config, reader: Reader, learned: Videos, device: torch.
 
 def _by_labels(validation: Videos) -> Judge:
     def measure(model: TwoTower, reader: Reader) -> Judgement:
-        return Judgement(validation_auc(model, reader, validation), np.array([np.nan]))
+        return Judgement(validation_auc(model, reader, validation), np.zeros(1))
 
     return measure
 
