@@ -64,7 +64,8 @@ class Selection:
             self._judgement = found
             self.best = {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}
             self._found |= {"auc": found.auc, "error": found.error, "epoch": epoch, "step": step}
-        return {"judge_auc": found.auc, "judge_error": found.error}
+        # Labels are taken as they are: that judge has no error of its own.
+        return {"judge_auc": found.auc, **({"judge_error": found.error} if found.error else {})}
 
     @property
     def decided(self) -> bool:
