@@ -72,35 +72,44 @@ def cluster_videos(joint: FloatArray, seed: int) -> IntArray:
     return kmeans(torch.from_numpy(joint), k, seed, _ITERATIONS).assignments.numpy()
 
 
-def hold_out(joint: FloatArray, seed: int) -> tuple[IntArray, IntArray]:
+def hold_out(
+    joint: FloatArray, seed: int, parts: int = 1, most: int = MOST_HELD_OUT
+) -> list[tuple[IntArray, IntArray]]:
     """Set clusters of videos aside, with near clusters, as people that nothing trains on.
 
-    Of more than `MOST_CLUSTERED` videos, clusters of a part decide which regions are held out, and the videos of those
-    regions are clustered anew: the cost grows with the number of videos, not with its square.
+    Of more than `MOST_CLUSTERED` videos, clusters of a sample decide which regions are held out, and the videos of each
+    region are clustered anew: the cost grows with the number of videos, not with its square.
 
     Args:
         joint: as in `cluster_videos`.
         seed: of the clusters, and of the choice.
+        parts: number of disjoint parts to hold out, each in turn.
+        most: videos of a part, about, at most.
 
     Returns:
-        Numbers of the held-out videos, rising, int64 [h], and the cluster of each, int64 [h]. About one video in
-        `FOLDS`, at most about `MOST_HELD_OUT`.
+        For each part the numbers of its videos, rising, int64 [h], and the cluster of each, int64 [h]. A part has about
+        one video in `FOLDS`, and no near cluster of it is in another part.
     """
     n = len(joint)
     if n <= MOST_CLUSTERED:
         clusters = cluster_videos(joint, seed)
     else:
-        part = np.random.Generator(np.random.Philox(key=seed)).permutation(n)[:MOST_CLUSTERED]
+        sample = np.random.Generator(np.random.Philox(key=seed)).permutation(n)[:MOST_CLUSTERED]
         k = round(MOST_CLUSTERED / VIDEOS_PER_CLUSTER)
-        prototypes = kmeans(torch.from_numpy(joint[part]), k, seed, _ITERATIONS).prototypes
+        prototypes = kmeans(torch.from_numpy(joint[sample]), k, seed, _ITERATIONS).prototypes
         clusters = nearest_prototype(torch.from_numpy(joint), prototypes)[1].numpy()
     # A judge of a few clusters says little: of few videos a quarter is held out.
-    folds = max(4, min(max(FOLDS, round(n / MOST_HELD_OUT)), len(np.unique(clusters)) // 6))
+    folds = max(4, parts, min(max(FOLDS, round(n / most)), len(np.unique(clusters)) // 6))
     fold = fold_clusters(joint, clusters, folds, seed)
-    # Families differ in size: the fold that is closest to the wanted share is held out.
-    wanted = n / max(FOLDS, n / MOST_HELD_OUT)
-    held = np.flatnonzero(fold == np.abs(np.bincount(fold) - wanted).argmin())
-    return held, clusters[held] if n <= MOST_CLUSTERED else cluster_videos(joint[held], seed)
+    # Families differ in size: the folds that are closest to the wanted share are held out.
+    wanted = n / max(FOLDS, n / most)
+    order = np.abs(np.bincount(fold, minlength=folds) - wanted).argsort(kind="stable")
+    found = []
+    for part in order[:parts]:
+        held = np.flatnonzero(fold == part)
+        fine = clusters[held] if n <= MOST_CLUSTERED or not len(held) else cluster_videos(joint[held], seed)
+        found.append((held, fine))
+    return found
 
 
 def fold_clusters(joint: FloatArray, clusters: IntArray, folds: int, seed: int) -> IntArray:

@@ -10,7 +10,7 @@ from lowshot.canonical import CanonicalMaps, Moments, canonical_maps
 from lowshot.data.pairs import Videos
 from lowshot.data.readers.base import Reader
 from lowshot.data.video_vectors import joint_vectors, rows_of, video_means
-from lowshot.held_out import FloatArray, IntArray, Judgement, cluster_videos, fold_clusters, judge, pooled
+from lowshot.held_out import FloatArray, IntArray, Judgement, hold_out, judge, pooled
 from lowshot.models.two_tower import TwoTower
 from lowshot.models.vector_tower import VectorTower
 from lowshot.settings import CcaConfig
@@ -20,9 +20,8 @@ RIDGES = (0.3, 1.0, 3.0, 10.0, 30.0)
 POWERS = (0.5, 1.0, 1.5, 2.0, 3.0, 4.0)
 # Taken if nothing better can be told: too few videos to hold any out, or differences within their error.
 UNJUDGED = (3.0, 2.0)
-FOLDS = 5
-# Videos that the choice looks at; of more, a part that the seed decides.
-MOST_JUDGED = 2_000
+# Disjoint parts of the videos that are held out in turn, and how many videos a part has at most, about.
+PARTS, MOST_OF_PART = 5, 400
 
 
 @dataclass(frozen=True)
@@ -58,8 +57,8 @@ def fit_cca(
         model: towers `mlp` without hidden layers; their maps are set in place.
         reader: of the vectors.
         videos: the training videos.
-        config: `ridge` and `power`; each that is None is chosen by cross-fitting: clusters of videos are dealt into
-            folds, the maps are fitted to all folds but one, and that one is judged.
+        config: `ridge` and `power`; each that is None is chosen by cross-fitting: each of `PARTS` parts is held
+            out, the maps are fitted to all other videos, and the part is judged.
         seed: of clusters and folds.
         device: where covariances are gathered.
         advance: called with (videos read, videos in all).
@@ -71,33 +70,23 @@ def fit_cca(
         Hotelling, Biometrika 28, 1936; Vinod, Journal of Econometrics 4, 1976. The weights are this project's.
     """
     total = len(videos)
-    judged = np.sort(np.random.Generator(np.random.Philox(key=seed)).permutation(total)[:MOST_JUDGED])
-    folds, clusters = _held_out(reader, videos, judged, seed)
-    parts = [_moments(model, device) for _ in range(FOLDS + 1)]
+    held_out = hold_out(joint_vectors(reader, videos), seed, PARTS, MOST_OF_PART)
+    place = np.full(total, PARTS)
+    for part, (held, _) in enumerate(held_out):
+        place[held] = part
+    moments = [_moments(model, device) for _ in range(PARTS + 1)]
     for start, voice, face in video_means(reader, videos):
-        # Videos that are not judged by are in every fold's training part.
-        rows = np.arange(start, start + len(voice))
-        place = np.full(len(rows), FOLDS)
-        at = np.searchsorted(judged, rows)
-        inside = (at < len(judged)) & (judged[np.minimum(at, len(judged) - 1)] == rows)
-        place[inside] = folds[at[inside]]
-        for fold in np.unique(place):
-            parts[fold].add(voice[place == fold].to(device), face[place == fold].to(device))
+        here = place[start : start + len(voice)]
+        for part in np.unique(here):
+            moments[part].add(voice[here == part].to(device), face[here == part].to(device))
         advance(min(total, start + len(voice)), total)
-    tried = _try(parts, reader, videos.select(judged), folds, clusters, config, model.model_config.dim)
+    rank = min(config.rank, model.model_config.dim)
+    tried = _try(moments, reader, videos, held_out, config, rank)
     whole = _moments(model, device)
-    for part in parts:
-        whole.merge(part)
-    best = tried[0]
-    _set(model, canonical_maps(whole, best.ridge, config.rank), best.power)
+    for each in moments:
+        whole.merge(each)
+    _set(model, canonical_maps(whole, tried[0].ridge, rank), tried[0].power)
     return tried
-
-
-def _held_out(reader: Reader, videos: Videos, judged: IntArray, seed: int) -> tuple[IntArray, IntArray]:
-    """Fold and cluster of each video that is judged."""
-    vectors = joint_vectors(reader, videos.select(judged))
-    clusters = cluster_videos(vectors, seed)
-    return fold_clusters(vectors, clusters, FOLDS, seed), clusters
 
 
 def _moments(model: TwoTower, device: torch.device) -> Moments:
@@ -106,37 +95,36 @@ def _moments(model: TwoTower, device: torch.device) -> Moments:
 
 
 def _try(
-    parts: list[Moments],
+    moments: list[Moments],
     reader: Reader,
     videos: Videos,
-    folds: IntArray,
-    clusters: IntArray,
+    held_out: list[tuple[IntArray, IntArray]],
     config: CcaConfig,
-    dim: int,
+    rank: int,
 ) -> list[Tried]:
     """Judge every strength that the settings leave open."""
     ridges = RIDGES if config.ridge is None else (config.ridge,)
     powers = POWERS if config.power is None else (config.power,)
     found: dict[tuple[float, float], list[tuple[Judgement, int]]] = {}
-    for fold in range(FOLDS):
-        held = np.flatnonzero(folds == fold)
-        others = _moments_like(parts[0])
-        for number, part in enumerate(parts):
-            if number != fold:
-                others.merge(part)
+    for number, (held, clusters) in enumerate(held_out):
+        others = _moments_like(moments[0])
+        for other, each in enumerate(moments):
+            if other != number:
+                others.merge(each)
         if len(held) < 2 or others.count < 2:
             continue
         # As at a test: one clip and one picture of each video.
         voice = rows_of(reader, "voice", np.array([videos.voices[i][0] for i in held])).double()
         face = rows_of(reader, "face", np.array([videos.faces[i][0] for i in held])).double()
         for ridge in ridges:
-            maps = canonical_maps(others, ridge, config.rank)
+            maps = canonical_maps(others, ridge, rank)
             for power in powers:
                 a, b = _mapped(maps, power, voice, face)
-                if (judgement := judge(a, b, clusters[held])) is not None:
+                if (judgement := judge(a, b, clusters)) is not None:
                     found.setdefault((ridge, power), []).append((judgement, len(held)))
     if not found:
-        ridge, power = config.ridge or UNJUDGED[0], config.power or UNJUDGED[1]
+        ridge = UNJUDGED[0] if config.ridge is None else config.ridge
+        power = UNJUDGED[1] if config.power is None else config.power
         return [Tried(ridge, power, float("nan"), float("nan"))]
     judged = {strength: pooled(parts) for strength, parts in found.items()}
     best = max(judged, key=lambda strength: judged[strength].auc)

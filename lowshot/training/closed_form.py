@@ -12,7 +12,7 @@ from lowshot.data.readers.base import Reader
 from lowshot.data.readers.choice import check_towers
 from lowshot.data.trained import write_trained
 from lowshot.errors import RequestError
-from lowshot.methods.cca import MOST_JUDGED, Tried, fit_cca
+from lowshot.methods.cca import Tried, fit_cca
 from lowshot.models.two_tower import TwoTower
 from lowshot.models.weights import save_model
 from lowshot.progress import Event, Report, message, quiet, warning
@@ -38,7 +38,7 @@ def linear_towers(config: Config) -> Config:
 
 
 def pretrain_in_closed_form(
-    config: Config, reader: Reader, out: Path | None, device: torch.device, report: Report = quiet
+    config: Config, reader: Reader, out: Path | None, resume: str, device: torch.device, report: Report = quiet
 ) -> Path:
     """Fit a closed-form method into a run directory. A stopped run begins anew: it takes seconds.
 
@@ -46,6 +46,7 @@ def pretrain_in_closed_form(
         config: settings; written to config.yaml with towers of one linear map.
         reader: of the vectors.
         out: the run directory; the next one in `runs/` when None.
+        resume: `auto` or `never`, which are the same here.
         device: where to compute.
         report: takes progress events.
 
@@ -53,10 +54,18 @@ def pretrain_in_closed_form(
         The run directory.
 
     Raises:
-        RequestError: the data are no vectors, or there are fewer than two training videos; nothing was written.
+        RequestError: a setting has no meaning for a closed form, the data are no vectors, or there are fewer than two
+            training videos; nothing was written.
     """
     method = config.method
     assert isinstance(method, CcaConfig), "the one closed form there is"
+    if resume not in {"auto", "never"}:
+        raise RequestError(f"`resume={resume}`: method {method.name} takes seconds and has no checkpoint; leave it out")
+    if config.train.select == "labels":
+        raise RequestError(
+            f"train.select=labels: method {method.name} chooses its strength on held-out clusters, or takes "
+            "method.ridge and method.power"
+        )
     config = linear_towers(config)
     dataset = reader.dataset
     check_towers(dataset, config.model)
@@ -127,6 +136,4 @@ def _chosen(best: Tried, videos: Videos) -> str:
     strength = f"ridge {best.ridge:g}, power {best.power:g}"
     if np.isnan(best.auc):
         return f"{len(videos)} videos are too few to hold any out: {strength} are not chosen but usual"
-    judged = min(len(videos), MOST_JUDGED)
-    auc, error = 100 * best.auc, 100 * best.error
-    return f"{strength}: AUC {auc:.1f} +- {error:.1f} % on held-out clusters of {judged} training videos"
+    return f"{strength}: AUC {100 * best.auc:.1f} +- {100 * best.error:.1f} % on held-out clusters, cross-fitted"

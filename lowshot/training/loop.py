@@ -75,7 +75,7 @@ class Pretraining:
         dataset.check_files("face", np.concatenate(videos.faces))
         self.validation = _validation_videos(reader)
         self.videos = videos
-        self.selection, learned = start_selection(config, reader, videos, self.validation, device)
+        self.selection, learned = start_selection(config, reader, videos, self.validation, device, world)
         self.batches = PairBatches(
             learned,
             reader,
@@ -375,7 +375,7 @@ def pretrain(
         run = Path()
         with world.together():
             if world.leads:
-                run = pretrain_in_closed_form(config, reader, out, device or default_device(), report)
+                run = pretrain_in_closed_form(config, reader, out, resume, device or default_device(), report)
         return world.from_first(run)
     with world.together():
         job = Pretraining(config, reader, device or default_device(), world)

@@ -18,6 +18,7 @@ from lowshot.models.embedding import embed
 from lowshot.models.two_tower import TwoTower
 from lowshot.settings import CcaConfig
 from lowshot.training.closed_form import linear_towers
+from lowshot.training.distributed import ALONE, World
 from lowshot.training.validation import validation_auc
 
 # Training ends at twice the best epoch and this share of all epochs more.
@@ -77,7 +78,9 @@ class Selection:
         text = f"epoch {found['epoch']} is kept: {100 * found['auc']:.1f} %, {self._description}"
         if floor is None:
             return text
-        better = "cca, the closed form, is better here" if floor.auc > found["auc"] else "cca, the closed form, has"
+        # This model was chosen on these clusters and cca was not: a lead within the error says nothing.
+        lead = self._judgement is not None and floor.auc - found["auc"] > floor.error_against(self._judgement)
+        better = "cca, the closed form, is better here" if lead else "cca, the closed form, has"
         return f"{text}; {better}: {100 * floor.auc:.1f} % on the same clusters"
 
     def record(self) -> dict[str, Any]:
@@ -97,7 +100,12 @@ class Selection:
 
 
 def start_selection(
-    config: Config, reader: Reader, videos: Videos, validation: Videos | None, device: torch.device
+    config: Config,
+    reader: Reader,
+    videos: Videos,
+    validation: Videos | None,
+    device: torch.device,
+    world: World = ALONE,
 ) -> tuple[Selection | None, Videos]:
     """Make the judge that `train.select` names.
 
@@ -107,6 +115,7 @@ def start_selection(
         videos: the training videos.
         validation: the labelled validation videos, if there are any.
         device: where `cca` is fitted.
+        world: the processes of the run; all learn from the videos that the first one chose.
 
     Returns:
         The selection, None for the weights of the last step; and the videos to learn from.
@@ -118,10 +127,10 @@ def start_selection(
     if select == "last":
         return None, videos
     if select == "labels":
-        if validation is None:
+        if validation is None or not _repeats(validation):
             raise RequestError(
-                f"{reader.dataset.manifest_path}: train.select=labels needs a split 'val' with two identities or more; "
-                "add one, or take train.select=last"
+                f"{reader.dataset.manifest_path}: train.select=labels needs a split 'val' with two identities, one of "
+                "them with two videos; add them, or take train.select=last"
             )
         people = len(set(validation.identities) - {""})
         description = f"AUC of {people} labelled validation identities"
@@ -131,7 +140,7 @@ def start_selection(
             "train.select=held-out-clusters: needs vectors, and these are voice and face files; "
             "take train.select=labels or train.select=last"
         )
-    held, clusters = hold_out(joint_vectors(reader, videos), config.seed)
+    [(held, clusters)] = world.from_first(hold_out(joint_vectors(reader, videos), config.seed))
     learned = np.setdiff1d(np.arange(len(videos)), held)
     repeated = int((np.unique(clusters, return_counts=True)[1] > 1).sum())
     if repeated < 2 or len(learned) < 2:
@@ -150,6 +159,12 @@ def _closed_form(config: Config, reader: Reader, learned: Videos, device: torch.
     model = TwoTower.from_config(linear_towers(config), reader.statistics).eval()
     fit_cca(model, reader, learned, CcaConfig(), config.seed, device)
     return model
+
+
+def _repeats(validation: Videos) -> bool:
+    """Whether pairs of one identity's different videos and pairs of different identities exist."""
+    _, counts = np.unique([name for name in validation.identities if name], return_counts=True)
+    return len(counts) >= 2 and bool((counts >= 2).any())
 
 
 def _by_labels(validation: Videos) -> Judge:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from lowshot import held_out
 from lowshot.canonical import Moments, canonical_maps
 from lowshot.data import video_vectors
 from lowshot.data.dataset import Dataset
@@ -102,4 +103,34 @@ def test_two_videos_are_fitted_without_a_choice(towers):
     videos = videos_of(reader.dataset, "train").select(np.arange(2))
     tried = fit_cca(model, reader, videos, CcaConfig(rank=4), 0, torch.device("cpu"))
     assert [(each.ridge, each.power) for each in tried] == [cca.UNJUDGED]
+    given = fit_cca(model, reader, videos, CcaConfig(rank=4, power=0.0), 0, torch.device("cpu"))
+    assert given[0].power == 0
     assert all(torch.isfinite(value).all() for value in model.state_dict().values())
+
+
+def test_more_directions_than_the_embedding_has_are_left_out(towers):
+    model, _ = towers
+    fit(towers, ridge=1.0, power=1.0)
+    narrow = {name: value.clone() for name, value in model.state_dict().items()}
+    model_, reader = towers
+    videos = videos_of(reader.dataset, "train")
+    fit_cca(model_, reader, videos, CcaConfig(rank=32, ridge=1.0, power=1.0), 0, torch.device("cpu"))
+    assert (model.voice.project.weight[:4] != 0).any()
+    assert (model.voice.project.weight[4:8] != 0).any()
+    assert not torch.equal(model.state_dict()["voice.project.weight"], narrow["voice.project.weight"])
+
+
+def test_people_of_a_held_out_part_are_not_fitted_to_when_many_videos_are_sampled(monkeypatch):
+    """Of a large archive only a part is clustered; the rest of the same people must not be trained on beside it."""
+    rng = np.random.default_rng(0)
+    identity = np.repeat(np.arange(60), 20)
+    joint = rng.normal(size=(60, 24))[identity] + 0.2 * rng.normal(size=(1200, 24))
+    joint = (joint / np.linalg.norm(joint, axis=1, keepdims=True)).astype(np.float32)
+    monkeypatch.setattr(held_out, "MOST_CLUSTERED", 300)
+    parts = held_out.hold_out(joint, 0, cca.PARTS, 120)
+    assert len(parts) == cca.PARTS
+    assert len(np.unique(np.concatenate([held for held, _ in parts]))) == sum(len(held) for held, _ in parts)
+    for held, clusters in parts:
+        outside = np.delete(identity, held)
+        assert np.isin(identity[held], outside).mean() < 0.05
+        assert len(clusters) == len(held)

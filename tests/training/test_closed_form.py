@@ -34,7 +34,7 @@ def test_it_writes_a_finished_run_of_linear_towers(cca, source, tmp_path):
     assert known["judge"] == "held-out clusters"
     assert (known["ridge"], known["power"]) == (log["ridge"][0], log["power"][0])
     assert log["held_out_auc"].between(0, 1).all()
-    assert any("held-out clusters of 56 training videos" in event.text for event in told)
+    assert any("held-out clusters, cross-fitted" in event.text for event in told)
     assert load_model(str(run)).metadata["method"] == "cca"
     trained = pd.read_csv(run / "trained.csv")
     assert len(trained) == 56
@@ -44,6 +44,15 @@ def test_the_same_request_gives_the_same_bytes(cca, source, tmp_path):
     one, other = (pretrain(cca, source, tmp_path / name) for name in ("one", "other"))
     for file in ("model.safetensors", "metrics.csv", "trained.csv"):
         assert (one / file).read_bytes() == (other / file).read_bytes()
+
+
+def test_settings_without_a_meaning_are_refused(cca, source, tmp_path):
+    by_labels = cca.model_copy(update={"train": cca.train.model_copy(update={"select": "labels"})})
+    with pytest.raises(RequestError, match="chooses its strength on held-out clusters"):
+        pretrain(by_labels, source, tmp_path / "run")
+    with pytest.raises(RequestError, match="has no checkpoint"):
+        pretrain(cca, source, tmp_path / "run", resume=str(tmp_path))
+    assert not (tmp_path / "run").exists()
 
 
 def test_media_are_refused_before_anything_is_written(config, reader, tmp_path):
