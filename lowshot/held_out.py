@@ -87,8 +87,8 @@ def hold_out(
         most: videos of a part, about, at most.
 
     Returns:
-        For each part the numbers of its videos, rising, int64 [h], and the cluster of each, int64 [h]. A part has about
-        one video in `FOLDS`, and no near cluster of it is in another part.
+        For each part the numbers of its videos, rising, int64 [h], and the cluster of each, int64 [h]. One part has about
+        one video in `FOLDS`; several parts share all videos out, if `most` allows. No near clusters are in two parts.
     """
     n = len(joint)
     if n <= MOST_CLUSTERED:
@@ -99,10 +99,11 @@ def hold_out(
         prototypes = kmeans(torch.from_numpy(joint[sample]), k, seed, _ITERATIONS).prototypes
         clusters = nearest_prototype(torch.from_numpy(joint), prototypes)[1].numpy()
     # A judge of a few clusters says little: of few videos a quarter is held out.
-    folds = max(4, parts, min(max(FOLDS, round(n / most)), len(np.unique(clusters)) // 6))
+    fewest = FOLDS if parts == 1 else parts
+    folds = max(4, parts, min(max(fewest, round(n / most)), len(np.unique(clusters)) // 6))
     fold = fold_clusters(joint, clusters, folds, seed)
     # Families differ in size: the folds that are closest to the wanted share are held out.
-    wanted = n / max(FOLDS, n / most)
+    wanted = n / max(fewest, n / most)
     order = np.abs(np.bincount(fold, minlength=folds) - wanted).argsort(kind="stable")
     found = []
     for part in order[:parts]:
