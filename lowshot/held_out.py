@@ -87,8 +87,9 @@ def hold_out(
         most: videos of a part, about, at most.
 
     Returns:
-        For each part the numbers of its videos, rising, int64 [h], and the cluster of each, int64 [h]. One part has about
-        one video in `FOLDS`; several parts share all videos out, if `most` allows. No near clusters are in two parts.
+        For each part the numbers of its videos, rising, int64 [h], and the cluster of each, int64 [h]. One part has
+        about one video in `FOLDS`; several parts share all videos out, if `most` allows. No near clusters are in two
+        parts.
     """
     n = len(joint)
     if n <= MOST_CLUSTERED:
