@@ -1,1 +1,1 @@
-"""The two towers, their weights on disk, and the model that a person holds."""
+"""The two towers, their weights on disk, and the loaded model."""

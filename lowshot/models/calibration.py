@@ -1,4 +1,4 @@
-"""From a cosine to a probability: the map of a model, as a run directory keeps it."""
+"""The calibration of a model, cosine to probability, in its run directory."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +13,7 @@ from lowshot.settings import EvaluateConfig
 
 
 class RunCalibration(FittedMap):
-    """A map, which weights it belongs to, and what it was fitted on."""
+    """A calibration map with the hash of its weights and its data."""
 
     weights_sha: str
     data: str
@@ -22,12 +22,15 @@ class RunCalibration(FittedMap):
     mirror: bool
 
     def apply(self, settings: EvaluateConfig) -> EvaluateConfig:
-        """The settings with crops and mirror images as of the fit: the map holds for such cosines alone."""
+        """Copy settings, with the crops and mirror images of the fit.
+
+        The map is valid only for cosines of the same crops and mirror images.
+        """
         return settings.model_copy(update={"voice_crops": self.voice_crops, "mirror": self.mirror})
 
 
 def keep_calibration(run: Path, found: RunCalibration) -> Path:
-    """Write a map beside the weights that it belongs to; returns the file."""
+    """Write a map beside its weights; return the file."""
     write_text(run / CALIBRATION, found.model_dump_json(indent=2) + "\n")
     return run / CALIBRATION
 
@@ -37,7 +40,7 @@ def read_calibration(run: Path, weights_sha: Callable[[], str]) -> RunCalibratio
 
     Args:
         run: the directory.
-        weights_sha: gives the hash of the model's weights; called only if there is a map.
+        weights_sha: returns the hash of the model's weights; called only if there is a map.
 
     Returns:
         None if there is no map.

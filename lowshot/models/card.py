@@ -1,4 +1,4 @@
-"""What is known of a model, to be printed or read by a program."""
+"""Model cards, for printing or for programs."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,23 +12,23 @@ UNKNOWN = "unknown"
 
 @dataclass(frozen=True)
 class ModelCard:
-    """What is known of a model. `print(card)` shows it.
+    """The card of a model. `print(card)` shows it.
 
     Attributes:
-        name: of the model.
+        name: name of the model.
         summary: one sentence; "" unless the model comes with lowshot.
-        method: of its pretraining, as `cmpc`.
+        method: method of its pretraining, such as `cmpc`.
         adaptation: `none`, `finetune`, `probe` and the like.
-        labels: how many labels the adaptation saw.
-        data: what it was trained on.
-        synthetic: whether these are invented people; None if nobody knows.
-        voice, face: what the towers take, front end included.
+        labels: label fraction of the adaptation.
+        data: its training data.
+        synthetic: whether these are invented people; None if unknown.
+        voice, face: the inputs of the towers, front end included.
         towers: their kind and number of weights.
         dim: size of an embedding, which has length 1.
         licence: of the weights.
-        intended_use: what the model is for, and what it is not for.
-        file: the whole card with figures, limits and bias; "" if there is none.
-        metadata: all that was written with the weights.
+        intended_use: uses that the model is, and is not, intended for.
+        file: path of the full card with figures, limits and bias; "" if there is none.
+        metadata: all metadata of the weights.
     """
 
     name: str
@@ -74,15 +74,15 @@ def make_card(
     synthetic: bool | None,
     entry: Entry | None,
 ) -> ModelCard:
-    """Gather what is known of a model.
+    """Make the card of a model.
 
     Args:
-        name: of the model.
+        name: name of the model.
         towers: its towers.
-        metadata: what was written with the weights.
-        data: what it was trained on; None if it does not say.
-        synthetic: whether these are invented people; None if nobody knows.
-        entry: of the registry, for a model that comes with lowshot.
+        metadata: metadata of the weights.
+        data: its training data; None if unknown.
+        synthetic: whether these are invented people; None if unknown.
+        entry: entry of the registry, for a model that comes with lowshot.
     """
     weights = sum(value.numel() for value in towers.parameters())
     voice, face = _inputs(towers)

@@ -1,4 +1,4 @@
-"""Checkpoints that the CMPC authors released, as models of this project."""
+"""Conversion of the released CMPC checkpoints to models of this project."""
 
 import hashlib
 import re
@@ -23,11 +23,11 @@ SHOWN = 3
 
 
 def convert_checkpoint(source: Path, out: Path | None = None) -> Path:
-    """Turn a released checkpoint into a directory of a model.
+    """Convert a released checkpoint to the directory of a model.
 
     Args:
         source: the checkpoint, as `read_released` takes it.
-        out: the directory to make; the next one in `runs/` when not given.
+        out: the directory to make; by default the next one in `runs/`.
 
     Returns:
         The directory, with the weights and provenance.json.
@@ -40,11 +40,11 @@ def convert_checkpoint(source: Path, out: Path | None = None) -> Path:
         sha = hashlib.file_digest(file, "sha256").hexdigest()[:16]
     name = re.sub(r"(\.pth|\.pt|\.tar)+$", "", source.name) or source.name
     run = open_run(out, KIND, name)
-    # A checkpoint does not say what it was trained on; the data of the settings are not its own.
+    # A checkpoint does not name its training data; the data of the settings are not its own.
     record = {"data": None, "source": source.name, "source_sha": sha}
     config = released_config()
     write_provenance(run, KIND, config, "", **record, finished=False)
-    # Tables tell checkpoints apart by their method; the prefix keeps a file from being called `scratch` or `chance`.
+    # Tables identify checkpoints by their method; the prefix keeps a file from being called `scratch` or `chance`.
     save_model(
         model,
         run / MODEL,
@@ -59,13 +59,18 @@ def convert_checkpoint(source: Path, out: Path | None = None) -> Path:
 
 
 def released_config() -> Config:
-    """The preset `paper` with the released front ends: towers and input sizes of the released checkpoints."""
+    """The preset `paper` with the released front ends.
+
+    It has the towers and input sizes of the released checkpoints.
+    """
     front_end = {"front_end": "released"}
     return build_config([read_preset("paper"), {"voice": front_end, "face": front_end}])
 
 
 def read_released(path: Path) -> TwoTower:
-    """Read the towers of a released checkpoint. Nothing in the file is executed.
+    """Read the towers of a released checkpoint.
+
+    No code in the file is executed.
 
     Args:
         path: a file of `torch.save` that holds a dictionary. Its entry `model` gives float32 tensors for the names
@@ -77,11 +82,12 @@ def read_released(path: Path) -> TwoTower:
         ResNet-34 with these weights and its head removed, bit for bit.
 
     Raises:
-        RequestError: the file is no such checkpoint, or reading it would execute code; it names the wrong tensor.
+        RequestError: the file is no such checkpoint, or reading it would execute code; the message names the wrong
+            tensor.
 
     Deviation:
-        Names with the prefix `module.` of torch's DataParallel are refused: the released code neither writes nor reads
-        them.
+        Names with the prefix `module.` of torch's DataParallel are refused, because the released code neither writes
+        nor reads them.
     """
     found = _model_entry(path, _load(path))
     config = released_config()
@@ -101,13 +107,13 @@ def read_released(path: Path) -> TwoTower:
 def _load(path: Path) -> object:
     try:
         with warnings.catch_warnings():
-            # torch warns of odd files before it fails on them; the error says it once.
+            # torch warns of odd files before it fails on them; the error is enough.
             warnings.simplefilter("ignore")
             return torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         raise RequestError(f"{path}: cannot be read ({error.strerror or error})") from error
     except Exception as error:
-        # A damaged file can fail in any way: the reader meets lengths, names and indices that make no sense.
+        # A damaged file can raise any error, because its lengths, names and indices are arbitrary.
         if asked := re.search(r"GLOBAL (\S+)", str(error)):
             raise RequestError(
                 f"{path}: cannot be converted: reading it would execute '{asked[1]}'; save it as tensors "
@@ -141,7 +147,7 @@ def _check_tensor(path: Path, name: str, value: object, expected: torch.Tensor) 
     if value.shape != expected.shape:
         raise RequestError(f"{path}: '{name}' has the shape {list(value.shape)}, not {list(expected.shape)}")
     if value.dtype != expected.dtype:
-        # Another type would be rounded or widened, and the outputs would not be those of the checkpoint.
+        # Conversion from another type would change the outputs of the checkpoint.
         raise RequestError(f"{path}: '{name}' has the type {_short(value.dtype)}, not {_short(expected.dtype)}")
     if not torch.isfinite(value).all():
         raise RequestError(f"{path}: '{name}' holds values that are not finite")
@@ -152,7 +158,7 @@ def _short(dtype: torch.dtype) -> str:
 
 
 def _some(names: Iterable[str]) -> str:
-    """The first few of many names, and how many more there are."""
+    """The first few names, and the number of further ones."""
     names = list(names)
     more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
     return ", ".join(f"'{name}'" for name in names[:SHOWN]) + more

@@ -6,12 +6,12 @@ from lowshot.errors import RequestError
 
 
 def default_device() -> torch.device:
-    """The first CUDA device if there is one, else the CPU."""
+    """The first CUDA device, or the CPU without one."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def choose_device(name: str | torch.device | None) -> torch.device:
-    """The device that a person names.
+    """The device of a given name.
 
     Args:
         name: as in `cpu`, `cuda`, `cuda:1` or `mps`; None for `default_device()`.
@@ -23,7 +23,7 @@ def choose_device(name: str | torch.device | None) -> torch.device:
         return default_device()
     try:
         device = torch.device(name)
-        # Some devices have a name that torch knows and are not there.
+        # torch knows the names of devices that this machine lacks.
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise RequestError(f"`device={name}`: no such device here; try cpu, or leave it out") from error

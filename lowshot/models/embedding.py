@@ -1,4 +1,4 @@
-"""Embed rows of a dataset: each once, without augmentation, in batches that fit into memory."""
+"""Embedding of dataset rows without augmentation, in batches that fit into memory."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from lowshot.settings import EvaluateConfig
 
 BATCH = 128
 USUAL = EvaluateConfig()
-"""Crops and mirror images unless a person asks for others."""
+"""Default crops and mirror images."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Embeddings:
     """Unit embeddings of a dataset's rows.
 
     Attributes:
-        voice, face: float32 [rows of the modality, d]; rows that were not asked for hold NaN.
+        voice, face: float32 [rows of the modality, d]; rows that were not requested hold NaN.
     """
 
     voice: np.ndarray
@@ -34,13 +34,13 @@ def embed(
     """Embed rows of a dataset.
 
     Args:
-        model: the towers; left in the mode they were in.
+        model: the towers; their mode does not change.
         reader: decoded media.
         voices, faces: row numbers; repeats are embedded once.
-        settings: how many crops of a voice, and whether faces are mirrored too.
+        settings: number of crops of a voice, and whether faces are mirrored too.
 
     Returns:
-        Embeddings over all rows of the dataset, NaN where not asked for.
+        Embeddings over all rows of the dataset, NaN for rows that were not requested.
     """
     found = {}
     for modality, rows in (("voice", np.unique(voices)), ("face", np.unique(faces))):
@@ -57,7 +57,7 @@ def embed_rows(
     settings: EvaluateConfig = USUAL,
     advance: Callable[[int], object] | None = None,
 ) -> np.ndarray:
-    """Embed rows of one modality into an array of their own.
+    """Embed rows of one modality into a new array.
 
     Args:
         model, reader, settings: as in `embed`.
@@ -81,7 +81,7 @@ def embed_rows(
 def embed_blocks(
     model: TwoTower, reader: Reader, modality: str, rows: np.ndarray, settings: EvaluateConfig = USUAL
 ) -> Iterator[np.ndarray]:
-    """Embed rows of one modality block by block, so that few are in memory at once.
+    """Embed rows of one modality block by block, to save memory.
 
     Args:
         model, reader, modality, settings: as in `embed_rows`.
@@ -106,7 +106,7 @@ def embed_views(model: TwoTower, modality: str, views: Iterable[tuple[int, Views
     Args:
         model: the towers.
         modality: `voice` or `face`.
-        views: of each block, how many media it has, and what the tower is shown of them.
+        views: for each block, the number of its media, and the inputs of the tower.
 
     Yields:
         Unit embeddings of the next block, float32 [media, d].
@@ -125,7 +125,7 @@ def embed_views(model: TwoTower, modality: str, views: Iterable[tuple[int, Views
 
 
 class _Encoder:
-    """Passes inputs through a tower in batches, smaller ones once memory ran out."""
+    """Encoder that uses smaller batches after memory runs out."""
 
     def __init__(self, model: TwoTower) -> None:
         self.model = model
@@ -134,7 +134,10 @@ class _Encoder:
     def __call__(
         self, encode: Callable[[torch.Tensor], torch.Tensor], count: int, inputs: Callable[[slice], torch.Tensor]
     ) -> torch.Tensor:
-        """Encode `count` inputs, of which `inputs` makes any part: float32 [count, d], on the CPU."""
+        """Encode `count` inputs to float32 [count, d], on the CPU.
+
+        `inputs` makes any part of them.
+        """
         parts: list[torch.Tensor] = []
         done = 0
         while done < count:
@@ -147,7 +150,7 @@ class _Encoder:
         return torch.cat(parts)
 
     def _tried(self, encode: Callable[[torch.Tensor], torch.Tensor], inputs: torch.Tensor) -> torch.Tensor | None:
-        """The embeddings; None if memory ran out and a smaller batch may fit."""
+        """The embeddings; None if memory ran out but smaller batches may fit."""
         was_training = self.model.training
         self.model.eval()
         try:
@@ -161,7 +164,7 @@ class _Encoder:
             self.batch = min(self.batch, len(inputs))
             if self.batch == 1:
                 raise RunError(
-                    "one file at a time does not fit into memory; free some, or use a smaller model"
+                    "one file at a time does not fit into memory; free some memory, or use a smaller model"
                 ) from error
             return None
         finally:

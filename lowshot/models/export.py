@@ -1,4 +1,4 @@
-"""Models for programs without lowshot: each tower as TorchScript or ONNX, checked against the original."""
+"""Export of each tower to TorchScript or ONNX, checked against the original."""
 
 import json
 import shutil
@@ -24,7 +24,7 @@ Format = Literal["torchscript", "onnx"]
 Run = Callable[[torch.Tensor], torch.Tensor]
 
 SUFFIX: dict[Format, str] = {"torchscript": ".pt", "onnx": ".onnx"}
-# Entries of unit vectors may differ by so much: float32 sums in another order do, and no rank changes.
+# Largest difference between entries of unit vectors: float32 sums in another order reach it, and no rank changes.
 TOLERANCE = 1e-5
 _ONNX_NEEDS = ("onnx", "onnxscript", "onnxruntime")
 _OPSET = 18
@@ -44,7 +44,9 @@ class UnitTower(nn.Module):
 
 
 def export_model(model: TwoTower, kind: Format, out: Path, **described: object) -> dict[str, float]:
-    """Write both towers as TorchScript or ONNX, and model.json, which describes inputs and outputs.
+    """Write both towers as TorchScript or ONNX, with model.json.
+
+    model.json describes inputs and outputs.
 
     Args:
         model: the towers.
@@ -56,12 +58,12 @@ def export_model(model: TwoTower, kind: Format, out: Path, **described: object) 
         The largest difference between entries of the exported and the original unit vectors, by modality.
 
     Raises:
-        RequestError: `out` holds something, a package is missing, or the model takes vectors.
+        RequestError: `out` is not empty, a package is missing, or the model takes vectors.
         RunError: an exported tower gives other vectors than the original; nothing was written.
     """
     check_new_folder(out)
     if model.model_config.tower not in MEDIA_TOWERS:
-        raise RequestError("a model of vectors cannot be exported; name one of voice and face files")
+        raise RequestError("a model of vectors cannot be exported; name a model of voice and face files")
     if kind == "onnx" and (missing := [name for name in _ONNX_NEEDS if find_spec(name) is None]):
         raise RequestError(f"`fmt=onnx`: needs {' and '.join(missing)}; pip install 'lowshot[onnx]'")
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -104,7 +106,7 @@ def _export(model: TwoTower, modality: str, kind: Format, path: Path) -> float:
 
 
 def _example(model: TwoTower, modality: str, count: int, more: int = 0) -> torch.Tensor:
-    """Inputs drawn at random; voices of `more` frames than a crop."""
+    """Random inputs; voices have `more` frames than a crop."""
     voice, face = model.voice_config, model.face_config
     generator = torch.Generator().manual_seed(0)
     if modality == "voice":

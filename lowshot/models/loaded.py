@@ -1,4 +1,4 @@
-"""The model that a person holds: voices and faces in, vectors, similarities and rankings out."""
+"""Loaded models: embeddings, similarities and rankings of voices and faces."""
 
 import hashlib
 from collections.abc import Mapping
@@ -41,14 +41,16 @@ Vectors = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, eq=False, repr=False)
 class LoadedModel:
-    """A model that turns voices and faces into vectors of one space. `lowshot.load` makes it.
+    """A model that embeds voices and faces in one space.
+
+    `lowshot.load` returns it.
 
     Attributes:
         towers: the two towers, in evaluation mode.
-        name: of the run or file it came from, `pretrained:NAME`, or `scratch`.
-        metadata: what was written with the weights; `method`, `adaptation`, `fraction`, `train_seed` and others.
-        config: settings it was trained with; None for a bare weights file.
-        path: of that run or file; None for random weights.
+        name: name of its run or file, `pretrained:NAME`, or `scratch`.
+        metadata: metadata of the weights: `method`, `adaptation`, `fraction`, `train_seed` and others.
+        config: settings of its training; None for a bare weights file.
+        path: path of its run or file; None for random weights.
 
     Example:
         >>> import lowshot
@@ -84,7 +86,7 @@ class LoadedModel:
 
     @property
     def device(self) -> torch.device:
-        """Where the towers compute.
+        """Device of the towers.
 
         Example:
             >>> import lowshot
@@ -114,7 +116,7 @@ class LoadedModel:
 
     @property
     def card(self) -> ModelCard:
-        """What is known of the model: method, labels, data, inputs, licence and intended use.
+        """The model card: method, labels, data, inputs, licence and intended use.
 
         Example:
             >>> import lowshot
@@ -126,10 +128,12 @@ class LoadedModel:
         return make_card(self.name, self.towers, self.metadata, data, synthetic, self._entry)
 
     def encode_voice(self, items: Any, *, rate: int | None = None, progress: bool | Report = False) -> Vectors:
-        """Turn voices into unit vectors, by the crops and the front end that evaluation uses.
+        """Encode voices as unit vectors, like evaluation does.
+
+        Crops and front end are those of evaluation.
 
         Args:
-            items: one voice or many, in a list or any iterator, which is read as it is needed. A voice is a path, a
+            items: one voice or many, in a list or any iterator, which is read on demand. A voice is a path, a
                 pair (samples, rate), or an array or tensor of samples [n]: floats in [-1, 1], int16 or int32. A
                 pair may hold several channels, [n, channels] or [channels, n]. An array [clips, n] is many voices.
                 Rates from 2 to 768 kHz are resampled to 16 kHz. Models of vectors take arrays [d] or [n, d].
@@ -137,10 +141,10 @@ class LoadedModel:
             progress: show a bar, or a callback that takes `lowshot.progress.Event`.
 
         Returns:
-            float32 [voices, dim], rows of length 1; [0, dim] for no voice.
+            float32 [voices, dim], rows of length 1; [0, dim] without voices.
 
         Raises:
-            RequestError: an item is no voice or cannot be read; names it.
+            RequestError: an item is not a voice or cannot be read; names it.
 
         Example:
             >>> import lowshot
@@ -157,19 +161,21 @@ class LoadedModel:
         return self._encode(self._items("voice", items, "items", rate), self.settings, progress)
 
     def encode_face(self, items: Any, *, progress: bool | Report = False) -> Vectors:
-        """Turn face images into unit vectors. Crop faces first: nothing here finds a face in a picture.
+        """Encode face images as unit vectors.
+
+        Crop the faces first, because this does not detect faces in a picture.
 
         Args:
-            items: one face or many, in a list or any iterator, which is read as it is needed. A face is a path, a
+            items: one face or many, in a list or any iterator, which is read on demand. A face is a path, a
                 PIL image, or an array or tensor of bytes (uint8): H x W x 3, 3 x H x W, or H x W for grey. An array
                 of four axes is many faces. Models of vectors take arrays [d] or [n, d].
             progress: as of `encode_voice`.
 
         Returns:
-            float32 [faces, dim], rows of length 1; [0, dim] for no face.
+            float32 [faces, dim], rows of length 1; [0, dim] without faces.
 
         Raises:
-            RequestError: an item is no image or cannot be read; names it.
+            RequestError: an item is not an image or cannot be read; names it.
 
         Example:
             >>> import lowshot
@@ -182,7 +188,7 @@ class LoadedModel:
         return self._encode(self._items("face", items, "items"), self.settings, progress)
 
     def similarity(self, voices: npt.ArrayLike | torch.Tensor, faces: npt.ArrayLike | torch.Tensor) -> Vectors:
-        """Cosines of all voices with all faces: the scores that `evaluate` ranks by.
+        """Cosines of all voices with all faces, the scores of `evaluate`.
 
         Args:
             voices: vectors [n, dim] of `encode_voice`, or one, [dim]; arrays or tensors of any length.
@@ -192,7 +198,7 @@ class LoadedModel:
             float32 [n, m], from -1 to 1; 0 for a zero vector.
 
         Raises:
-            RequestError: these are no vectors of the model's size.
+            RequestError: the arguments are not vectors of the model's size.
 
         Example:
             >>> import lowshot
@@ -212,17 +218,17 @@ class LoadedModel:
         rate: int | None = None,
         progress: bool | Report = False,
     ) -> Matches:
-        """Rank faces by similarity to a voice, or voices by similarity to a face.
+        """Rank faces by similarity to a voice, or voices to a face.
 
         Args:
             probe: a voice or a face, as `encode_voice` and `encode_face` take it.
             candidates: items of the other modality, at least one.
-            modality: of the probe; found out unless the model takes vectors.
+            modality: modality of the probe; detected unless the model takes vectors.
             rate: samples per second of arrays.
             progress: as of `encode_voice`.
 
         Returns:
-            The ranking, with a probability if the model is calibrated, and warnings on what it is worth: read them.
+            The ranking, with probabilities if the model is calibrated, and warnings about its reliability: read them.
 
         Raises:
             RequestError: an item cannot be read, or is of the wrong modality.
@@ -237,12 +243,12 @@ class LoadedModel:
         """
         given = as_list(candidates, self.takes_vectors)
         if not given:
-            raise RequestError("`candidates` holds nothing; name at least one item")
+            raise RequestError("`candidates` is empty; name at least one item")
         if modality is None:
             if self.takes_vectors:
                 raise RequestError(
-                    f"{self.name}: takes vectors, not voice and face files; name the argument `modality` of a probe "
-                    "that is a vector"
+                    f"{self.name}: takes vectors, not voice and face files; give the argument `modality` if the probe "
+                    "is a vector"
                 )
             modality = "voice" if probe_modality(probe, given) == "voice" else "face"
         elif modality not in MODALITIES:
@@ -272,12 +278,12 @@ class LoadedModel:
 
     @property
     def takes_vectors(self) -> bool:
-        """Whether the towers take vectors of other encoders instead of voice and face files."""
+        """Whether the towers take vectors instead of voice and face files."""
         return self.towers.model_config.tower == "mlp"
 
     @property
     def settings(self) -> EvaluateConfig:
-        """How many crops of a voice are encoded, and whether faces are mirrored too."""
+        """Number of voice crops, and whether faces are mirrored too."""
         return self.config.evaluate if self.config else USUAL
 
     @property
@@ -287,7 +293,7 @@ class LoadedModel:
 
     @property
     def trained(self) -> Path | None:
-        """The list of the videos that the model was trained on, if it lies beside the weights."""
+        """The list of training videos, if it lies beside the weights."""
         if self.path is None or not (self.path.is_dir() or self.path.name == MODEL):
             return None
         path = (self.path if self.path.is_dir() else self.path.parent) / TRAINED
@@ -304,7 +310,9 @@ class LoadedModel:
 
     @property
     def calibration(self) -> FittedMap | None:
-        """The map from cosines to probabilities: of a bundled model or a calibrated run; None if there is none.
+        """The map from cosines to probabilities; None without one.
+
+        Bundled models and calibrated runs have one.
 
         Raises:
             RequestError: the file of the run is damaged, or belongs to other weights.
@@ -314,14 +322,14 @@ class LoadedModel:
         return read_calibration(self.path, lambda: self.sha) if self.path else None
 
     def open_reader(self, dataset: Dataset, cache_bytes: int = CACHE_BYTES) -> Reader:
-        """What reads a dataset for this model.
+        """Open a reader of a dataset for this model.
 
         Args:
-            dataset: what the model is to see.
-            cache_bytes: how much decoded media to keep.
+            dataset: the dataset.
+            cache_bytes: size of the cache of decoded media, in bytes.
 
         Raises:
-            RequestError: the model takes something else, or the dataset holds what this very model made.
+            RequestError: the model takes other inputs, or the dataset holds embeddings of this model.
         """
         towers = self.towers
         if dataset.has_features and all(
@@ -344,7 +352,7 @@ class LoadedModel:
         return Decoder(self.towers.voice_config, self.towers.face_config)
 
     def _training_data(self) -> tuple[str | None, bool | None]:
-        """What the model was trained on, and whether these are invented people; None if nobody knows."""
+        """Training data, and whether the people are invented; None if unknown."""
         if self._entry is not None:
             return self._entry.data.name, self._entry.data.synthetic
         if self.config is None:
@@ -372,7 +380,7 @@ class LoadedModel:
                 found.append(vectors)
                 done += len(vectors)
                 report(Event("steps", text, done, items.total, unit))
-            # Only now is it known how many an iterator gave.
+            # The length of an iterator is known only now.
             if items.total is None:
                 report(Event("steps", text, done, done, unit))
         finally:
@@ -402,7 +410,7 @@ def load_model(
 
     Args:
         source: `pretrained:NAME`, a run directory, a weights file, or None for the newest finished run of `kinds`.
-        device: where to compute, as in `cpu` or `cuda:1`; the first GPU if there is one when not given.
+        device: where to compute, as in `cpu` or `cuda:1`; by default the first GPU, or the CPU.
         kinds: verbs whose runs count if no source is named.
 
     Raises:
@@ -438,7 +446,7 @@ def _pretrained(source: str) -> LoadedModel:
 
 
 def model_from_scratch(config: Config, statistics: Mapping[str, ColumnStatistics] | None = None) -> LoadedModel:
-    """Build a model with random weights: the baseline that learns from labels alone.
+    """Build a model with random weights, the baseline without pretraining.
 
     Args:
         config, statistics: as of `TwoTower.from_config`.

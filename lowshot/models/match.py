@@ -1,4 +1,4 @@
-"""Items ranked by how similar they are to one of the other modality."""
+"""Rankings of candidates by similarity to a probe of the other modality."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,11 +17,11 @@ class Match:
     """The place of one candidate.
 
     Attributes:
-        rank: from 1; candidates that are equally similar share it.
-        index: its place among the candidates as they were given, from 0.
+        rank: from 1; equally similar candidates share it.
+        index: its place in the given order of candidates, from 0.
         file: its path; None for an item in memory.
         similarity: cosine, -1 to 1.
-        probability: that both are one person, if half of all pairs were; None for a model without calibration.
+        probability: that both are one person, if half of all pairs are; None for a model without calibration.
     """
 
     rank: int
@@ -40,7 +40,7 @@ class Matches:
         probe: path of the probe; None for an item in memory.
         modality: of the probe, `voice` or `face`; candidates are of the other one.
         ranking: the candidates, the most similar first.
-        warnings: what to know before relying on the ranking, a line each.
+        warnings: limits of the ranking, one line each.
     """
 
     model: str
@@ -58,7 +58,10 @@ class Matches:
 
 
 def percent(probability: float | None) -> str:
-    """A probability in whole per cent; "" if there is none. No model is certain: it is never 0 % or 100 %."""
+    """A probability in whole per cent; "" if there is none.
+
+    It is never 0 % or 100 %, because no model is certain.
+    """
     if probability is None:
         return ""
     return "<1%" if probability < 0.01 else ">99%" if probability > 0.99 else f"{probability:.0%}"
@@ -69,7 +72,7 @@ def rank(cosines: np.ndarray, candidates: Sequence[object], calibration: FittedM
 
     Args:
         cosines: [n], of the candidates with the probe.
-        candidates: n items, as they were given.
+        candidates: n items, in the given order.
         calibration: from cosines to probabilities; None if the model has none.
     """
     return tuple(
@@ -90,10 +93,10 @@ def file_of(item: object) -> Path | None:
 
 
 def probe_modality(probe: object, candidates: Sequence[object]) -> str:
-    """The modality of a probe, which the candidates must not be of.
+    """Check the modalities of probe and candidates; return the probe's.
 
     Raises:
-        RequestError: an item is of the wrong modality, of none, or a missing file.
+        RequestError: an item has the wrong modality or none, or its file is missing.
     """
     modality = modality_of("`probe`", probe)
     shown = f" {file_of(probe)}" if file_of(probe) else ""
@@ -106,11 +109,11 @@ def probe_modality(probe: object, candidates: Sequence[object]) -> str:
 
 
 def data_warning(name: str, data: str | None, synthetic: bool) -> str:
-    """Say whether a model can be asked about real people.
+    """Warn about a model's use on real people.
 
     Args:
-        name: of the model.
-        data: what it was trained on; None if it does not say.
+        name: name of the model.
+        data: its training data; None if unknown.
         synthetic: whether these are invented people.
     """
     if data is None:
@@ -124,7 +127,7 @@ def data_warning(name: str, data: str | None, synthetic: bool) -> str:
 
 
 def calibration_warning(name: str, calibration: FittedMap | None) -> str:
-    """Say what the probabilities mean, or why there are none."""
+    """Explain the probabilities, or their absence."""
     if calibration is None:
         return (
             f"no probabilities: {name} has no calibration; `lowshot models calibrate` fits one for a run with a "

@@ -1,4 +1,4 @@
-"""The registry of models that come with lowshot, `pretrained:NAME`. It needs no torch."""
+"""The registry of bundled models, `pretrained:NAME`; it needs no torch."""
 
 import hashlib
 import math
@@ -17,7 +17,7 @@ PREFIX = "pretrained:"
 
 
 class Recipe(Section):
-    """Settings of the training, as `lowshot pretrain` takes them."""
+    """Settings of the training, for `lowshot pretrain`."""
 
     preset: str
     method: str
@@ -33,7 +33,7 @@ class Trained(Section):
 
 
 class FittedMap(Section):
-    """A map from cosines to natural log-likelihood ratios, and what it was fitted on."""
+    """A map from cosines to natural log-likelihood ratios, with its data."""
 
     scale: float = Field(ge=0)
     offset: float
@@ -41,12 +41,15 @@ class FittedMap(Section):
     trials: int = Field(ge=2)
 
     def probability(self, cosine: float) -> float:
-        """Probability that voice and face are of one person, if half of all pairs are."""
+        """Probability of one person, if half of all pairs are of one."""
         return 0.5 + 0.5 * math.tanh((self.scale * cosine + self.offset) / 2)
 
 
 class Measured(Section):
-    """A figure on the test split of its own data, with a 95 % interval; fractions."""
+    """A test figure on the model's data, with a 95 % interval.
+
+    All values are fractions.
+    """
 
     protocol: str
     direction: str = ""
@@ -81,7 +84,7 @@ class Entry(Section):
         return pretrained_folder() / self.file
 
     def config(self) -> Config:
-        """Settings that it was trained with, its data included."""
+        """Settings of its training, data included."""
         recipe = self.recipe
         return build_config([read_preset(recipe.preset), {"method": {"name": recipe.method}, "seed": recipe.seed}])
 
@@ -91,7 +94,10 @@ class _Registry(Section):
 
 
 def pretrained_folder() -> Path:
-    """The folder of the models: inside an installed package, or beside it in a checkout."""
+    """The folder of the models, inside the package or beside it.
+
+    It is beside the package in a checkout.
+    """
     return bundled_folder("pretrained")
 
 
@@ -120,7 +126,7 @@ def find_entry(source: str) -> Entry:
         source: `pretrained:NAME`.
 
     Raises:
-        RequestError: there is no such model; names those that there are.
+        RequestError: there is no such model; names the known ones.
     """
     name, known = source.removeprefix(PREFIX), read_registry()
     if name not in known:
@@ -129,7 +135,7 @@ def find_entry(source: str) -> Entry:
 
 
 def checked_weights(entry: Entry) -> Path:
-    """Check the weights file of a model against the registry, and return it.
+    """Check a model's weights file against the registry, and return it.
 
     Raises:
         RequestError: it is missing, or holds other bytes.

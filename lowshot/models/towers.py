@@ -1,4 +1,4 @@
-"""Towers: a batch of spectrograms or images to a batch of vectors."""
+"""Towers of spectrograms and images."""
 
 from collections.abc import Callable
 
@@ -14,10 +14,10 @@ _LAYERS_PER_BLOCK = 3
 
 
 class CompactTower(nn.Module):
-    """Four strided convolutions, pooling over time, and a linear map: a tower for CPUs.
+    """A tower for CPUs: strided convolutions, pooling and a linear map.
 
-    A voice's frames are pooled by mean and standard deviation, as in x-vectors; its frequencies keep their places. A
-    face is not pooled, because a cropped face does not move.
+    There are four convolutions. A voice's frames are pooled by mean and standard deviation, as in x-vectors; its
+    frequencies are not pooled. A face is not pooled, because a cropped face does not move.
 
     Args:
         channels: 1 for log-mel spectrograms, 3 for images.
@@ -59,14 +59,16 @@ class CompactTower(nn.Module):
         maps = self.trunk(x)
         if self.pool_time:
             mean = maps.mean(dim=3)
-            # The small constant keeps the gradient of the root finite where a channel does not vary.
+            # The small constant keeps the gradient of the root finite if a channel does not vary.
             spread = (maps.var(dim=3, unbiased=False) + 1e-5).sqrt()
             maps = torch.cat([mean, spread], dim=1)
         return self.project(maps.flatten(1))
 
 
 def resnet_tower(name: str, channels: int) -> nn.Module:
-    """A torchvision ResNet from scratch, without its classifier: [B, channels, h, w] -> [B, 512].
+    """An untrained torchvision ResNet without its classifier.
+
+    It maps [B, channels, h, w] to [B, 512].
 
     Args:
         name: `resnet18` or `resnet34`.
@@ -94,7 +96,7 @@ def _resnet(modality: str, model: ModelConfig, voice: VoiceConfig, face: FaceCon
 
 
 TowerBuilder = Callable[[str, ModelConfig, VoiceConfig, FaceConfig], nn.Module]
-"""Makes the tower of a modality, `voice` or `face`, with random weights."""
+"""Builds the tower of a modality, `voice` or `face`, with random weights."""
 
 # Towers of spectrograms and images; lowshot.extend adds others.
 MEDIA_TOWERS: dict[str, TowerBuilder] = {"compact": _compact, "resnet18": _resnet, "resnet34": _resnet}

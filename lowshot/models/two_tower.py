@@ -1,4 +1,4 @@
-"""A voice tower and a face tower that share one unit sphere."""
+"""A voice tower and a face tower with a common embedding space."""
 
 import copy
 from collections.abc import Mapping
@@ -15,12 +15,12 @@ from lowshot.settings import FaceConfig, ModelConfig, VoiceConfig
 
 
 class TwoTower(nn.Module):
-    """A voice encoder and a face encoder with unit vectors of one size.
+    """A voice encoder and a face encoder for one embedding space.
 
     Args:
-        model: which towers, and the size of the embedding.
+        model: kind of towers, and size of the embedding.
         voice, face: front ends and input sizes.
-        widths: columns of the vectors that towers `mlp` take instead, by modality.
+        widths: number of columns of the input vectors, by modality, for towers of vectors such as `mlp`.
     """
 
     def __init__(
@@ -45,11 +45,11 @@ class TwoTower(nn.Module):
 
     @classmethod
     def from_config(cls, config: Config, statistics: Mapping[str, ColumnStatistics] | None = None) -> "TwoTower":
-        """Build towers with random weights, which depend on `config.seed` alone.
+        """Build towers with random weights, which depend only on `config.seed`.
 
         Args:
             config: of the run.
-            statistics: of the training data's columns, for towers of vectors to standardise by.
+            statistics: statistics of the training data's columns, by which towers of vectors standardise.
         """
         columns = statistics or {}
         widths = {modality: len(each.mean) for modality, each in columns.items()} or None
@@ -61,33 +61,44 @@ class TwoTower(nn.Module):
         return towers
 
     def encode_voice(self, log_mel: torch.Tensor) -> torch.Tensor:
-        """Unit embeddings of voices: [B, 1, mel_bands, frames], or vectors [B, d_v] -> float32 [B, dim]."""
+        """Encode voices as unit embeddings, float32 [B, dim].
+
+        Args:
+            log_mel: [B, 1, mel_bands, frames], or vectors [B, d_v].
+        """
         return self.map_voice(self.voice(log_mel).float())
 
     def encode_face(self, images: torch.Tensor) -> torch.Tensor:
-        """Unit embeddings of faces: [B, 3, size, size] in [-1, 1], or vectors [B, d_f] -> float32 [B, dim]."""
+        """Encode faces as unit embeddings, float32 [B, dim].
+
+        Args:
+            images: [B, 3, size, size] in [-1, 1], or vectors [B, d_f].
+        """
         return self.map_face(self.face(images).float())
 
     def map_voice(self, embedding: torch.Tensor) -> torch.Tensor:
-        """The voice head: [B, dim] of any length -> unit float32 [B, dim]."""
+        """Apply the voice head: [B, dim] -> unit float32 [B, dim]."""
         return functional.normalize(self.voice_head(functional.normalize(embedding, dim=1)), dim=1)
 
     def map_face(self, embedding: torch.Tensor) -> torch.Tensor:
-        """The face head: [B, dim] of any length -> unit float32 [B, dim]."""
+        """Apply the face head: [B, dim] -> unit float32 [B, dim]."""
         return functional.normalize(self.face_head(functional.normalize(embedding, dim=1)), dim=1)
 
     def forward(self, log_mel: torch.Tensor, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Both at once, so that a distributed wrapper sees one forward pass."""
+        """Encode both at once, in one forward pass for distributed wrappers."""
         return self.encode_voice(log_mel), self.encode_face(images)
 
 
 def tower_layout(batch: torch.Tensor) -> torch.Tensor:
-    """A batch in the memory layout that towers are fast in: channels last, if it has channels."""
+    """Convert a batch to the fast memory layout: channels last, if any."""
     return batch.contiguous(memory_format=torch.channels_last) if batch.ndim == 4 else batch
 
 
 def _head(model: ModelConfig) -> nn.Module:
-    """The identity, or a linear map that starts as the identity: an untrained probe changes nothing."""
+    """The identity, or a linear map that starts as the identity.
+
+    An untrained probe therefore changes nothing.
+    """
     if not model.linear_heads:
         return nn.Identity()
     head = nn.Linear(model.dim, model.dim, bias=False)
@@ -96,9 +107,9 @@ def _head(model: ModelConfig) -> nn.Module:
 
 
 def with_linear_heads(model: TwoTower) -> TwoTower:
-    """Copy a model and put a linear map after each tower, the identity at first.
+    """Copy a model and add a linear map after each tower.
 
-    A model with such maps keeps them as they are.
+    The maps start as the identity. A model with such maps keeps its own.
     """
     if model.model_config.linear_heads:
         return copy.deepcopy(model)

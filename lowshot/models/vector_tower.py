@@ -12,7 +12,7 @@ class VectorTower(nn.Module):
     """A multi-layer perceptron on standardised columns.
 
     Each hidden layer is a linear map, layer normalisation, a rectifier and, if set, dropout. Layer normalisation uses
-    one sample alone: it is the same in training and evaluation, and for any batch and number of processes.
+    one sample alone. It is the same in training and evaluation, and for any batch and number of processes.
 
     Args:
         width: columns of the input.
@@ -43,9 +43,9 @@ class VectorTower(nn.Module):
         return self.trunk[-1:]
 
     def standardise_by(self, statistics: ColumnStatistics) -> None:
-        """Standardise columns by training rows: to mean 0 and deviation 1.
+        """Standardise columns to mean 0 and deviation 1 on training rows.
 
-        A column that is constant in training becomes 0 for any input: nothing was learned about it.
+        A column that is constant in training becomes 0 for any input, because training learned nothing about it.
         """
         std = statistics.std
         scale = np.divide(1.0, std, out=np.zeros_like(std), where=std > 0)
@@ -65,13 +65,13 @@ class VectorTower(nn.Module):
 
 
 class CountedDropout(nn.Module):
-    """Dropout whose masks depend on a count of batches, and on no global generator.
+    """Dropout with masks from a count of batches, without a global generator.
 
     The count and the key are buffers, so a resumed run continues with the masks of an uninterrupted one. The key is
     drawn with the first weights. Each of several processes takes its rows of the mask of the joint batch.
 
     Args:
-        share: of the units that become 0, in (0, 1); the others are scaled up to make up for them.
+        share: share of the units that become 0, in (0, 1); the others are scaled up to compensate.
     """
 
     key: torch.Tensor
@@ -101,7 +101,10 @@ class CountedDropout(nn.Module):
 
 
 def join_dropouts(module: nn.Module, rank: int, processes: int) -> None:
-    """Let every dropout of `module` take its rows of the masks of all processes' joint batch, in place."""
+    """Make dropouts of `module` use masks of the joint batch, in place.
+
+    Each process takes its rows of the mask of all processes' batch.
+    """
     for child in module.modules():
         if isinstance(child, CountedDropout):
             child.rank, child.processes = rank, processes

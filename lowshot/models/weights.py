@@ -1,4 +1,7 @@
-"""Weights on disk: safetensors with the architecture in the metadata, so that a file needs no run directory."""
+"""Weights on disk: safetensors with the architecture in the metadata.
+
+A weights file needs no run directory.
+"""
 
 import json
 from collections.abc import Mapping
@@ -42,9 +45,9 @@ def save_model(model: TwoTower, path: Path, **described: str) -> None:
 def blank_model(
     model: ModelConfig, voice: VoiceConfig, face: FaceConfig, widths: Mapping[str, int] | None = None
 ) -> TwoTower:
-    """Towers to read weights into; their weights are whatever the memory held.
+    """Towers with uninitialised weights, to read weights into.
 
-    To draw random weights first would take a second.
+    Drawing random weights first would take a second.
 
     Args:
         model, voice, face, widths: as of `TwoTower`.
@@ -55,7 +58,9 @@ def blank_model(
 
 
 def read_model(path: Path) -> tuple[TwoTower, dict[str, str]]:
-    """Read a model that `save_model` wrote. Nothing in the file is executed.
+    """Read a model that `save_model` wrote.
+
+    No code in the file is executed.
 
     Args:
         path: the .safetensors file.
@@ -83,7 +88,7 @@ def read_model(path: Path) -> tuple[TwoTower, dict[str, str]]:
         )
     except (KeyError, TypeError, ValueError) as error:
         raise RequestError(
-            f"{path}: its metadata describes no model that this version knows{_foreign(metadata)}"
+            f"{path}: this version does not know the model in its metadata{_foreign(metadata)}"
         ) from error
     expected = set(model.state_dict())
     if odd := sorted(expected ^ set(tensors)):
@@ -103,11 +108,11 @@ def _foreign(metadata: Mapping[str, str]) -> str:
         tower = json.loads(metadata["model"])["tower"]
     except (KeyError, TypeError, ValueError):
         return ""
-    return "" if tower in TOWERS else f": no towers '{tower}' here (of your own: `import_module=MODULE` first)"
+    return "" if tower in TOWERS else f": no towers '{tower}' (for your own towers, give `import_module=MODULE`)"
 
 
 def _widths(metadata: Mapping[str, str]) -> dict[str, int] | None:
-    """Columns of the vectors that a model takes, by modality; None for one of media."""
+    """Widths of a model's input vectors, by modality; None for media."""
     if "widths" not in metadata:
         return None
     widths = json.loads(metadata["widths"])

@@ -88,7 +88,7 @@ def test_towers(lowshot, sets, config):
     # Without the module, the run says what is missing.
     settings.TOWERS.remove("small")
     code, _, err = lowshot("evaluate", "--model", run.strip() + "/model.safetensors", "--data", config.data)
-    assert (code, "of your own: --import MODULE first" in err) == (2, True)
+    assert (code, "for your own towers, give --import MODULE" in err) == (2, True)
 
 
 def test_a_protocol(lowshot, sets, config):

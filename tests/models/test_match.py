@@ -113,7 +113,7 @@ def test_wrong_files_are_one_line(config, files, tmp_path):
         (voice, [tmp_path / "none.jpg"], "none.jpg: no such file"),
         (voice, [tmp_path], "is a folder; name the files in it"),
         (tmp_path / "text.jpg", faces, "text.jpg: cannot be read as audio"),
-        (voice, [], "`candidates` holds nothing"),
+        (voice, [], "`candidates` is empty"),
     ):
         with pytest.raises(RequestError) as caught:
             model.match(probe, candidates)

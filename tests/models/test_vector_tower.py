@@ -91,7 +91,7 @@ def test_damaged_widths_are_refused(towers, tmp_path, widths):
     with safe_open(path, framework="pt") as file:
         metadata = {key: value for key, value in file.metadata().items() if key != "widths"}
     save_file(load_file(path), path, {**metadata, **({} if widths is None else {"widths": widths})})
-    with pytest.raises(RequestError, match="describes no model"):
+    with pytest.raises(RequestError, match="does not know the model in its metadata"):
         read_model(path)
 
 
