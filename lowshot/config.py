@@ -51,7 +51,7 @@ class Config(Section):
     @field_validator("method", mode="before")
     @classmethod
     def _of_its_name(cls, method: object) -> object:
-        """Check the settings of a method by its name; `METHODS` may grow meanwhile."""
+        """Check a method's settings by its name; `METHODS` may grow meanwhile."""
         if not isinstance(method, dict):
             return method
         return METHODS.get(method.get("name", ""), MethodConfig).model_validate(method)
@@ -194,7 +194,7 @@ def _keys_of(section: type[Section], method: type[Section]) -> list[str]:
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """Suggest a known name for an unknown one, as a message says it."""
+    """Suggest a known name for an unknown one, for a message."""
     names = list(known)
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     if not close:

@@ -100,7 +100,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def parse_yaml(text: str) -> Any:
-    """Parse YAML, with libyaml if it is there: it is ten times faster.
+    """Parse YAML, with libyaml if present: it is ten times faster.
 
     Raises:
         yaml.YAMLError: the text is not YAML.
@@ -115,7 +115,7 @@ def write_table(path: Path, table: "pd.DataFrame") -> None:
 
 
 def no_formula(path: str) -> str:
-    """Prefix `./` to a path that a spreadsheet would read as a formula."""
+    """Prefix `./` to a path that spreadsheets would read as formula."""
     return f"./{path}" if path.startswith(("=", "+", "-", "@", "\t", "\r")) else path
 
 

@@ -86,7 +86,7 @@ def check_out(out: Path | None, kind: str) -> None:
 
 
 def _left_behind(path: Path) -> bool:
-    """Tell if a killed process left this file of a write or a lock."""
+    """Tell if a killed process left this temporary or lock file."""
     return path.name.startswith(".") and (path.suffix == ".part" or path.name == LOCK.name)
 
 

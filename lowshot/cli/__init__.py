@@ -1,4 +1,4 @@
-"""The command line; a verb is imported when it is called, so `--help` stays fast."""
+"""The command line; verbs are imported when called, for a fast `--help`."""
 
 import importlib
 import re
@@ -97,7 +97,7 @@ def app(debug: bool) -> None:
 
 
 def main() -> None:
-    """Run the command line; an error becomes one line and an exit code."""
+    """Run the command line; an error becomes one line and exit code."""
     with warnings.catch_warnings():
         others = warnings.showwarning
 

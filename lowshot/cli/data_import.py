@@ -13,7 +13,7 @@ from lowshot.importers.registry import IMPORTERS
 
 
 class ImporterGroup(click.Group):
-    """A group with a verb for each importer, including those of other modules."""
+    """A group with a verb for each importer, also of other modules."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted(IMPORTERS)

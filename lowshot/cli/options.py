@@ -136,7 +136,7 @@ def terminal() -> Terminal:
 
 
 def open_dataset(source: str, splits: Sequence[str] | None = None, *, trust_paths: bool = False) -> "Dataset":
-    """Open a dataset; show a progress bar if an embedded world is rendered.
+    """Open a dataset, with a progress bar for an embedded world.
 
     Args:
         source, splits, trust_paths: as of `lowshot.workflows.datasets.open_dataset`.

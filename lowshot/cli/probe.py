@@ -24,7 +24,7 @@ from lowshot.schema import MODALITIES, RESULTS
 @adaptation_options
 @config_options
 def command(within: str | None, targets: tuple[str, ...], as_json: bool, **request: Any) -> None:
-    """Adapt a model with a few labelled identities: one linear map per tower.
+    """Adapt a model with few labelled identities: one linear map per tower.
 
     The towers stay frozen. The validation identities choose the learning rate and the stopping step. The test
     identities choose nothing.

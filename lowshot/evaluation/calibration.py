@@ -1,4 +1,4 @@
-"""Fit the map from cosines to probabilities on people that the model was not trained on."""
+"""Fit the map from cosines to probabilities on unseen people."""
 
 from lowshot.data.dataset import Dataset
 from lowshot.data.readers.media import MediaReader

@@ -1,4 +1,4 @@
-"""Evaluation: any number of models on the same trials, beside chance and the upper bound."""
+"""Measure models, chance and the upper bound on the same trials."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -19,7 +19,7 @@ from lowshot.synthetic.oracle import Oracle
 
 @dataclass(frozen=True, eq=False)
 class EvaluationResult:
-    """Figures of one model, and of chance and the upper bound if they were asked for.
+    """Figures of one model, with chance and upper bound if wanted.
 
     Args:
         rows: in the columns of `RESULT_COLUMNS`.
@@ -40,12 +40,12 @@ def score(trials: TrialSet, scorer: Scorer, labels: Mapping[str, object]) -> Eva
     """Measure one model.
 
     Args:
-        trials: as `build_trial_set` gives them.
+        trials: from `build_trial_set`.
         scorer: the model's scores.
         labels: values of `results.LABEL_COLUMNS` that say which model this is; `data_sha` and `version` are added.
 
     Raises:
-        RunError: scores that are not finite.
+        RunError: scores are not finite.
     """
     rows: list[dict[str, object]] = []
     scores: dict[str, pd.DataFrame] = {}
@@ -79,10 +79,12 @@ def chance(trials: TrialSet) -> pd.DataFrame:
 
 
 def oracle(trials: TrialSet) -> EvaluationResult | None:
-    """Measure the upper bound on the same trials: `method=oracle`, from the true latents of synthetic data.
+    """Measure the upper bound on the same trials.
+
+    Its rows have `method=oracle`. They come from the true latents of synthetic data.
 
     Returns:
-        None if the dataset holds no truth. No rows, and a warning why, if its truth is that of other identities.
+        None if the dataset holds no truth. No rows, and a warning, if its truth is that of other identities.
 
     Raises:
         RequestError: the truth cannot be read.
@@ -90,7 +92,7 @@ def oracle(trials: TrialSet) -> EvaluationResult | None:
     truth = Oracle.open(trials.dataset.root)
     if truth is None:
         return None
-    # A likelihood ratio is no distance, and a challenge has no use for an upper bound.
+    # A likelihood ratio is not a distance, and a challenge needs no upper bound.
     trials = replace(trials, hidden=())
     used = {
         *trials.dataset.voices["identity"].iloc[trials.voices],
@@ -114,7 +116,9 @@ def evaluate(
     seed: int = 0,
     replicates: int | None = None,
 ) -> EvaluationResult:
-    """Measure one model on a dataset, with rows of chance and, if its truth is known, of the upper bound.
+    """Measure one model on a dataset, with chance and the upper bound.
+
+    The upper bound needs the true latents of synthetic data.
 
     Args:
         dataset, protocols, split, strata, seed, replicates: as in `build_trial_set`.

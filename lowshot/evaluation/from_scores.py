@@ -1,4 +1,4 @@
-"""Evaluation of scores alone: tables as an evaluation writes them, or anyone's of that form, without a dataset."""
+"""Evaluate score tables alone, without a dataset or a model."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -29,17 +29,17 @@ def evaluate_scores(
     Args:
         files: score tables of protocols, recognised by their columns. Identities (`voice_identity, face_identity`;
             `identity`) are needed for intervals and for `cllr`, `gender` for its groups. Names of media are checked if
-            they are given. The file's name says stratum, population and direction, as an evaluation writes it.
+            they are given. The file's name gives stratum, population and direction, as an evaluation writes it.
         labels: values of `results.LABEL_COLUMNS` that say which model this is.
-        replicates: number of resamples for intervals; None: what the protocols name.
+        replicates: number of resamples for intervals; that of the protocols if None.
         seed: seed of the resamples.
 
     Returns:
         Rows of the model and of chance, the tables by name, the curves, and warnings.
 
     Raises:
-        RequestError: a file that cannot be read, is of no known form, or has a fault (its row is named), or two files
-            for one place in the results.
+        RequestError: a file cannot be read, has an unknown form, or has a fault (the message names its row), or two
+            files belong to one place in the results.
     """
     said = {"version": __version__, **labels}
     rows: list[dict[str, object]] = []
@@ -68,17 +68,17 @@ def evaluate_scores(
 
 
 def _read(path: Path, warnings: list[str]) -> tuple[TableProtocol, list[tuple[Place, pd.DataFrame]]]:
-    """Read and check a score table; its protocol, and its parts with their places."""
+    """Read and check a score table; return its protocol and its parts."""
     rows = read_rows(path)
     header = [name.strip() for name in rows.fields[0]]
 
     def likeness(protocol: TableProtocol) -> tuple[float, int]:
         columns = protocol.score_columns
         share = len(set(columns) & set(header)) / len(columns)
-        # Of two forms that are there as a whole, the longer one is meant.
+        # If two forms are complete, the longer one is meant.
         return share, len(columns) if share == 1 else 0
 
-    # The form that has the largest share of its columns is meant: a message can say which one is missing.
+    # Take the form with the most of its columns, so that a message can name the missing one.
     protocol = max(table_protocols(), key=likeness)
     for column in protocol.score_columns:
         if column not in header:
@@ -88,18 +88,18 @@ def _read(path: Path, warnings: list[str]) -> tuple[TableProtocol, list[tuple[Pl
             )
     twice = [name for place, name in enumerate(header) if name in header[:place]]
     if twice:
-        raise RequestError(f"{path}: column '{twice[0]}' stands twice")
+        raise RequestError(f"{path}: column '{twice[0]}' is there twice")
     if len(rows.fields) == 1:
         raise RequestError(f"{path}: no trials")
     seen, direction, stratum = _said(path)
     if not seen:
-        warnings.append(f"{path}: its name does not say whose scores these are; taken as {UNSEEN}")
+        warnings.append(f"{path}: the file name does not give the population; {UNSEEN} is assumed")
     place = {"protocol": protocol.name, "direction": direction, "stratum": stratum or "U", "seen": seen or UNSEEN}
     return protocol, protocol.read_scores(ScoreFile(rows), place, warnings)
 
 
 def _said(path: Path) -> tuple[str, str, str]:
-    """Population, direction and stratum in a file's name; empty if it does not say."""
+    """Read population, direction and stratum from a file's name; empty if unknown."""
     form = rf"(?:{'|'.join(map(re.escape, names()))})-({UNSEEN}|{SEEN}|{VALIDATION}|{MIXED})-(.+)"
     if own := re.fullmatch(form, path.stem):
         seen, rest = own[1], own[2]

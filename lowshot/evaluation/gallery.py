@@ -1,6 +1,7 @@
-"""What a report shows of one model besides figures: rankings with their media, and a map of embeddings.
+"""Gallery and map of one model for its report.
 
-The seed of the trials chooses both, never how well the model does.
+The gallery holds rankings with their media; the map shows embeddings. The seed of the trials chooses both. The model's
+figures do not influence the choice.
 """
 
 import io
@@ -31,9 +32,9 @@ RANKED = 5
 SECONDS = 2.0
 SIDE = 96
 MOST_ON_MAP = 40
-"""Identities on the map: more would be a cloud."""
+"""Identities on the map; with more, marks would hide each other."""
 _PURPOSE = 0x6578
-"""Sets these draws apart from those of the trials, which have the same seed."""
+"""Separates this sampling from that of the trials, which has the same seed."""
 
 
 def write_gallery(
@@ -60,7 +61,7 @@ def write_gallery(
     if not count:
         return []
     if dataset.has_features:
-        return ["no gallery: the dataset holds vectors, no voices to hear or faces to see"]
+        return ["no gallery: the dataset holds vectors, not voices and faces"]
     items = [item for queries in trials.of(Queries) for item in _items(queries, scorer, dataset, count, settings.seed)]
     try:
         media = {name: _medium(dataset, name) for item in items for name in (item["query"], *item["ranked"])}
@@ -75,19 +76,22 @@ def write_gallery(
 
 
 def _items(queries: Queries, scorer: EmbeddingScorer, dataset: Dataset, count: int, seed: int) -> list[dict[str, Any]]:
-    """Queries of different people and what is ranked first for each, rows as (modality, number)."""
+    """Choose queries of different people, with the best matches of each.
+
+    Rows are (modality, number).
+    """
     ours, theirs = queries.direction.split("_to_")
     rng = np.random.default_rng([seed, _PURPOSE, int(ours == "voice")])
     order = rng.permutation(len(queries))
     people = dataset.rows(ours)["identity"].to_numpy()[queries.query]
-    # One query a person: `np.unique` gives the first of each in the drawn order.
+    # One query per person: `np.unique` returns the first in the sampled order.
     first = np.sort(np.unique(people[order], return_index=True)[1])[:count]
     items = []
     for place in order[first]:
         query = int(queries.query[place])
         own_video = dataset.rows(theirs)["video"].to_numpy() == dataset.rows(ours)["video"].iloc[query]
         others = queries.gallery[~own_video[queries.gallery]]
-        # Equal scores keep the order of a draw, which knows nobody.
+        # Equal scores keep a random order, which is fair.
         others = others[rng.permutation(len(others))]
         pair = (np.array([query]), others) if ours == "voice" else (others, np.array([query]))
         scores = scorer.matrix(*pair).ravel()
@@ -121,12 +125,12 @@ def _record(item: dict[str, Any], dataset: Dataset) -> dict[str, Any]:
 
 
 def _file(modality: str, row: int) -> str:
-    """Name of a medium's file; people's names may hold what no file name can."""
+    """Name a medium's file by its row, which is always valid."""
     return f"{modality}-{row}.{'flac' if modality == 'voice' else 'jpg'}"
 
 
 def _medium(dataset: Dataset, medium: tuple[str, int]) -> bytes:
-    """A medium as a page embeds it: the first seconds of a voice, a face of `SIDE` pixels."""
+    """Encode a voice's first seconds, or a small face, for the page."""
     modality, row = medium
     path, content = dataset.path(modality, row), io.BytesIO()
     if modality == "voice":
@@ -139,7 +143,7 @@ def _medium(dataset: Dataset, medium: tuple[str, int]) -> bytes:
 
 
 def _write_map(path: Path, trials: TrialSet, scorer: EmbeddingScorer, model: str) -> None:
-    """The two directions in which unit embeddings of voices and faces vary most, as a table of points."""
+    """Write the map: unit embeddings on the plane of largest variance."""
     dataset = trials.dataset
     ranked = trials.of(Queries)[0]
     rows = {"voice": ranked.voices, "face": ranked.faces}
@@ -159,7 +163,7 @@ def _write_map(path: Path, trials: TrialSet, scorer: EmbeddingScorer, model: str
 
 
 def _of_people(dataset: Dataset, modality: str, rows: IntArray, people: set[str]) -> IntArray:
-    """The first row of each video of some people: clips of one video lie on each other."""
+    """Select the first row of each video: its clips nearly coincide."""
     table = dataset.rows(modality).iloc[rows]
     return rows[(table["identity"].isin(people) & ~table["video"].duplicated()).to_numpy()]
 
@@ -171,8 +175,8 @@ def principal_plane(vectors: np.ndarray) -> tuple[np.ndarray, float]:
         vectors: [n, d].
 
     Returns:
-        [n, 2], of which the largest entry of each axis is positive, so that an axis has one sign; zeros where vectors
-        have fewer dimensions. And the share of the variance in that plane, in [0, 1]; 0 where nothing varies.
+        [n, 2] coordinates, and the fraction of the variance in that plane, in [0, 1]; 0 if nothing varies. The largest
+        entry of each axis is positive, which fixes its sign. Missing dimensions are zeros.
     """
     centred = vectors.astype(np.float64) - vectors.mean(axis=0)
     left, singular, _ = np.linalg.svd(centred, full_matrices=False)
@@ -181,7 +185,7 @@ def principal_plane(vectors: np.ndarray) -> tuple[np.ndarray, float]:
     places[:, :width] = (left * singular)[:, :width]
     largest = places[np.abs(places).argmax(axis=0), [0, 1]]
     total = float((singular**2).sum())
-    # Vectors that are all equal differ in rounding only.
+    # Equal vectors differ by rounding only.
     if total <= 1e-12 * max(1.0, float((vectors**2).sum())):
         return np.zeros((len(vectors), 2)), 0.0
     return places * np.where(largest < 0, -1.0, 1.0), float((singular[:2] ** 2).sum()) / total

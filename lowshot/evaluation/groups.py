@@ -1,4 +1,4 @@
-"""Groups: parts of a list, as one gender, whose figures stand beside those of the whole list."""
+"""Groups: parts of a list, such as one gender, measured alone."""
 
 from collections.abc import Iterator, Sequence
 
@@ -10,11 +10,13 @@ from lowshot.evaluation.sampling import IntArray
 from lowshot.evaluation.trials import BoolArray
 
 GROUPED_BY = ("gender",)
-"""Attributes that score tables have as columns: those of the voice, the probe or the query of a trial."""
+"""Attributes of the voice, probe or query that score tables have as columns."""
 
 
 def group_columns(dataset: Dataset, modality: str, rows: IntArray) -> pd.DataFrame:
-    """Columns that split a score table into groups: attributes of the voice, the probe or the query.
+    """Make the columns that split a score table into groups.
+
+    They are attributes of the voice, the probe or the query.
 
     Args:
         dataset: with the manifest.

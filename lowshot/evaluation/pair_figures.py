@@ -1,4 +1,4 @@
-"""Figures of scored pairs, each a positive or a negative: ROC, calibration, intervals, chance."""
+"""Figures of scored pairs: ROC, calibration, intervals, chance."""
 
 import hashlib
 from collections.abc import Iterator, Sequence
@@ -40,7 +40,7 @@ PairMetric = Literal["auc", "eer", "tpr_at_fpr", "min_dcf", "cllr", "min_cllr"]
 
 
 class DetectionCost(Rules):
-    """The operating point of `min_dcf`: prior of a target, cost of a miss, cost of a false alarm."""
+    """The operating point of `min_dcf`: target prior and costs of errors."""
 
     p_target: float = Field(gt=0, lt=1)
     c_miss: float = Field(gt=0)
@@ -58,7 +58,7 @@ class PairRules(Definition):
 
 
 class _Measure(NamedTuple):
-    """A figure: its name and value, how it is computed from a resample (None: no interval), its bounds."""
+    """A figure: name, value, function of a resample (None: no interval), bounds."""
 
     metric: str
     value: float
@@ -69,7 +69,9 @@ class _Measure(NamedTuple):
 def pair_figures(
     table: pd.DataFrame, rules: PairRules, replicates: int, seed: int, column: str = "score"
 ) -> list[Figure]:
-    """Figures of scored pairs: of all, then of each group that has pairs of both labels.
+    """Compute the figures of scored pairs, of all and of each group.
+
+    A group without both labels is skipped.
 
     Args:
         table: `label` and scores, and `voice_identity, face_identity`; without identities there are no intervals and
@@ -92,7 +94,7 @@ def pair_figures(
         if group and not both_labels(labels[rows]):
             continue
         part = scores[rows], labels[rows]
-        # Groups are judged by the calibration of all: what fits one gender and not the other must show.
+        # Groups share the calibration of all, so that a misfit of one gender shows.
         measures = list(_measures(*part, None if ratios is None else ratios[rows], rules))
         intervals: dict[str, Interval] = {}
         n_identities = None
@@ -116,7 +118,9 @@ def pair_figures(
 
 
 def pair_chance(table: pd.DataFrame, rules: PairRules) -> list[Figure]:
-    """Closed-form figures of a model that knows nothing: AUC and EER 0.5, TPR the FPR, costs 1.
+    """Return the closed-form figures of chance.
+
+    AUC and EER are 0.5, TPR equals FPR, and costs are 1.
 
     Args:
         table: `label`, and `voice_identity, face_identity` if they are known.
@@ -140,12 +144,12 @@ def pair_chance(table: pd.DataFrame, rules: PairRules) -> list[Figure]:
 
 
 def both_labels(labels: BoolArray) -> bool:
-    """Whether there are positives and negatives."""
+    """Tell if there are positives and negatives."""
     return bool(labels.any() and not labels.all())
 
 
 def _identities(table: pd.DataFrame) -> list[npt.NDArray[np.object_]]:
-    """Identity of the voice and of the face of each pair; empty if the table does not say."""
+    """Return the identities of each pair's voice and face; empty if unknown."""
     if not set(IDENTITIES) <= set(table.columns):
         return []
     return [table[column].to_numpy(dtype=object) for column in IDENTITIES]
@@ -186,7 +190,7 @@ def _intervals(
     replicates: int,
     seed: int,
 ) -> dict[str, Interval]:
-    """Intervals by metric; `people`: codes of the identities of voices and faces."""
+    """Compute intervals by metric; `people` are codes of both identities."""
     read = {measure.metric: measure.resampled for measure in measures if measure.resampled is not None}
     counts = identity_counts(n_identities, replicates, seed)
     by_identity = curve_replicates(scores, labels, *people, counts, read)
@@ -213,7 +217,7 @@ def _intervals(
 def resampled_aucs(
     tables: Sequence[pd.DataFrame], replicates: int, seed: int
 ) -> tuple[FloatArray, FloatArray, FloatArray, npt.NDArray[np.int32]]:
-    """AUC of several runs on the same pairs, with resamples.
+    """Compute the AUC of several runs on the same pairs, with resamples.
 
     Args:
         tables: one score table per run, with identities.
@@ -232,7 +236,7 @@ def resampled_aucs(
 
 
 class _Scored:
-    """A model's scores of a list of pairs; equal to others of the same bytes."""
+    """A model's scores of a list of pairs, compared by bytes."""
 
     def __init__(self, score: FloatArray, labels: FloatArray, voice: IntArray, face: IntArray) -> None:
         self.trials = score, labels, voice, face
@@ -245,10 +249,14 @@ class _Scored:
         return hash(self.digest)
 
 
-# A reference is compared with many methods, and a model that no label changed appears once for every subset.
+# A reference is compared with many methods, and a model that no label changed appears once per subset.
 @lru_cache(maxsize=256)
 def _resampled_auc(scored: _Scored, n_identities: int, replicates: int, seed: int) -> tuple[FloatArray, FloatArray]:
-    """Resamples of a model's AUC, [R] by identities and [min(R, PAIR_REPLICATES)] by pairs of them."""
+    """Resample a model's AUC by identities and by pairs of them.
+
+    Returns:
+        [R] and [min(R, PAIR_REPLICATES)] resamples.
+    """
     figure, counts = {"auc": auc_of}, identity_counts(n_identities, replicates, seed)
     by_identity = curve_replicates(*scored.trials, counts, figure)["auc"]
     by_pair = pair_replicates(*scored.trials, min(replicates, PAIR_REPLICATES), seed, figure)["auc"]
@@ -256,10 +264,10 @@ def _resampled_auc(scored: _Scored, n_identities: int, replicates: int, seed: in
 
 
 def check_pairs(file: ScoreFile, warnings: list[str]) -> None:
-    """Check labels and identities of a score table of pairs; turn labels into numbers.
+    """Check labels and identities of pairs; turn labels into numbers.
 
     Raises:
-        RequestError: a label other than 0 and 1, an empty identity, or a label that contradicts the identities.
+        RequestError: a label is not 0 or 1, an identity is empty, or a label contradicts the identities.
     """
     table = file.table
     file.numbers("label", finite=True)
@@ -277,10 +285,10 @@ def check_pairs(file: ScoreFile, warnings: list[str]) -> None:
 
 
 def parts_by_stratum(file: ScoreFile, place: Place) -> list[tuple[Place, pd.DataFrame]]:
-    """Split a score table of pairs by its column `stratum`, if it has one.
+    """Split a table of pairs by its column `stratum`, if any.
 
     Raises:
-        RequestError: an empty stratum, or a stratum of one label.
+        RequestError: a stratum is empty, or has trials of one label only.
     """
     table = file.table
     strata = table["stratum"] if "stratum" in table.columns else pd.Series(place["stratum"], index=table.index)

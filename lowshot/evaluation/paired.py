@@ -1,4 +1,4 @@
-"""Paired differences between two methods, from their score tables of the same trials.
+"""Paired differences between two methods on the same trials.
 
 Every replicate resamples the identities once, for all training seeds of both methods. The interval covers the choice of
 identities, given these training runs; it does not cover the spread over runs.
@@ -28,7 +28,9 @@ def paired_difference(
     replicates: int,
     seed: int,
 ) -> Difference:
-    """Difference of a figure between two methods, a minus b, each the mean over its training seeds.
+    """Compute the difference of a figure between two methods, a minus b.
+
+    Each method's figure is the mean over its training seeds.
 
     Args:
         protocol: of the figure.
@@ -43,7 +45,7 @@ def paired_difference(
         identity has all trials.
 
     Raises:
-        RequestError: no tables, a table without a column, or tables of different trials.
+        RequestError: there are no tables, a column is missing, or the trials differ.
     """
     usable_a, usable_b = ([protocol.usable(table, figure) for table in given] for given in (scores_a, scores_b))
     tables = _same_trials(usable_a, usable_b, *protocol.compared_columns(figure))
@@ -60,7 +62,7 @@ def paired_difference(
 
 
 def _gap(figures: FloatArray, split: int) -> FloatArray:
-    """Mean over runs of a minus mean over runs of b: [S, ...] -> [...]."""
+    """Subtract mean of b from mean of a over runs: [S, ...] -> [...]."""
     gap: FloatArray = figures[:split].mean(axis=0) - figures[split:].mean(axis=0)
     return gap
 
@@ -68,7 +70,7 @@ def _gap(figures: FloatArray, split: int) -> FloatArray:
 def _same_trials(
     scores_a: Tables, scores_b: Tables, trials: Sequence[str], scores: Sequence[str]
 ) -> list[pd.DataFrame]:
-    """Tables in one order of trials; first those of a, then those of b."""
+    """Sort tables by trials; first those of a, then those of b."""
     if not scores_a or not scores_b:
         raise RequestError("a paired difference needs score tables of both methods")
     tables = [_in_order(table, trials, scores) for table in (*scores_a, *scores_b)]
@@ -84,6 +86,6 @@ def _in_order(table: pd.DataFrame, trials: Sequence[str], scores: Sequence[str])
     for column in (*trials, *scores):
         if column not in table.columns:
             raise RequestError(f"score table: column '{column}' is missing; it needs {', '.join((*trials, *scores))}")
-    # A number is one number, whether it was just computed or read from a file.
+    # A computed number and one read from a file may be written differently.
     types = {column: float if pd.api.types.is_numeric_dtype(table[column]) else str for column in trials}
     return table.astype(types).sort_values(list(trials), kind="stable", ignore_index=True)

@@ -1,7 +1,7 @@
-"""Every voice against every face, tile by tile, for the queries of both directions at once.
+"""Rank every voice against every face, tile by tile, in both directions.
 
-The matrix of scores is never whole: a tile of it is scored, counted along its rows and along its columns, and dropped.
-What is kept is two counts for each relevant item of each query (`metrics.streaming_ranking`).
+The whole matrix of scores never exists. A tile is scored, counted along its rows and columns, and dropped. Only two
+counts remain for each relevant item of each query (`metrics.streaming_ranking`).
 """
 
 import os
@@ -16,20 +16,20 @@ from lowshot.evaluation.sampling import IntArray
 from lowshot.evaluation.scorers import ScoreArray, Scorer, checked_scores
 from lowshot.metrics.streaming_ranking import Ranking, count_items, joined, parted, ranking_of
 
-# Scores of a tile, of which two are held at once; its longest side; and scores that one thread counts at a time.
+# Scores of a tile (two are held at once), its longest side, and scores that one thread counts at a time.
 _TILE_SCORES = 2**25
 _TILE_SIDE = 2**13
 _CHUNK_SCORES = 2**20
 _TURNED_COLUMNS = 256
 # Scores held at once while those of one identity's voices and faces are gathered.
 _GATHERED_SCORES = 2**18
-# Relevant items kept track of at once; beyond that, queries take turns.
+# Relevant items tracked at once; beyond that, queries take turns.
 _TRACKED_ITEMS = 2**23
 
 
 @dataclass(frozen=True, eq=False)
 class Side:
-    """The voices or the faces of a retrieval, in the order of their identities and, within one, of their videos.
+    """Voices or faces of a retrieval, sorted by identity, then by video.
 
     Args:
         rows: [n] row numbers in the dataset.
@@ -51,11 +51,11 @@ class Side:
         return len(self.rows)
 
     def part(self, part: slice) -> "Side":
-        """Some of the rows, one after the other."""
+        """Select a range of rows."""
         return Side(self.rows[part], self.identity[part], self.video[part])
 
     def lines_of(self, rows: IntArray) -> IntArray:
-        """Where row numbers stand on this side; all of them are on it."""
+        """Find the lines of row numbers; all must be on this side."""
         order = np.argsort(self.rows, kind="stable")
         return order[np.searchsorted(self.rows, rows, sorter=order)]
 
@@ -63,20 +63,22 @@ class Side:
 def rank(
     scorer: Scorer, voices: Side, faces: Side, directions: Sequence[str]
 ) -> Iterator[tuple[str, IntArray, Ranking]]:
-    """Find where the relevant items of every query stand: those of its identity, items of its own video excluded.
+    """Find the ranks of every query's relevant items.
+
+    Relevant items are of the query's identity; items of its own video are excluded.
 
     Args:
         scorer: scores voices against faces.
         voices, faces: with codes comparable between the two.
-        directions: `voice_to_face`, with all voices as queries, `face_to_voice`, or both. Both cost hardly more scores
+        directions: `voice_to_face`, with all voices as queries, `face_to_voice`, or both. Both need hardly more scores
             than one.
 
     Yields:
-        A direction, the lines of some of its queries on their side, and their ranking. Each query that has a relevant
-        item comes once.
+        A direction, the lines of some of its queries on their side, and their ranking. Each query with a relevant item
+        comes once.
 
     Raises:
-        RunError: scores that are not finite.
+        RunError: scores are not finite.
     """
     relevant = {"voice_to_face": _relevant(voices, faces), "face_to_voice": _relevant(faces, voices)}
     whole = slice(None)
@@ -99,7 +101,7 @@ def rank(
 
 
 def _threads() -> int:
-    """How many threads count: as many as the machine has for this process, or as OMP_NUM_THREADS asks for."""
+    """Return the number of counting threads: OMP_NUM_THREADS, else the process's CPUs."""
     asked = os.environ.get("OMP_NUM_THREADS", "")
     if asked.isdecimal() and int(asked) > 0:
         return int(asked)
@@ -107,7 +109,7 @@ def _threads() -> int:
 
 
 def _relevant(queries: Side, gallery: Side) -> IntArray:
-    """Number of relevant items of each query."""
+    """Count the relevant items of each query."""
     same_identity, same_video = (
         np.bincount(codes, minlength=int(wanted.max(initial=0)) + 1)[wanted]
         for codes, wanted in ((gallery.identity, queries.identity), (gallery.video, queries.video))
@@ -116,7 +118,10 @@ def _relevant(queries: Side, gallery: Side) -> IntArray:
 
 
 def _turns(relevant: IntArray) -> list[slice]:
-    """Cut queries into parts of at most `_TRACKED_ITEMS` relevant items, or of a single query."""
+    """Split queries into parts of at most `_TRACKED_ITEMS` relevant items.
+
+    A part has at least one query.
+    """
     turns, start, ends = [], 0, np.cumsum(relevant)
     while start < len(relevant):
         reached = ends[start] - relevant[start] + _TRACKED_ITEMS
@@ -127,7 +132,7 @@ def _turns(relevant: IntArray) -> list[slice]:
 
 
 class _Track:
-    """The relevant items of the queries along one side, and what is counted beside them."""
+    """The relevant items of the queries along one side, and their counts."""
 
     def __init__(self, line: IntArray, scores: ScoreArray, n_lines: int) -> None:
         ordered = joined(line, scores)
@@ -137,7 +142,7 @@ class _Track:
         self.at_least, self.above = (np.zeros(len(scores), dtype=np.int32) for _ in range(2))
 
     def count(self, tile: ScoreArray, first: int, pool: ThreadPoolExecutor) -> list[Future[None]]:
-        """Begin to add what a tile holds: its rows are the lines from `first` on."""
+        """Start to count a tile with rows from line `first` on."""
         step = max(1, _CHUNK_SCORES // tile.shape[1])
         return [
             pool.submit(self._count, tile[start : start + step], first + start) for start in range(0, len(tile), step)
@@ -151,7 +156,7 @@ class _Track:
         self.above[part] += above.astype(np.int32)
 
     def ranking(self) -> tuple[IntArray, Ranking]:
-        """The lines that have relevant items, and their ranking."""
+        """Return the lines with relevant items, and their ranking."""
         lines = np.flatnonzero(np.diff(self.starts))
         starts = np.append(self.starts[lines], self.starts[-1])
         return lines, ranking_of(starts, self.scores, self.at_least, self.above)
@@ -174,10 +179,10 @@ def _sweep(
         for left in range(0, len(faces), width):
             found = scorer.matrix(voices.rows[top : top + height], faces.rows[left : left + width])
             tile = checked_scores(found).astype(np.result_type(found, np.float32), copy=False)
-            # Out of its own video's rankings: below everything, an item counts for nothing.
+            # Items of the query's own video get the lowest score, so they do not count.
             for row, column in _within(videos, top, left, tile.shape):
                 tile[row, column] = -np.inf
-            # A tile is counted while the next is scored: counting leaves the threads idle in part.
+            # A tile is counted while the next is scored, because counting does not use all threads.
             _finish(counting)
             for direction, track in tracked.items():
                 by_query, first = (tile, top) if direction == "voice_to_face" else (tile.T, left)
@@ -188,31 +193,38 @@ def _sweep(
 
 
 def _finish(jobs: list[Future[None]]) -> None:
-    """Wait for all jobs, raise what one of them raised, and let go of their tile."""
+    """Wait for all jobs, raise their errors, and release their tile."""
     for job in jobs:
         job.result()
     jobs.clear()
 
 
 def _side(length: int, longest: int) -> int:
-    """Side of tiles that share a length evenly. An odd one: of a power of two, columns get into each other's way."""
+    """Return the side of tiles that split a length evenly.
+
+    It is odd, because columns a power of two apart collide in the cache.
+    """
     side = -(-length // -(-length // max(1, longest))) if length else 1
     return side + 1 - side % 2
 
 
 def _row_by_row(tile: ScoreArray) -> ScoreArray:
-    """A tile whose rows lie together in memory."""
+    """Copy a tile so that its rows lie together in memory."""
     if tile.flags.c_contiguous:
         return tile
     turned = np.empty(tile.shape, dtype=tile.dtype)
-    # In pieces: every line of the cache that is fetched for one row serves its neighbours too.
+    # In pieces, so that a cache line fetched for one row also serves its neighbours.
     for start in range(0, tile.shape[1], _TURNED_COLUMNS):
         turned[:, start : start + _TURNED_COLUMNS] = tile[:, start : start + _TURNED_COLUMNS]
     return turned
 
 
 def _relevant_scores(scorer: Scorer, voices: Side, faces: Side) -> tuple[IntArray, IntArray, ScoreArray]:
-    """All pairs of one identity and two videos: their voices' lines, their faces' lines, and their scores."""
+    """Score all pairs of one identity and two videos.
+
+    Returns:
+        Lines of the voices, lines of the faces, and scores.
+    """
     low, high = (np.searchsorted(faces.identity, voices.identity, side=side) for side in ("left", "right"))
     parts: list[tuple[IntArray, IntArray, ScoreArray]] = []
     start = 0
@@ -238,7 +250,10 @@ def _relevant_scores(scorer: Scorer, voices: Side, faces: Side) -> tuple[IntArra
 
 
 def _shared_videos(voices: Side, faces: Side) -> npt.NDArray[np.int64]:
-    """Videos on both sides, as rectangles of the matrix: first and last line of their voices, and of their faces."""
+    """Find videos on both sides, as rectangles of the matrix.
+
+    A rectangle is the first and last line of the video's voices, and of its faces.
+    """
     bounds = []
     for side in (voices, faces):
         video, first, count = np.unique(side.video, return_index=True, return_counts=True)
@@ -252,7 +267,7 @@ def _shared_videos(voices: Side, faces: Side) -> npt.NDArray[np.int64]:
 def _within(
     rectangles: npt.NDArray[np.int64], top: int, left: int, shape: tuple[int, ...]
 ) -> Iterator[tuple[slice, slice]]:
-    """What of each rectangle lies in a tile, in the tile's own rows and columns."""
+    """Cut rectangles to a tile, in the tile's rows and columns."""
     moved = np.clip(rectangles - [top, top, left, left], 0, [shape[0], shape[0], shape[1], shape[1]])
     for row, row_end, column, column_end in moved[(moved[:, 0] < moved[:, 1]) & (moved[:, 2] < moved[:, 3])].tolist():
         yield slice(row, row_end), slice(column, column_end)

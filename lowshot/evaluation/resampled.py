@@ -1,4 +1,4 @@
-"""A figure of several runs on the same trials, with its resamples: what paired differences are made of."""
+"""A figure of several runs on the same trials, with its resamples."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ class Resampled:
 def resampled_means(
     values: Sequence[npt.NDArray[np.float64]], trials: pd.DataFrame, replicates: int, seed: int
 ) -> Resampled:
-    """Means over trials of several runs, with resamples of the column `identity`.
+    """Average trials of several runs, with resamples of the column `identity`.
 
     Args:
         values: [T] for each run.
@@ -40,7 +40,7 @@ def resampled_means(
     (codes,), n_identities = identity_codes(trials["identity"].to_numpy(dtype=object))
     means = np.array([value.mean() for value in values])
     if n_identities < 2:
-        # A single identity has no spread to resample.
+        # A single identity cannot be resampled.
         return Resampled(means, None, None)
     counts = identity_counts(n_identities, replicates, seed)
     return Resampled(means, np.stack([mean_replicates(value, (codes,), counts) for value in values]), counts)

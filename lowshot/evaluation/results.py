@@ -1,4 +1,4 @@
-"""The results table: one row per figure, in columns that other people's scripts rely on."""
+"""The results table: one row per figure, in fixed columns."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -40,7 +40,7 @@ class Figure:
     Args:
         metric: auc, eer, tpr@fpr=0.01, min_dcf, cllr, min_cllr, accuracy, map, recall@1, median_rank, ... Parameters of
             a metric stand behind `@`.
-        value: a share in [0, 1]; `cllr` in bits, 0 or more; `median_rank` from 1. NaN if it cannot be computed.
+        value: a fraction in [0, 1]; `cllr` in bits, 0 or more; `median_rank` from 1. NaN if it cannot be computed.
         n_trials: number of trials or queries.
         n_identities: number of identities in them; None if scores came without identities.
         interval: None if the figure has none.
@@ -62,7 +62,7 @@ class Figure:
 
 
 def figure_row(figure: Figure, place: Mapping[str, object], labels: Mapping[str, object]) -> dict[str, object]:
-    """One row of results.
+    """Make one row of results.
 
     Args:
         figure: what was measured.
@@ -70,11 +70,11 @@ def figure_row(figure: Figure, place: Mapping[str, object], labels: Mapping[str,
         labels: values of `LABEL_COLUMNS`; others stay empty.
 
     Raises:
-        ValueError: a label that is none of `LABEL_COLUMNS`.
+        ValueError: a label is not one of `LABEL_COLUMNS`.
     """
     unknown = set(labels) - set(LABEL_COLUMNS)
     if unknown:
-        raise ValueError(f"labels {sorted(unknown)} are none of {LABEL_COLUMNS}")
+        raise ValueError(f"labels {sorted(unknown)} are not among {LABEL_COLUMNS}")
     interval = figure.interval or Interval(float("nan"), float("nan"), "")
     return {
         **labels,
@@ -94,7 +94,10 @@ def figure_row(figure: Figure, place: Mapping[str, object], labels: Mapping[str,
 
 
 def results_frame(rows: Iterable[Mapping[str, object]]) -> pd.DataFrame:
-    """Rows as a table: all of `RESULT_COLUMNS`, text columns without gaps, whole numbers that may be missing."""
+    """Turn rows into a table with all of `RESULT_COLUMNS`.
+
+    Missing text is "", and whole numbers may be missing.
+    """
     return _typed(pd.DataFrame([dict(row) for row in rows], columns=list(RESULT_COLUMNS)))
 
 
@@ -106,7 +109,7 @@ def write_results(path: Path, results: pd.DataFrame) -> None:
         results: with the columns of `RESULT_COLUMNS`, in any order.
 
     Raises:
-        RequestError: a column is missing or none of them.
+        RequestError: a column is missing or unknown.
     """
     write_table(path, _typed(_checked(results, "results")))
 
@@ -120,7 +123,7 @@ def read_results(path: Path) -> pd.DataFrame:
     if not path.is_file():
         raise RequestError(f"{path}: no such results table; `lowshot evaluate` writes one")
     text = _read_text(path)
-    # Tables of versions that skipped nothing and parted nobody lack the columns that say so.
+    # Tables of old versions, without skipped trials and groups, lack their columns.
     table = _checked(text.assign(**{column: "" for column in _LATER if column not in text.columns}), str(path))
     for column in (*_REAL, *_WHOLE):
         numbers = pd.to_numeric(table[column].replace("", "nan"), errors="coerce").to_numpy(dtype=np.float64)
@@ -143,7 +146,9 @@ def write_scores(folder: Path, scores: Mapping[str, pd.DataFrame]) -> None:
 
 
 def read_scores(path: Path) -> pd.DataFrame:
-    """Read a score table: names as text, everything else as numbers, NaN where a cell is empty.
+    """Read a score table: names as text, all else as numbers.
+
+    Empty cells of numbers are NaN.
 
     Raises:
         RequestError: the file is missing, is not a CSV table, or holds text for a number.
@@ -152,7 +157,7 @@ def read_scores(path: Path) -> pd.DataFrame:
         raise RequestError(f"{path}: no such score table; `lowshot evaluate` writes one per list of trials")
     table = _read_text(path)
     for column in table.columns:
-        # Names may be numbered, as in candidate_3.
+        # Columns of names may be numbered, such as candidate_3.
         if re.sub(r"_\d+$", "", column) in _NAMES:
             continue
         try:
@@ -175,7 +180,7 @@ def _checked(table: pd.DataFrame, name: str) -> pd.DataFrame:
         raise RequestError(f"{name}: column '{missing[0]}' is missing; a results table has {', '.join(RESULT_COLUMNS)}")
     extra = [column for column in table.columns if column not in RESULT_COLUMNS]
     if extra:
-        raise RequestError(f"{name}: column '{extra[0]}' is none of a results table: {', '.join(RESULT_COLUMNS)}")
+        raise RequestError(f"{name}: column '{extra[0]}' is unknown; a results table has {', '.join(RESULT_COLUMNS)}")
     return table[list(RESULT_COLUMNS)].copy()
 
 

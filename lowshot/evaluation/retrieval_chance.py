@@ -1,4 +1,4 @@
-"""What a model that knows nothing scores on a retrieval: closed forms from the numbers of ranked and relevant items."""
+"""Closed forms of chance on a retrieval."""
 
 from collections.abc import Sequence
 
@@ -15,7 +15,9 @@ IntArray = npt.NDArray[np.int64]
 
 
 def none_drawn(ranked: IntArray, relevant: IntArray, k: int) -> FloatArray:
-    """Probability that k draws without replacement miss every relevant item: C(n - r, k) / C(n, k).
+    """Compute the probability that k draws miss every relevant item.
+
+    Drawing is without replacement, so it is C(n - r, k) / C(n, k).
 
     Args:
         ranked: n, number of items, for each query.
@@ -30,10 +32,10 @@ def none_drawn(ranked: IntArray, relevant: IntArray, k: int) -> FloatArray:
 
 
 def random_order_map(ranked: IntArray, relevant: IntArray) -> float:
-    """Mean average precision expected of rankings in random order, without ties.
+    """Compute the expected mean average precision of random order, without ties.
 
-    It is above the share of relevant items, which equal scores earn: a lucky hit near the top of a long ranking gains
-    more than an unlucky one loses.
+    It is above the fraction of relevant items, which equal scores earn: a hit near the top of a long ranking gains more
+    than a late one loses.
 
     Args:
         ranked, relevant: as in `none_drawn`.
@@ -57,8 +59,8 @@ def listed_chance(query: MediaMetadata, gallery: MediaMetadata, recall_at: Seque
         recall_at: the k of recall at k.
 
     Returns:
-        `map_as_listed`: the mean share of relevant items among all. `map` and `recall@k`: by this project's protocol,
-        which excludes items of the query's own video; missing if no query has a relevant item.
+        `map_as_listed`: the mean fraction of relevant items among all. `map` and `recall@k`: by this project's
+        protocol, which excludes items of the query's own video; missing if no query has a relevant item.
     """
     size = len(gallery.identity)
     every = _count(query.identity, gallery.identity)
@@ -74,6 +76,6 @@ def listed_chance(query: MediaMetadata, gallery: MediaMetadata, recall_at: Seque
 
 
 def _count(wanted: Names, among: Names) -> IntArray:
-    """[Q] how often each wanted name occurs among others."""
+    """Count how often each wanted name occurs among others: [Q]."""
     counts = pd.Series(among).value_counts()
     return np.asarray(pd.Series(wanted).map(counts).fillna(0), dtype=np.int64)

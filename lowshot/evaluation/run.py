@@ -1,4 +1,4 @@
-"""From a model to its figures and score files."""
+"""Measure a model and write its figures and score files."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -33,8 +33,8 @@ def score_model(
         trials: of the dataset that `reader` reads.
         model: the towers.
         reader: of the dataset.
-        labels: what the model is, for the columns of results.csv.
-        settings: how often each medium is looked at.
+        labels: the model's label columns of results.csv.
+        settings: crops and mirror images of each medium.
         show: called with the embeddings.
         report: takes progress events.
     """
@@ -56,7 +56,7 @@ def embed_trials(
 
 
 def labels_of(run_id: str, facts: Mapping[str, str]) -> dict[str, object]:
-    """Label columns of results.csv from the facts written with a model's weights."""
+    """Return the label columns of results.csv from a model's metadata."""
     return {
         "run_id": run_id,
         "method": facts.get("method", "unknown"),
@@ -74,9 +74,10 @@ def _whole(text: str | None) -> int | None:
 
 
 def write_evaluation(out: Path, trials: TrialSet, models: Mapping[str, EvaluationResult]) -> pd.DataFrame:
-    """Write results.csv, scores/<model>/, curves/<model>/ and submissions/<model>/ of models on the same trials.
+    """Write the results of models on the same trials.
 
-    Rows of chance and of the upper bound are added.
+    The files are results.csv, scores/<model>/, curves/<model>/ and submissions/<model>/. Rows of chance and of the
+    upper bound are added.
 
     Args:
         out: the directory.

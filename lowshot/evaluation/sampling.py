@@ -1,8 +1,8 @@
-"""Sampling by keyed hash: what is drawn for a probe depends on (seed, purpose, probe, candidate) alone.
+"""Sampling by keyed hash, without order or state.
 
-Every candidate gets a pseudo-random number: a hash of its name and of the probe. The smallest wins. This is uniform and
-needs neither order nor state. If rows are added, moved or removed, a trial changes only if its own choice goes, or if a
-new row has a smaller number.
+The sample of a probe depends only on (seed, purpose, probe, candidate). Every candidate gets a pseudo-random number: a
+hash of its name and of the probe. The smallest wins, so sampling is uniform. If rows are added, moved or removed, a
+trial changes only if its own choice is removed, or if a new row has a smaller number.
 
 Source:
     Thaler and Ravishankar, Using name-based mappings to increase hit rates, IEEE/ACM Transactions on Networking
@@ -25,13 +25,13 @@ _BLOCK_KEYS = 2**22
 
 
 def text_key(*parts: object) -> np.uint64:
-    """Hash some parts to 64 bits, the same on every machine and in every process."""
+    """Hash parts to 64 bits, the same on every machine."""
     text = "\x1f".join(str(part) for part in parts)
     return np.uint64(int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little"))
 
 
 def text_keys(texts: Iterable[str]) -> KeyArray:
-    """`text_key` of each text: [n]."""
+    """Compute `text_key` of each text: [n]."""
     return np.array([text_key(text) for text in texts], dtype=np.uint64)
 
 
@@ -62,7 +62,7 @@ class Pool:
     identity_key: KeyArray
 
     def take(self, places: IntArray) -> "Pool":
-        """The pool of the rows at these places."""
+        """Return the pool of the rows at these places."""
         return Pool(self.row[places], self.key[places], self.identity[places], self.video[places], self.identity_key)
 
 
@@ -110,7 +110,9 @@ def draw_impostors(
     pool_group: IntArray,
     count: int,
 ) -> IntArray:
-    """Draw impostors for each probe: identities uniformly and without repetition, then a row of each uniformly.
+    """Draw impostors for each probe.
+
+    Identities are drawn uniformly without repetition, then a row of each uniformly.
 
     Args:
         keys: [P] what the draw of each probe depends on.
@@ -143,7 +145,11 @@ def draw_impostors(
 def _draw_identities(
     keys: KeyArray, own: IntArray, identities: IntArray, identity_key: KeyArray, count: int
 ) -> IntArray:
-    """Identities of smallest keyed hash for each probe, but not its own: [P, count], -1 past the end."""
+    """Draw other identities for each probe, by the smallest keyed hashes.
+
+    Returns:
+        [P, count] identity codes, -1 past the end.
+    """
     numbers = mix(keys[:, None] ^ identity_key[identities])
     is_own = own[:, None] == identities
     # Last in the order, and cut off there by the number that remains.

@@ -14,7 +14,7 @@ Place = dict[str, str]
 
 
 class ScoreFile:
-    """A score table that is being checked: messages name the row of a fault.
+    """A score table under check; messages name the row of a fault.
 
     Args:
         rows: the file.
@@ -43,7 +43,7 @@ class ScoreFile:
         """Turn a column of text into numbers, NaN for an empty cell.
 
         Raises:
-            RequestError: text that is no number, an infinite one, or with `finite` an empty cell.
+            RequestError: a cell is not a number or is infinite, or is empty although `finite` is set.
         """
         text = self.table[column]
         values: npt.NDArray[np.float64] = pd.to_numeric(text, errors="coerce").to_numpy(dtype=np.float64)
@@ -52,7 +52,7 @@ class ScoreFile:
         self.table[column] = values
 
     def warn_of_duplicates(self, columns: Sequence[str], warnings: list[str]) -> None:
-        """Warn of rows that repeat an earlier one in those of the columns that exist."""
+        """Warn of rows that repeat an earlier one in the existing columns."""
         known = [column for column in columns if column in self.table.columns]
         twice = self.table.duplicated(known) if known else pd.Series(dtype=bool)
         if twice.any():
@@ -60,7 +60,7 @@ class ScoreFile:
             warnings.append(f"{self.path}: {int(twice.sum()):,} trials repeat earlier ones, the first in row {first}")
 
     def check_identity(self, warnings: list[str]) -> None:
-        """Refuse an empty cell of `identity`; warn if there is no such column."""
+        """Refuse empty cells of `identity`; warn if the column is missing."""
         if "identity" in self.table.columns:
             self.refuse(self.table["identity"] == "", lambda _: "identity is empty")
         else:

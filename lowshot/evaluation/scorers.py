@@ -1,4 +1,4 @@
-"""Scorers: similarity of a voice and a face, from embeddings or from the truth of synthetic data."""
+"""Scorers: similarity of voices and faces, from embeddings or true latents."""
 
 from collections.abc import Sequence
 from typing import Any, Protocol
@@ -13,22 +13,23 @@ from lowshot.metrics.cosine import parts, unit_rows
 
 ScoreArray = npt.NDArray[Any]
 
-# Embeddings of up to so many numbers are made unit vectors once; those of more, whenever they are asked for.
+# Up to this many numbers, unit vectors are computed once; beyond it, at each request.
 _KEPT_ELEMENTS = 2**24
 
 
 class Scorer(Protocol):
-    """Scores by row number of `Dataset.voices` and `Dataset.faces`; finite, and higher means more alike.
+    """Scores by row number; finite, and higher means more alike.
 
-    Equal inputs give equal scores whichever method asks and in whichever company, so that ties stay ties.
+    Row numbers are those of `Dataset.voices` and `Dataset.faces`. Equal inputs give equal scores in both methods and
+    beside any other rows, so that ties stay ties.
     """
 
     def pairs(self, voice: IntArray, face: IntArray) -> ScoreArray:
-        """Scores of voices and faces of one shape, taken together elementwise: an array of that shape."""
+        """Score voices and faces elementwise: an array of their shape."""
         ...
 
     def matrix(self, voice: IntArray, face: IntArray) -> ScoreArray:
-        """Scores of each of [n] voices against each of [m] faces: [n, m], an array of the caller's own."""
+        """Score [n] voices against [m] faces: a new array [n, m]."""
         ...
 
 
@@ -36,7 +37,7 @@ def checked_scores(scores: ScoreArray) -> ScoreArray:
     """Return scores that are all finite.
 
     Raises:
-        RunError: some are not; they cannot be ranked.
+        RunError: some are not finite and cannot be ranked.
     """
     finite = np.isfinite(scores)
     if not finite.all():
@@ -50,8 +51,8 @@ def checked_scores(scores: ScoreArray) -> ScoreArray:
 class EmbeddingScorer:
     """Cosine of voice and face embeddings, in float32.
 
-    A cosine is the same in whatever order, blocks and threads it is added up (`metrics.cosine`), and equal embeddings
-    score the same wherever they stand.
+    The order, blocks and threads of the sum do not change a cosine (`metrics.cosine`). Equal embeddings score the same
+    in any row.
 
     Embeddings may be memory-mapped: rows are read when a trial asks for them.
 
@@ -62,7 +63,7 @@ class EmbeddingScorer:
         voice_rows, face_rows: rising row numbers of the dataset, where the embeddings are those of some rows only.
 
     Raises:
-        RequestError: another number of axes, or widths that differ.
+        RequestError: the number of axes is wrong, or the widths differ.
     """
 
     def __init__(
@@ -82,7 +83,7 @@ class EmbeddingScorer:
             )
 
     def pairs(self, voice: IntArray, face: IntArray) -> ScoreArray:
-        """Cosines of pairs, of the shape of the arrays."""
+        """Compute cosines of pairs, in the shape of the arrays."""
         left, right = np.ravel(voice), np.ravel(face)
         cosines = np.empty(len(left), dtype=np.float32)
         for part in parts(len(left), self._voice.width):
@@ -90,20 +91,20 @@ class EmbeddingScorer:
         return cosines.reshape(np.shape(voice))
 
     def matrix(self, voice: IntArray, face: IntArray) -> ScoreArray:
-        """Cosines of all voices against all faces: [n, m]."""
+        """Compute cosines of all voices against all faces: [n, m]."""
         cosines = np.empty((len(voice), len(face)), dtype=np.float32)
         for columns in parts(len(face), self._face.width):
             faces = self._face[face[columns]].T
             exact = np.empty((0, 0))
             for rows in parts(len(voice), faces.shape[1]):
                 voices = self._voice[voice[rows]]
-                # One place for the products of all parts: fresh memory costs as much as a sixth of the products.
+                # One buffer for the products of all parts: new memory costs a sixth of the products.
                 exact = exact if len(exact) >= len(voices) else np.empty((len(voices), faces.shape[1]))
                 cosines[rows, columns] = np.matmul(voices, faces, out=exact[: len(voices)])
         return cosines
 
     def vectors(self, modality: str, rows: IntArray) -> npt.NDArray[np.float64]:
-        """Unit vectors of [n] rows of `voice` or `face`: [n, d]."""
+        """Return unit vectors of [n] rows of `voice` or `face`: [n, d]."""
         return {"voice": self._voice, "face": self._face}[modality][rows]
 
     def check_rows(self, dataset: Dataset) -> None:
@@ -121,7 +122,7 @@ class EmbeddingScorer:
 
 
 class TruthModel(Protocol):
-    """What synthetic data knows of its identities."""
+    """The true latents of synthetic identities."""
 
     def llr(self, voice_identities: Sequence[str], face_identities: Sequence[str]) -> npt.NDArray[np.float64]:
         """Log-likelihood ratio of same against different identity, elementwise."""
@@ -133,7 +134,9 @@ class TruthModel(Protocol):
 
 
 class OracleScorer:
-    """The upper bound: the log-likelihood ratio of same against different identity, from the true latents.
+    """The upper bound: log-likelihood ratios from the true latents.
+
+    A ratio compares same against different identity.
 
     Args:
         dataset: voices and faces of an embedded world.
@@ -144,7 +147,7 @@ class OracleScorer:
         self._voice_names, self._voice = np.unique(dataset.voices["identity"].to_numpy(), return_inverse=True)
         self._face_names, self._face = np.unique(dataset.faces["identity"].to_numpy(), return_inverse=True)
         self._oracle = oracle
-        # The last bits of a ratio hang on what is worked out beside it: the first answer is kept.
+        # The last bits of a ratio depend on the batch, so the first answer is kept.
         self._known = np.full((len(self._voice_names), len(self._face_names)), np.nan)
 
     def pairs(self, voice: IntArray, face: IntArray) -> ScoreArray:
@@ -169,7 +172,7 @@ class OracleScorer:
 
 
 class _UnitRows:
-    """Unit vectors of embeddings by row number, on the grid on which their products are exact."""
+    """Unit vectors by row number, rounded so that their products are exact."""
 
     def __init__(self, embeddings: npt.ArrayLike, modality: str, numbers: IntArray | None) -> None:
         rows = np.asarray(embeddings)
@@ -187,12 +190,12 @@ class _UnitRows:
         return int(self._rows.shape[1])
 
     def __getitem__(self, numbers: IntArray) -> npt.NDArray[np.float64]:
-        """Unit vectors of [n] rows: [n, d]; NaN for rows that are not all numbers."""
+        """Return unit vectors of [n] rows: [n, d]; NaN for incomplete rows."""
         places = numbers if self._numbers is None else self._places(numbers, self._numbers)
         return self._kept[places] if self._kept is not None else unit_rows(self._rows[places])
 
     def repeated(self, numbers: IntArray) -> npt.NDArray[np.float64]:
-        """The same for rows of which many may be the same."""
+        """Return the same for rows with many repetitions."""
         if self._kept is not None:
             return self[numbers]
         distinct, place = np.unique(numbers, return_inverse=True)

@@ -1,4 +1,4 @@
-"""Strata: rows that share gender, nationality or age group, and what their lists lack."""
+"""Strata: rows that share gender, nationality or age group."""
 
 from collections.abc import Sequence
 
@@ -11,15 +11,17 @@ from lowshot.schema import MODALITIES
 
 
 def missing_attributes(dataset: Dataset, attributes: Sequence[str]) -> list[str]:
-    """Attributes that the manifest has no column for."""
+    """List the attributes without a column in the manifest."""
     return [attribute for attribute in attributes if attribute not in dataset.manifest.columns]
 
 
 def age_group(age: str, bounds: Sequence[float]) -> str:
-    """The group of an age: `bounds` (30, 45, 60) give <30, 30-44, 45-59 and 60+.
+    """Name the group of an age.
+
+    The bounds (30, 45, 60) give the groups <30, 30-44, 45-59 and 60+.
 
     Args:
-        age: years as text; text that is no number is a group's name already; empty or nan: unknown.
+        age: years as text; other text is already a group's name; empty or nan: unknown.
         bounds: rising lower bounds of all groups but the first, in years.
 
     Returns:
@@ -39,7 +41,10 @@ def age_group(age: str, bounds: Sequence[float]) -> str:
 
 
 def attribute_groups(dataset: Dataset, attributes: Sequence[str], age_bounds: Sequence[float]) -> dict[str, IntArray]:
-    """Code of each row's values of the attributes, by modality; -1 where one is unknown, 0 without attributes."""
+    """Code each row's values of the attributes, by modality.
+
+    A code is -1 if a value is unknown, and 0 without attributes.
+    """
     columns = {}
     for modality in MODALITIES:
         frame = dataset.rows(modality)
@@ -57,12 +62,12 @@ def attribute_groups(dataset: Dataset, attributes: Sequence[str], age_bounds: Se
 
 
 def lacks_column(dataset: Dataset, attributes: Sequence[str], name: str, warnings: list[str]) -> bool:
-    """Whether the manifest lacks a column that a stratum needs; warns if it does.
+    """Tell if the manifest lacks a stratum's column; warn if so.
 
     Args:
         dataset: with the manifest.
         attributes: columns that are needed.
-        name: of the list, as in `verification G unseen-unheard`.
+        name: name of the list, such as `verification G unseen-unheard`.
         warnings: takes the warning.
     """
     missing = missing_attributes(dataset, attributes)
@@ -74,15 +79,15 @@ def lacks_column(dataset: Dataset, attributes: Sequence[str], name: str, warning
 def has_trials(
     kept: int, unmatched: int, same_video: int, name: str, noun: str, needs: str, warnings: list[str]
 ) -> bool:
-    """Whether a list has any trials; warns of what it lacks.
+    """Tell if a list has any trials; warn of skipped probes.
 
     Args:
         kept: number of probes with a trial.
         unmatched: number of probes without one.
         same_video: number of positives of the probe's own video.
-        name: of the list, as in `verification G unseen-unheard`.
-        noun: what a probe is, in the plural: `voice clips`.
-        needs: what those without a trial lack, as in `no matching face or no impostor`.
+        name: name of the list, such as `verification G unseen-unheard`.
+        noun: plural name of a probe, such as `voice clips`.
+        needs: what probes without a trial have, such as `no matching face or no impostor`.
         warnings: takes the warnings.
     """
     if not kept:

@@ -1,4 +1,4 @@
-"""A trial set: every list of trials that models are measured on, built once and the same for all of them."""
+"""A trial set: the lists that all models are measured on."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -33,8 +33,8 @@ class TrialSet:
         dataset: voices and faces with identities.
         parts: one per protocol that has trials.
         seed: seed of trials and resamples.
-        replicates: number of resamples; None: what each protocol names.
-        warnings: what was skipped, one line each, for the reader of the figures.
+        replicates: number of resamples; that of each protocol if None.
+        warnings: what was skipped, one line each.
         hidden: lists whose labels a challenge keeps.
     """
 
@@ -51,12 +51,12 @@ class TrialSet:
 
     @property
     def voices(self) -> IntArray:
-        """Row numbers of all voices that take part: each must be embedded once."""
+        """Return the row numbers of all voices that take part."""
         return self._rows("voice")
 
     @property
     def faces(self) -> IntArray:
-        """Row numbers of all faces that take part: each must be embedded once."""
+        """Return the row numbers of all faces that take part."""
         return self._rows("face")
 
     def _rows(self, modality: str) -> IntArray:
@@ -88,7 +88,7 @@ def build_trial_set(
         exclude_same_video: skip probes whose identity has no other video, instead of pairing them within one.
 
     Raises:
-        RequestError: an unknown protocol or stratum, a split in which trials cannot be built, or nothing to measure.
+        RequestError: a protocol or stratum is unknown, the split allows no trials, or there is nothing to measure.
     """
     asked = [find(name) if isinstance(name, str) else name for name in (in_all() if protocols is None else protocols)]
     population = split_population(dataset, split)

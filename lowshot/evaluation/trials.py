@@ -1,4 +1,4 @@
-"""Who takes part in trials, and how positives and impostors are drawn for a probe. No model takes part."""
+"""Populations of trials, and the sampling of positives and impostors."""
 
 import functools
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ from lowshot.evaluation.strata import attribute_groups
 from lowshot.schema import MODALITIES, SEEN, UNSEEN, VALIDATION
 
 SEEN_BY_SPLIT = {"test": UNSEEN, "val": VALIDATION}
-"""Names of the people of a split. Adapted models are selected on `val`, so its people are not unseen."""
+"""Population names of splits; `val` selects adapted models, so it is not unseen."""
 BoolArray = npt.NDArray[np.bool_]
 
 
@@ -44,7 +44,7 @@ class Population:
     unlabelled: int = 0
 
     def rows(self, modality: str) -> IntArray:
-        """Row numbers of one modality."""
+        """Return the row numbers of one modality."""
         return {"voice": self.voices, "face": self.faces}[modality]
 
 
@@ -56,8 +56,8 @@ def split_population(dataset: Dataset, split: str = "test") -> Population:
         split: `test` or `val`.
 
     Raises:
-        RequestError: another split, or one in which trials cannot be built: no rows, no identities, a modality
-            missing, fewer than two identities with both modalities.
+        RequestError: the split is unknown, or allows no trials: it has no rows, no identities, one modality only, or
+            fewer than two identities with both modalities.
     """
     if split not in SEEN_BY_SPLIT:
         raise RequestError(f"`split={split}`: evaluation takes test or val; models are trained on the other rows")
@@ -90,7 +90,9 @@ def split_population(dataset: Dataset, split: str = "test") -> Population:
 
 
 def seen_heard_population(dataset: Dataset) -> Population | None:
-    """Find held-out rows of training identities: an empty split, and an identity that has train rows.
+    """Find held-out rows of training identities.
+
+    They have an empty split, and an identity that has rows in train.
 
     Returns:
         None if fewer than two identities have such rows in both modalities.
@@ -109,17 +111,17 @@ def seen_heard_population(dataset: Dataset) -> Population | None:
 
 
 def row_names(dataset: Dataset, modality: str) -> list[str]:
-    """Names of rows in trial lists and score tables: the path, or `#number` if it is empty."""
+    """Name rows in lists and tables by path, else by `#number`."""
     return [path or f"#{number}" for number, path in enumerate(dataset.rows(modality)["path"])]
 
 
 def row_names_array(dataset: Dataset, modality: str) -> npt.NDArray[np.object_]:
-    """`row_names` as an array, to be indexed by row numbers."""
+    """Return `row_names` as an array."""
     return np.array(row_names(dataset, modality), dtype=object)
 
 
 class RowCodes:
-    """Names of a dataset's rows as numbers: hashes to draw by, codes to compare.
+    """Numbers for a dataset's rows: hashes for sampling, codes for comparing.
 
     Attributes:
         identity, video: codes of each row, by modality; comparable between modalities.
@@ -141,7 +143,7 @@ class RowCodes:
         self.key: dict[str, KeyArray] = {m: text_keys(row_names(dataset, m)) for m in MODALITIES}
 
     def pool(self, modality: str, rows: IntArray) -> Pool:
-        """Rows of one modality to draw from."""
+        """Return the rows of one modality to draw from."""
         return Pool(
             rows,
             self.key[modality][rows],
@@ -153,7 +155,7 @@ class RowCodes:
 
 @functools.lru_cache(maxsize=1)
 def row_codes(dataset: Dataset) -> RowCodes:
-    """Hash names once for all lists of a dataset: a million rows take seconds."""
+    """Hash names once for all lists: a million rows take seconds."""
     return RowCodes(dataset)
 
 
@@ -174,7 +176,7 @@ class Drawn:
     impostors: IntArray
 
     def kept(self, exclude_same_video: bool) -> BoolArray:
-        """[P] whether a probe has an impostor and a positive that may be used."""
+        """Mark probes with an impostor and a usable positive: [P]."""
         kept: BoolArray = (self.positive >= 0) & (self.impostors[:, 0] >= 0) & ~(self.same_video & exclude_same_video)
         return kept
 
@@ -197,7 +199,7 @@ def draw_trials(
         probe_modality: `voice` or `face`; candidates are of the other modality.
         attributes: manifest columns whose values an impostor shares with the probe; all must exist.
         age_bounds: as in `strata.age_group`.
-        purpose: what the draws are for: the seed first.
+        purpose: what the sample is for; the seed comes first.
         stratum: name of the stratum. Impostors depend on it, positives do not.
         count: impostors per probe, at least 1.
     """
@@ -207,7 +209,7 @@ def draw_trials(
     probes = population.rows(probe_modality)
     pool = rows.pool(other, population.rows(other))
     probe_key, identity = rows.key[probe_modality][probes], rows.identity[probe_modality][probes]
-    # Two strata differ by their impostors only.
+    # Strata differ in their impostors only.
     positives, same_video = draw_rows(
         mix(probe_key ^ text_key(*purpose, "positive")), identity, pool, rows.video[probe_modality][probes]
     )

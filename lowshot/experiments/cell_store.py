@@ -20,7 +20,7 @@ from lowshot.schema import CELLS, SCORES
 
 
 def trials_sha(trials: TrialSet) -> str:
-    """Hash all that figures depend on in a trial set: 16 hexadecimal digits."""
+    """Hash what figures depend on in a trial set: 16 hexadecimal digits."""
     digest = hashlib.sha256()
     _feed(digest, trials)
     return digest.hexdigest()[:16]
@@ -67,7 +67,7 @@ class Measured:
         self.directory = directory
 
     def holds(self, key: str, depends: dict[str, str]) -> bool:
-        """Tell if all of a cell was written, for these weights and trials."""
+        """Tell if a whole cell was written for these weights and trials."""
         record, rows = self._record(key), self._rows(key)
         if not (record.is_file() and rows.is_file()):
             return False

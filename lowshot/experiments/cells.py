@@ -116,7 +116,7 @@ class Plan:
 
     @property
     def exhibited(self) -> Cell:
-        """The model for the page's gallery and map: the first of CMPC, else the first."""
+        """The model of the page's gallery and map: CMPC, else the first."""
         cells = self.cells()
         return next((cell for cell in cells if cell.method == "cmpc"), cells[0])
 

@@ -128,7 +128,7 @@ def _level(figure: Mapping[str, object]) -> float:
 
 
 def _equal(point: Point, curve: Mapping[float, Point], level: float) -> dict[str, float]:
-    """Find the fraction at which a curve reaches a point, with its interval."""
+    """Find the fraction at which a curve reaches a point, with interval."""
     fractions = list(curve)
     value = reach(np.array([point.value]), np.array([[at.value for at in curve.values()]]), fractions)
     resampled = np.stack([at.replicates for at in curve.values()], axis=1)

@@ -41,7 +41,7 @@ def pretrain_all(
     done: Callable[[Path], None] = lambda run: None,
     report: Report = quiet,
 ) -> None:
-    """Pretrain in parallel on a CPU, one after the other on a GPU.
+    """Pretrain in parallel on a CPU, or in turn on a GPU.
 
     Args:
         jobs: settings, run directory and `resume` (as in `pretrain`) of each run, all on the data of `reader`.
@@ -193,7 +193,7 @@ def _work(
 
 
 def _stop_with(parent: BaseProcess | None) -> None:
-    """Save and stop if the parent ends; otherwise the run would stay locked."""
+    """Save and stop if the parent ends, to free the run's lock."""
     if parent is not None:
         parent.join()
         os.kill(os.getpid(), signal.SIGTERM)

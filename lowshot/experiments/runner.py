@@ -213,6 +213,6 @@ def made_whole(run: Path, config: Config, dataset: Dataset, sections: frozenset[
 
 
 def _placed(model: LoadedModel) -> LoadedModel:
-    """Move towers to the usual device and memory format, which affect last digits."""
+    """Move towers to the usual device and memory format, for equal digits."""
     model.towers.to(default_device()).to(memory_format=torch.channels_last)
     return model

@@ -1,4 +1,4 @@
-"""Prototype health: the clusters that pretrainings ended with, as a table and a picture."""
+"""Prototype health: the last clusters of each pretraining, table and picture."""
 
 import math
 from collections.abc import Mapping
@@ -17,13 +17,13 @@ NAME, TITLE = "clusters", "Sizes of the clusters"
 
 
 def gather(curves: Mapping[str, Path]) -> pd.DataFrame:
-    """clusters.csv of the pretrainings, the mean over the runs of a method.
+    """Gather clusters.csv of the pretrainings, averaged over a method's runs.
 
     Args:
-        curves: name of a training run -> its metrics.csv, beside which its clusters lie.
+        curves: name of a training run -> its metrics.csv; clusters.csv lies beside it.
 
     Returns:
-        Columns method, modality, runs and numbers of clusters.csv; no rows where no run has clusters.
+        Columns method, modality, runs and numbers of clusters.csv; no rows if no run has clusters.
 
     Raises:
         RequestError: a file is malformed.
@@ -42,7 +42,7 @@ def gather(curves: Mapping[str, Path]) -> pd.DataFrame:
 
 
 def rows(clusters: pd.DataFrame) -> list[dict[str, Any]]:
-    """What stands in the table of the page, as text."""
+    """Return the rows of the page's table as text."""
 
     def number(value: float) -> str:
         return tables.MISSING if math.isnan(value) else f"{value:,.4g}"
@@ -69,12 +69,18 @@ def _which(row: Mapping[Any, Any]) -> str:
 
 
 def sizes(clusters: pd.DataFrame, looks: Mapping[str, style.Look], logged: bool) -> Picture | Missing:
-    """From the smallest to the largest cluster of each clustering, with quartiles; `logged`: a training log is here."""
+    """Draw the sizes of clusters, with quartiles.
+
+    Args:
+        clusters: from `gather`.
+        looks: of the methods.
+        logged: a training log is there.
+    """
     if clusters.empty:
         return Missing(
             NAME,
             TITLE,
-            "these pretrainings made no clusters, or kept no table of them" if logged else NO_LOG,
+            "these pretrainings made no clusters, or have no clusters.csv" if logged else NO_LOG,
         )
     figure, axes = figure_and_axes(1.3 + 0.28 * len(clusters))
     words = []

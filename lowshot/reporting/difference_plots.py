@@ -1,4 +1,4 @@
-"""Pictures of what differs: the forest of paired differences, and what labels of two methods come to the same."""
+"""Pictures of differences: the forest of paired differences, and label efficiency."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -15,10 +15,12 @@ _MOST_ROWS = 40
 
 
 def forest(judged: pd.DataFrame | None) -> Picture | Missing:
-    """Paired differences of verification AUC with their intervals, a line per budget below a heading for each pair.
+    """Draw paired differences of verification AUC with their intervals.
+
+    Each pair has a heading and a line per budget.
 
     Args:
-        judged: as `verdicts.judge` gives them; None where no difference was computed.
+        judged: from `verdicts.judge`; None if no difference was computed.
     """
     from matplotlib.lines import Line2D
 
@@ -63,7 +65,7 @@ def forest(judged: pd.DataFrame | None) -> Picture | Missing:
         ]
     words = [style.short(pair, 38) if alone else style.short(budget) for pair, budget in places]
     axes.set_yticks(list(places.values()), words, fontsize=8)
-    # On a ground of their own: the line at zero would run through the minus.
+    # Labels have a background, because the line at zero would run through a minus.
     ground = {"facecolor": style.SURFACE[0], "edgecolor": "none", "pad": 1}
     bold: dict[str, Any] = {"va": "center", "fontsize": 8, "fontweight": "bold", "bbox": ground}
     for pair, place in headings.items():
@@ -74,13 +76,13 @@ def forest(judged: pd.DataFrame | None) -> Picture | Missing:
 
 
 def _line(row: Mapping[object, object]) -> tuple[str, str]:
-    """What a line of the forest is of: the pair and the budget, in words."""
+    """Name the pair and the budget of a line."""
     labels = style.labels(str(row["adaptation"]), float(str(row["fraction"])))
     return f"{style.name(str(row['first']))} − {style.name(str(row['second']))}", labels or "labels not stated"
 
 
 def _places(lines: Sequence[tuple[str, str]], headed: bool) -> tuple[dict[str, int], dict[tuple[str, str], int]]:
-    """Where headings and lines stand, counted from the top.
+    """Place headings and lines, counted from the top.
 
     Args:
         lines: pair and budget of each, those of a pair together.
@@ -96,13 +98,13 @@ def _places(lines: Sequence[tuple[str, str]], headed: bool) -> tuple[dict[str, i
 
 
 def efficiency(table: pd.DataFrame | None, looks: Mapping[str, style.Look]) -> Picture | Missing:
-    """The share of labels at which the reference comes level, against the share that a method has.
+    """Draw the label fraction that the reference needs against a method's own.
 
     Args:
-        table: as `efficiency_table.read` gives it; None where there is none.
+        table: from `efficiency_table.read`; None if there is none.
         looks: of the methods.
     """
-    name, title = "label-efficiency", "Labels that come to the same AUC"
+    name, title = "label-efficiency", "Labels needed for the same AUC"
     shown = None if table is None else tables.where_equal(table, {**tables.AUC})
     if shown is None or shown.empty:
         return Missing(name, title, "no label efficiency was computed (label_efficiency.csv)")
@@ -113,9 +115,10 @@ def efficiency(table: pd.DataFrame | None, looks: Mapping[str, style.Look]) -> P
     none, over = -0.45 * span, math.log10(largest / least) + 0.4 * span
 
     def place(shares: pd.Series, shift: float = 0.0) -> np.ndarray:
-        """Where shares stand on the axis: none, then up to the least share in proportion, its logarithm, over all.
+        """Place fractions on the axis.
 
-        `shift` is for the two ends, where nothing is measured off and many lines would hide each other.
+        The axis is linear up to the least fraction, then logarithmic. `shift` moves lines apart at both ends, where
+        they would hide each other.
         """
         values = shares.to_numpy(float)
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -158,8 +161,11 @@ def efficiency(table: pd.DataFrame | None, looks: Mapping[str, style.Look]) -> P
 
 
 def share(fraction: float, least: float, largest: float) -> str:
-    """A share of labels in words: 'none', '3.2 %', 'at most 1 %' where the least measured is enough, or 'over 10 %'
-    where the largest is not."""
+    """Put a label fraction into words.
+
+    Returns:
+        'none', '3.2 %', 'at most 1 %' if the least measured fraction is enough, or 'over 10 %' if the largest is not.
+    """
     if math.isnan(fraction):
         return tables.MISSING
     if math.isinf(fraction):
@@ -170,5 +176,5 @@ def share(fraction: float, least: float, largest: float) -> str:
 
 
 def two_digits(value: float) -> str:
-    """A number of 0 or more to two digits, without the power of ten that they would take from 100 on."""
+    """Write a number with two digits, never as a power of ten."""
     return f"{float(f'{value:.2g}'):,g}"

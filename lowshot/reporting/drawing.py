@@ -1,6 +1,6 @@
-"""What every picture is made of: its formats, its series, its reference lines.
+"""Parts of every picture: formats, series and reference lines.
 
-matplotlib is imported when something is drawn, so that tables alone stay quick to make.
+matplotlib is imported when something is drawn, so tables alone stay fast.
 """
 
 import io
@@ -23,7 +23,7 @@ LINES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1, 1.2)), (0, (5, 1.5, 1, 1.5))
 
 
 FORMATS = ("png", "svg", "pdf")
-# Without a date or a version equal pictures are equal files.
+# Without a date and a version, equal pictures are equal files.
 _METADATA: dict[str, dict[str, None]] = {
     "png": {},
     "svg": {"Date": None, "Creator": None},
@@ -33,7 +33,7 @@ _METADATA: dict[str, dict[str, None]] = {
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """One drawn picture; `alt` says in words what it shows."""
+    """A drawn picture; `alt` describes it in words."""
 
     name: str
     title: str
@@ -42,11 +42,11 @@ class Picture:
 
     @cached_property
     def svg(self) -> str:
-        """The picture as SVG."""
+        """Return the picture as SVG."""
         return self.file("svg").decode("utf-8")
 
     def file(self, kind: str) -> bytes:
-        """The picture as a file of one of `FORMATS`."""
+        """Return the picture as a file in one of `FORMATS`."""
         import matplotlib as mpl
 
         content = io.BytesIO()
@@ -66,7 +66,7 @@ class Missing:
 
 @dataclass(frozen=True)
 class Series:
-    """What is drawn in one colour and line: a method under one label budget."""
+    """A method under one label budget, drawn in one colour and line."""
 
     method: str
     adaptation: str
@@ -86,13 +86,13 @@ class Series:
         return self.look.marker
 
     def of(self, table: pd.DataFrame) -> pd.DataFrame:
-        """The rows of a table that are of this method and budget."""
+        """Select the rows of this method and budget."""
         budget = {"method": self.method, "adaptation": self.adaptation, "fraction": self.fraction}
         return tables.of_budget(table, budget)
 
 
 def figure_and_axes(height: float = 3.7) -> tuple["Figure", "Axes"]:
-    """An empty picture, 4.8 inches wide and `height` inches high."""
+    """Make an empty picture, 4.8 inches wide and `height` inches high."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(4.8, height), layout="constrained")
@@ -101,7 +101,7 @@ def figure_and_axes(height: float = 3.7) -> tuple["Figure", "Axes"]:
 
 def finish(figure: "Figure", handles: Sequence[Any], name: str, title: str, alt: str) -> Picture:
     """Put title and legend on a figure."""
-    # Over the whole width: long names beside the axes would leave little room above them.
+    # Over the whole width, because long names beside the axes leave little room above them.
     figure.suptitle(title, x=0.01, horizontalalignment="left")
     longest = max((len(str(item.get_label())) for item in handles), default=0)
     columns = 1 if longest > 30 else 2 if longest > 16 else 3
@@ -114,10 +114,10 @@ def finish(figure: "Figure", handles: Sequence[Any], name: str, title: str, alt:
 
 
 def series_of(results: pd.DataFrame, looks: Mapping[str, style.Look]) -> list[Series]:
-    """The models to compare in one picture: those without labels, or all of them where none goes without.
+    """Return the models of a picture: those without labels, else all.
 
     Args:
-        results: as `tables.check` returns it.
+        results: from `tables.check`.
         looks: of its methods.
     """
     models, plain = _models(results)
@@ -133,20 +133,20 @@ def series_of(results: pd.DataFrame, looks: Mapping[str, style.Look]) -> list[Se
 
 
 def labelled_undrawn(results: pd.DataFrame) -> bool:
-    """Whether `series_of` leaves models with labels out."""
+    """Tell if `series_of` skips models with labels."""
     models, plain = _models(results)
     return 0 < len(plain) < len(models)
 
 
 def _models(results: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Methods and budgets of `results`: all that are models, and those of them without labels."""
+    """Return methods and budgets of all models, and of those without labels."""
     every = tables.budgets(results)
     models = every[~every["method"].isin((style.CHANCE, style.ORACLE))]
     return models, models[models["adaptation"] == "none"]
 
 
 def reference(kind: str) -> Any:
-    """Legend entry of the line of chance or oracle."""
+    """Make the legend entry of chance or oracle."""
     from matplotlib.lines import Line2D
 
     if kind == style.CHANCE:
@@ -155,7 +155,7 @@ def reference(kind: str) -> Any:
 
 
 def handle(series: Series, line: bool = True) -> Any:
-    """Legend entry of a series; without its line where only the mark tells it apart."""
+    """Make the legend entry of a series, with or without its line."""
     from matplotlib.lines import Line2D
 
     return Line2D(
@@ -171,14 +171,14 @@ def handle(series: Series, line: bool = True) -> Any:
 
 
 def seed_ticks(axes: "Axes", x: Any, table: pd.DataFrame, column: str, color: str) -> None:
-    """Thin ticks at the least and the greatest seed of a figure of `tables.figures`."""
+    """Draw thin ticks at the least and greatest seed of a figure."""
     for end in ("min", "max"):
         values = 100 * table[f"{column}_{end}"].to_numpy(float)
         axes.plot(x, values, linestyle="none", marker="_", markersize=7, markeredgewidth=0.9, color=color)
 
 
 def say(values: Mapping[str, float]) -> str:
-    """Shares by name, in words for a picture's description."""
+    """Put fractions by name into words, for a picture's description."""
     return ", ".join(f"{label} {tables.percentage(value)} %" for label, value in values.items())
 
 
@@ -186,7 +186,7 @@ def read_columns(path: Path, columns: Sequence[str]) -> pd.DataFrame:
     """Read a CSV table.
 
     Raises:
-        RequestError: it is no table, or one of `columns` is missing or holds text.
+        RequestError: it is not a table, or one of `columns` is missing or holds text.
     """
     table = tables.read_csv(path)
     for column in columns:

@@ -1,4 +1,4 @@
-"""label_efficiency.csv in words: labels with which the reference reaches the same figure."""
+"""label_efficiency.csv in words: labels that the reference needs."""
 
 import math
 from pathlib import Path
@@ -23,21 +23,21 @@ _NUMBERS = (
 
 
 def read(path: Path) -> pd.DataFrame | None:
-    """Read label_efficiency.csv; None where it has no rows.
+    """Read label_efficiency.csv; None if it has no rows.
 
     Raises:
-        RequestError: a column is missing or a number is none.
+        RequestError: a column is missing, or a cell is not a number.
     """
     table = tables.read_csv(path)
     if table.empty:
         return None
-    # Tables of earlier versions do not say it.
+    # Tables of earlier versions lack this column.
     known = table if "least_fraction" in table else table.assign(least_fraction=0.0)
     return tables.typed(known, _TEXT, _NUMBERS, path, "lowshot compare")
 
 
 def rows(table: pd.DataFrame, figure: str = "auc") -> list[dict[str, Any]]:
-    """Rows of the page's table for one figure of `verdicts.FIGURES`."""
+    """Return the rows of the page's table for one figure of `verdicts.FIGURES`."""
     shown = []
     several = table["adaptation"].nunique() > 1
     for row in tables.where_equal(table, verdicts.FIGURES[figure]).to_dict("records"):
@@ -46,7 +46,7 @@ def rows(table: pd.DataFrame, figure: str = "auc") -> list[dict[str, Any]]:
         way = style.labels(row["adaptation"], math.nan)
         kind = f", {way}"
         if row["fraction"] == 0:
-            # Without labels a method is one and the same; what it is held against is not.
+            # Without labels the method is the same model; the reference it is compared with is not.
             kind = f"; {style.name(row['reference'])} {way}" if several else ""
         shown.append(
             {
@@ -63,11 +63,11 @@ def rows(table: pd.DataFrame, figure: str = "auc") -> list[dict[str, Any]]:
 
 
 def _words(fraction: float, equal: float, low: float, high: float, least: float) -> str:
-    """The row in words, and whether its interval supports it."""
+    """Put a row into words, and say if its interval supports it."""
     if math.isnan(equal):
         return "not measured"
     if math.isinf(equal):
-        reached = "more than was measured"
+        reached = "more than measured"
     elif equal == fraction:
         reached = "as many labels"
     elif equal == 0:

@@ -1,4 +1,4 @@
-"""ROC and DET of verification: drawn from curves/ or scores/, in memory, by matplotlib without a screen."""
+"""ROC and DET of verification, drawn from curves/ or scores/."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -29,7 +29,7 @@ from lowshot.schema import CHANCE, CURVES, EVERYONE, ORACLE, RESULTS, SCORES, UN
 FloatArray = npt.NDArray[np.float64]
 TRIALS = f"verification-{UNSEEN}-{EVERYONE}.csv"
 """Name of a table of scores or of points of a curve."""
-# Ends of a DET curve: beyond them a curve is one trial or two.
+# Ends of a DET curve; beyond them it rests on one or two trials.
 _RAREST = 0.005
 _TICKS = (0.01, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 0.9, 0.95, 0.99)
 
@@ -37,10 +37,12 @@ _TICKS = (0.01, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 0.9, 0.95, 0.99)
 def error_curves(
     results: pd.DataFrame, looks: Mapping[str, style.Look], directories: Sequence[Path]
 ) -> list[Picture | Missing]:
-    """ROC and DET of verification, stratum U, a curve per model; where there are seeds, their mean.
+    """Draw ROC and DET of verification in stratum U, by model.
+
+    With several seeds, a curve is their mean.
 
     Args:
-        results: as `sources.gather` gives them; `source` is the directory that holds a row's curves/ and scores/.
+        results: from `sources.gather`; `source` is the directory with a row's curves/ and scores/.
         looks: of the methods.
         directories: of the results, in order. The oracle's curve is from the first that has one.
 
@@ -97,7 +99,7 @@ def _det(
     axes.plot(ends, -ends, color=style.CHANCE_INK[0], linewidth=1.2)
     handles, said = [], {}
     for item, runs in points.items():
-        # Means are of error rates; only then are they bent to the axis.
+        # Average the error rates first, then transform them to the axis.
         missed = np.mean([1 - np.interp(ndtr(grid), *run) for run in runs], axis=0)
         line = axes.plot(grid, ndtri(np.clip(missed, _RAREST, 1 - _RAREST)), color=item.color, linestyle=item.line)[0]
         row = item.of(eer)
@@ -117,7 +119,13 @@ def _det(
 
 
 def _tables(results: pd.DataFrame, series: Series, alone: bool) -> list[Path]:
-    """The tables of a series, one per run, points of curves before scores; `alone`: no other series is on the page."""
+    """Find a series' tables, one per run; prefer curves to scores.
+
+    Args:
+        results: from `sources.gather`.
+        series: of the picture.
+        alone: no other series is on the page.
+    """
     rows = series.of(results)
     if "run_id" not in rows:
         rows = rows.assign(run_id="")
@@ -128,7 +136,7 @@ def _tables(results: pd.DataFrame, series: Series, alone: bool) -> list[Path]:
         if not source:
             continue
         for folder in (Path(source) / CURVES, Path(source) / SCORES):
-            # A folder of tables has its run's name. Results are anybody's text: a name that is a path is none of ours.
+            # A folder of tables has its run's name. Results may come from anyone, so a name must not be a path.
             if run and Path(run).name == run and (path := folder / run / TRIALS).is_file():
                 found.append(path)
                 break

@@ -1,4 +1,4 @@
-"""The first screen: one sentence, and CMPC against each rival by labels."""
+"""The first screen: one sentence, and the main method against each rival."""
 
 import math
 from typing import Any
@@ -13,17 +13,19 @@ _FRACTIONS = (0.0, 0.01, 0.1)
 
 
 def main_method(results: pd.DataFrame) -> str | None:
-    """The method that the page is about: CMPC if it was measured, else the first."""
+    """Return the page's main method: CMPC if measured, else the first."""
     methods = sorted(set(results["method"]) - {style.CHANCE, style.ORACLE}, key=style.sort_key)
     return (MAIN if MAIN in methods else methods[0]) if methods else None
 
 
 def sentence(results: pd.DataFrame, judged: pd.DataFrame | None) -> str:
-    """Headline: the difference with the fewest labels, its interval and its verdict.
+    """Put the difference with the fewest labels into a sentence.
+
+    It has the interval and the verdict.
 
     Args:
-        results: as `tables.check` returns it.
-        judged: as `verdicts.judge` returns it; None where no difference was computed.
+        results: from `tables.check`.
+        judged: from `verdicts.judge`; None if no difference was computed.
 
     Returns:
         "" if nothing was measured.
@@ -61,7 +63,7 @@ def _percent(values: list[float]) -> str:
 
 
 def _beside(auc: pd.DataFrame) -> str:
-    """Chance and upper bound in words."""
+    """Put chance and upper bound into words."""
     parts = []
     for method, words in ((style.CHANCE, "chance is"), (style.ORACLE, "the upper bound is")):
         values = auc.loc[auc["method"] == method, "auc"].dropna().tolist()
@@ -71,15 +73,17 @@ def _beside(auc: pd.DataFrame) -> str:
 
 
 def rivals(results: pd.DataFrame, judged: pd.DataFrame | None) -> dict[str, Any]:
-    """Verification AUC of every method by labels, and its distance from the main method.
+    """Gather the verification AUC of every method by labels.
+
+    Rivals also have their distance from the main method.
 
     Args:
-        results, judged: as `sentence` takes them.
+        results, judged: as of `sentence`.
 
     Returns:
-        `main`, its name; `reference`, the same as commands take it; `budgets`, headings; `rows` of `method`,
-        `reference`, `main` and `cells` of `value`, `interval` and `ahead`; `lacks`, whether a rival stands there
-        without a difference.
+        `main`, the main method's name; `reference`, the same as commands take it; `budgets`, headings; `rows` of
+        `method`, `reference`, `main` and `cells` of `value`, `interval` and `ahead`; `lacks`, true if a rival has no
+        difference.
     """
     seen = tables.population(results)
     table = tables.figures(results, {"auc": {**tables.AUC, "seen": seen}})
@@ -110,7 +114,7 @@ def rivals(results: pd.DataFrame, judged: pd.DataFrame | None) -> dict[str, Any]
 
 
 def _budgets(models: pd.DataFrame) -> list[tuple[str, float]]:
-    """Budgets of the first screen: 0, 1 and 10 % if there are too many."""
+    """Choose the first screen's budgets; of many, 0, 1 and 10 %."""
     every = [
         (row["adaptation"], row["fraction"]) for row in tables.budgets(models.assign(method="")).to_dict("records")
     ]
@@ -122,7 +126,7 @@ def _budgets(models: pd.DataFrame) -> list[tuple[str, float]]:
 
 
 def _ahead(judged: pd.DataFrame, main: str | None) -> dict[tuple[str, str, float], str]:
-    """Main method minus rival, by rival and budget, as text."""
+    """Return main method minus rival as text, by rival and budget."""
     found = {}
     for row in judged[judged["figure"] == "auc"].to_dict("records"):
         if main not in (row["first"], row["second"]):

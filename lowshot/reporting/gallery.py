@@ -1,4 +1,4 @@
-"""A gallery on disk, as the page embeds it: voices to play and faces to see, with what was ranked first for them."""
+"""Read a gallery for the page: queries and their best matches."""
 
 import base64
 import json
@@ -11,17 +11,17 @@ from lowshot.schema import GALLERY
 
 TYPES = {".flac": "audio/flac", ".wav": "audio/wav", ".jpg": "image/jpeg", ".png": "image/png"}
 LARGEST = 1 << 18
-"""Bytes of one medium: a page is to open at once."""
+"""Largest size of one medium in bytes, so that the page opens fast."""
 
 
 @dataclass(frozen=True, eq=False)
 class Gallery:
-    """Queries of one model and what is ranked first for each.
+    """Queries of one model and the best matches of each.
 
     Attributes:
-        model: what it is called.
-        items: `direction`, `query`, `ranked`, `first_right`, `of`, `right_in_all`; a medium is `uri`, `is_voice`,
-            `identity`, and a ranked one also `right` and `similarity`.
+        model: its name.
+        items: `direction`, `query`, `ranked`, `first_right`, `of`, `right_in_all`. A medium has `uri`, `is_voice` and
+            `identity`; a ranked one also has `right` and `similarity`.
         size: characters of all its media in a page.
     """
 
@@ -31,7 +31,7 @@ class Gallery:
 
 
 def read_gallery(directory: Path) -> Gallery | None:
-    """The gallery of a directory of results; None where there is none.
+    """Read the gallery beside results; None if there is none.
 
     Raises:
         RequestError: it is malformed, or names a medium that is missing, too large or elsewhere.
@@ -44,7 +44,9 @@ def read_gallery(directory: Path) -> Gallery | None:
         items = [_item(path.parent, item) for item in content["items"]]
         model = str(content["model"])
     except (ValueError, KeyError, TypeError) as error:
-        raise RequestError(f"{path}: not a gallery as `lowshot evaluate` writes it ({error!r})") from error
+        raise RequestError(
+            f"{path}: not a gallery of `lowshot evaluate` ({error!r}); evaluate the model again"
+        ) from error
     media = [medium["uri"] for item in items for medium in (item["query"], *item["ranked"])]
     return Gallery(model, items, sum(map(len, media)))
 
@@ -62,7 +64,7 @@ def _medium(folder: Path, medium: dict[str, Any]) -> dict[str, Any]:
     name = str(medium["file"])
     path = folder / name
     kind = TYPES.get(path.suffix)
-    # The file is somebody's text: a name that is a path is none of ours.
+    # The file may come from anyone, so a name must not be a path.
     if Path(name).name != name or kind is None or not path.is_file() or path.stat().st_size > LARGEST:
         raise RequestError(f"{folder / GALLERY.name}: '{name}' must be a file of its folder, {', '.join(TYPES)}, small")
     data = base64.b64encode(path.read_bytes()).decode("ascii")

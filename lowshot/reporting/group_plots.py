@@ -10,11 +10,13 @@ from lowshot.reporting.drawing import Missing, Picture, figure_and_axes, finish,
 
 
 def by_gender(results: pd.DataFrame, groups: pd.DataFrame, looks: Mapping[str, style.Look]) -> Picture | Missing:
-    """AUC of verification for the voices of each gender, a bar per model, group and stratum.
+    """Draw the verification AUC of each gender's voices.
+
+    There is a bar per model, group and stratum.
 
     Args:
-        results: as `tables.check` returns it.
-        groups: as `tables.check_groups` returns it.
+        results: from `tables.check`.
+        groups: from `tables.check_groups`.
         looks: of the methods.
     """
     from matplotlib.patches import Patch

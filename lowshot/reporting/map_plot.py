@@ -1,4 +1,4 @@
-"""The map of voices and faces: two dimensions of the embeddings of one model."""
+"""The map of voices and faces: embeddings in two dimensions."""
 
 from pathlib import Path
 from typing import Any
@@ -11,10 +11,10 @@ _JOINED = 5
 
 
 def embedding_map(path: Path | None) -> Picture | Missing:
-    """Voices and faces on the plane in which their embeddings vary most.
+    """Draw voices and faces on the plane of largest variance.
 
     Args:
-        path: gallery/map.csv of an evaluation; None where there is none.
+        path: gallery/map.csv of an evaluation; None if there is none.
 
     Raises:
         RequestError: the file is malformed.
@@ -22,7 +22,7 @@ def embedding_map(path: Path | None) -> Picture | Missing:
     from matplotlib.lines import Line2D
 
     if path is None:
-        return Missing(NAME, TITLE, "there is no gallery/map.csv beside results.csv; evaluate the model anew for one")
+        return Missing(NAME, TITLE, "there is no gallery/map.csv beside results.csv; evaluate the model again for one")
     text, numbers = ("model", "modality", "identity", "gender"), ("x", "y", "variance")
     points = tables.typed(tables.read_csv(path), text, numbers, path, "lowshot evaluate")
     figure, axes = figure_and_axes(4.6)

@@ -1,8 +1,7 @@
-"""The page: one HTML file that says what was compared, what came out, how sure that is, and how to get it
-again.
+"""The page: one HTML file with comparison, outcome and commands.
 
-It loads nothing: pictures stand in it as SVG, media as data, and a content security policy forbids every request. Names
-that come from users are escaped by Jinja2.
+It loads nothing: it holds pictures as SVG and media as data, and a content security policy forbids every request.
+Jinja2 escapes names that come from users.
 """
 
 from collections.abc import Mapping, Sequence
@@ -34,18 +33,18 @@ from lowshot.schema import PLOTS, REPORT, SEEN
 TEMPLATES = Path(__file__).parent / "templates"
 USUAL = ("png", "svg")
 FORMATS = (*table_files.FORMATS, *drawing.FORMATS)
-# Characters of galleries on one page: with all its pictures it stays below 10 MB.
+# Characters of all galleries on one page; with its pictures it stays below 10 MB.
 LARGEST_GALLERIES = 5_000_000
 
 
 def check_formats(names: Sequence[str]) -> tuple[str, ...]:
-    """The formats that a person names.
+    """Check the formats that a person names.
 
     Args:
         names: some of `FORMATS`, or `all` for every one.
 
     Raises:
-        RequestError: another one.
+        RequestError: a format is unknown.
     """
     wanted = tuple(dict.fromkeys(name for name in names if name))
     if "all" in wanted:
@@ -68,7 +67,7 @@ def write_report(
     """Write `report.html`, `plots/` and `tables/` into a directory.
 
     Args:
-        directory: where to; holds the results too where `sources` names no others.
+        directory: directory to write to; it also holds the results unless `sources` names others.
         title: heading of the page.
         curves: name of a training run (such as pretrain-cmpc-seed0) -> its metrics.csv.
         commands: the command lines that reproduce the results, in order.
@@ -117,7 +116,7 @@ def _render(sources: Sources, pictures: Sequence[Picture | Missing], *, title: s
 
 
 def _said(sources: Sources) -> dict[str, Any]:
-    """What was compared, and what may be said of it."""
+    """Return the page's sentences and verdicts."""
     results, judged = sources.results, sources.judged
     shown = pd.DataFrame(columns=list(verdicts.COLUMNS)) if judged is None else judged
     main = shown[(shown["first"] == "cmpc") & (shown["second"] == "cid")]
@@ -136,7 +135,7 @@ def _said(sources: Sources) -> dict[str, Any]:
 
 
 def _tables(sources: Sources) -> dict[str, Any]:
-    """Figures, each table as the template takes it."""
+    """Return the page's tables for the template."""
     results = sources.results
     seen = tables.population(results)
     efficiency = sources.efficiency
@@ -160,7 +159,7 @@ def _tables(sources: Sources) -> dict[str, Any]:
 
 
 def _beside(sources: Sources) -> dict[str, Any]:
-    """The galleries that fit, and where everything comes from."""
+    """Return the galleries that fit, and the provenance."""
     shown: list[Gallery] = []
     skipped: list[Gallery] = []
     size = 0

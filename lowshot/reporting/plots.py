@@ -1,4 +1,4 @@
-"""Every picture of a report, in the order of the page, and their files."""
+"""All pictures of a report, in order, and their files."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +17,7 @@ from lowshot.reporting.training_plots import training
 
 
 def draw(sources: Sources) -> list[Picture | Missing]:
-    """Draw every picture that the sources allows.
+    """Draw every picture that the sources allow.
 
     Returns:
         Pictures and reasons for missing ones, in the order of the page. Nothing is written.
@@ -45,9 +45,9 @@ def draw(sources: Sources) -> list[Picture | Missing]:
 
 
 def write_picture(folder: Path, picture: Picture | Missing, formats: Sequence[str]) -> None:
-    """Write a picture as FOLDER/NAME.FORMAT; files of it in other formats go.
+    """Write a picture as FOLDER/NAME.FORMAT and remove other formats.
 
-    A picture of earlier results beside a page that lacks it would be a lie.
+    An old file would show earlier results beside the new page.
     """
     wanted = () if isinstance(picture, Missing) else formats
     for kind in FORMATS:

@@ -1,4 +1,4 @@
-"""Pictures of what models reached: drawn from results and score files, in memory, by matplotlib without a screen."""
+"""Pictures of figures: matching, label fractions and strata."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -24,7 +24,7 @@ from lowshot.reporting.drawing import (
 
 
 def matching(results: pd.DataFrame, looks: Mapping[str, style.Look], direction: str) -> Picture | Missing:
-    """Accuracy of matching against the number of candidates, in one direction, stratum U."""
+    """Draw matching accuracy in stratum U against the number of candidates."""
     words = tables.DIRECTIONS[direction]
     name, title = f"matching-{direction}", f"1:N matching, {words}"
     where: dict[str, object] = {
@@ -73,7 +73,7 @@ def matching(results: pd.DataFrame, looks: Mapping[str, style.Look], direction: 
 
 
 def _by_size(rows: pd.DataFrame, sizes: Sequence[int]) -> pd.DataFrame:
-    """Turn one row with a figure per gallery size into one row per gallery size."""
+    """Turn a row of figures into one row per gallery size."""
     parts = ("", *tables.PARTS)
     if rows.empty:
         return pd.DataFrame({f"value{part}": [math.nan] * len(sizes) for part in parts})
@@ -81,8 +81,8 @@ def _by_size(rows: pd.DataFrame, sizes: Sequence[int]) -> pd.DataFrame:
 
 
 def label_fraction(results: pd.DataFrame, looks: Mapping[str, style.Look]) -> Picture | Missing:
-    """AUC of verification, stratum U, against the labelled share of the training identities."""
-    name, title = "label-fraction", "AUC by share of identities labelled"
+    """Draw the verification AUC in stratum U against the label fraction."""
+    name, title = "label-fraction", "AUC by label fraction"
     table = tables.figures(results, {"auc": tables.AUC})
     models = table[~table["method"].isin((style.CHANCE, style.ORACLE)) & table["fraction"].notna()]
     models = models[models["auc"].notna()]
@@ -97,7 +97,7 @@ def label_fraction(results: pd.DataFrame, looks: Mapping[str, style.Look]) -> Pi
     zero = logs[0] - 0.45 * span
     methods = sorted(models["method"].unique(), key=style.sort_key)
     adaptations = sorted(set(models["adaptation"]) - {"none"})
-    # Beside each other at every share, and never as far as halfway to the next.
+    # Points at one fraction stand side by side, less than halfway to the next fraction.
     lanes = [(method, kind) for method in methods for kind in adaptations]
     gap = min(0.45 * span if (models["fraction"] == 0).any() else span, *np.diff(logs), span)
     said, handles = {}, []
@@ -129,7 +129,7 @@ def label_fraction(results: pd.DataFrame, looks: Mapping[str, style.Look]) -> Pi
     unlabelled = (models["fraction"] == 0).any()
     ticks = [style.percent(fraction) for fraction in fractions]
     if unlabelled:
-        # No logarithm of nothing: "none" stands left of the axis, past a dotted divider, joined to nothing.
+        # Zero has no logarithm: "none" stands apart, left of a dotted divider.
         axes.axvline(logs[0] - 0.225 * span, color=style.MUTED[0], linestyle=LINES[2], linewidth=1)
         axes.set_xticks([zero, *logs], ["none", *ticks])
         axes.set_xlim(zero - 0.2 * span, logs[-1] + 0.2 * span)
@@ -138,12 +138,12 @@ def label_fraction(results: pd.DataFrame, looks: Mapping[str, style.Look]) -> Pi
         axes.set_xlim(logs[0] - 0.2 * span, logs[-1] + 0.2 * span)
     axes.grid(visible=False, axis="x")
     axes.set(xlabel="training identities with a label (log scale; none apart)", ylabel="verification AUC (%)")
-    alt = f"Verification AUC against the share of labelled identities: {say(said)}; chance 50 %."
+    alt = f"Verification AUC against the label fraction: {say(said)}; chance 50 %."
     return finish(figure, handles, name, title, alt)
 
 
 def _lane(axes: Any, x: Any, rows: pd.DataFrame, kind: str, look: style.Look) -> None:
-    """The figures of one method by one adaptation, from share to share."""
+    """Draw the figures of one method and adaptation over fractions."""
     filled = kind != "probe"
     axes.vlines(x, 100 * rows["auc_low"], 100 * rows["auc_high"], color=look.light, linewidth=1.2)
     seed_ticks(axes, x, rows, "auc", look.light)
@@ -161,12 +161,15 @@ def _lane(axes: Any, x: Any, rows: pd.DataFrame, kind: str, look: style.Look) ->
 
 
 def _kind_line(kind: str) -> Any:
-    """Line of an adaptation: fine-tuning solid, the probe dotted, other ways of fine-tuning dashed and dotted."""
+    """Return the line style of an adaptation.
+
+    Fine-tuning is solid, the probe dotted, and other strategies of fine-tuning are dash-dotted.
+    """
     return {"none": "none", "": LINES[0], "finetune": LINES[0], "probe": LINES[2]}.get(kind, LINES[3])
 
 
 def strata(results: pd.DataFrame, looks: Mapping[str, style.Look]) -> Picture | Missing:
-    """AUC of verification by what the impostor shares, a bar per model and stratum."""
+    """Draw the verification AUC by stratum, a bar per model."""
     from matplotlib.patches import Patch
 
     name, title = "strata", "AUC by what the impostor shares"
@@ -185,7 +188,7 @@ def strata(results: pd.DataFrame, looks: Mapping[str, style.Look]) -> Picture | 
         parts = {part: [row[f"{column}{part}"] for column in names] for part in ("", *tables.PARTS)}
         value, low, high, least, most = (100 * np.array(shares, dtype=float) for shares in parts.values())
         x = places + width * (index - (len(series) - 1) / 2)
-        # Bars stand on chance: their length is what the model knows beyond guessing.
+        # Bars start at chance, so their length is the gain over guessing.
         axes.bar(x, value - 50, width * 0.9, bottom=50, color=item.color, alpha=0.85, linewidth=0)
         axes.vlines(x, low, high, color=style.INK[0], linewidth=1)
         for seeds in (least, most):

@@ -1,4 +1,7 @@
-"""What a page is made of: results and what lies beside them, of one directory or of several on the same trials."""
+"""Sources of a page: results and the files beside them.
+
+They are of one directory, or of several that were measured on the same trials.
+"""
 
 import math
 import re
@@ -18,7 +21,7 @@ from lowshot.schema import DIFFERENCES, EFFICIENCY, MAP, MODEL, RESULTS, SCORES
 
 PROBED = "probe-"
 _KEY = ["protocol", "direction", "stratum", "seen", "gallery_size", "metric"]
-# The columns of a score table that say what was scored.
+# Columns of a score table that identify a trial.
 _TRIAL = re.compile(r"voice|face|label|direction|probe|target|candidate_\d+|query")
 
 
@@ -27,17 +30,17 @@ class Sources:
     """Everything on one page.
 
     Attributes:
-        directories: that were read, in order.
-        results: as `tables.check` returns them, with `source`, the directory of each row.
-        groups: as `tables.check_groups` returns them, with `source`.
-        judged: as `verdicts.judge` returns them; None where no directory has differences.
-        efficiency: as `efficiency_table.read` returns it; None where no directory, or more than one, has it.
+        directories: the directories, in order.
+        results: from `tables.check`, with `source`, the directory of each row.
+        groups: from `tables.check_groups`, with `source`.
+        judged: from `verdicts.judge`; None if no directory has differences.
+        efficiency: from `efficiency_table.read`; None if no directory, or more than one, has it.
         curves: name of a training run -> its metrics.csv.
-        clusters: as `cluster_tables.gather` returns them.
+        clusters: from `cluster_tables.gather`.
         map: gallery/map.csv of the first directory that has one.
         galleries: of all directories.
         provenance: name of a directory -> keys and values.
-        warnings: what to know of the figures, a line each.
+        warnings: warnings about the figures, a line each.
     """
 
     directories: tuple[Path, ...]
@@ -55,7 +58,7 @@ class Sources:
 
 @dataclass(eq=False)
 class _Source:
-    """Tables of one directory, under the names that its methods have on the page."""
+    """Tables of one directory, with its methods' names on the page."""
 
     directory: Path
     results: pd.DataFrame
@@ -69,7 +72,7 @@ class _Source:
         return self.directory.resolve().name
 
     def rename(self, methods: Sequence[str]) -> None:
-        """Tell methods from those of the same name in other directories."""
+        """Add the directory's name to the names of these methods."""
         names = {method: f"{method} ({self.name})" for method in methods}
         for table, columns in ((self.results, ["method"]), (self.groups, ["method"])):
             table[columns] = table[columns].replace(names)
@@ -103,7 +106,7 @@ def gather(directories: Sequence[Path], curves: Mapping[str, Path] | None = None
     judged = None
     if found:
         several = pd.concat(found, ignore_index=True)
-        # What was corrected for one table's comparisons is corrected anew for those of all.
+        # Correct p again, for the comparisons of all tables together.
         told = several if len(found) == 1 else several.drop(columns="p_holm", errors="ignore").drop_duplicates()
         paths = ", ".join(str(path) for item in directories if (path := item / DIFFERENCES).is_file())
         judged = verdicts.judge(told, results, paths)
@@ -114,14 +117,14 @@ def gather(directories: Sequence[Path], curves: Mapping[str, Path] | None = None
     warnings = _take_warnings(facts)
     if len(efficiency) > 1:
         warnings.append(
-            "several directories tell how many labels come to the same; report one of them alone to see that"
+            "several directories have label_efficiency.csv; report one of them alone to see label efficiency"
         )
     return Sources(
         directories=tuple(directories),
         results=results,
         groups=groups,
         judged=judged,
-        # Two tables of labels have curves of their own; only one of them can be drawn.
+        # Each table has its own curves; only one table can be drawn.
         efficiency=efficiency[0] if len(efficiency) == 1 else None,
         curves=curves or {},
         clusters=cluster_tables.gather(curves or {}),
@@ -135,11 +138,11 @@ def gather(directories: Sequence[Path], curves: Mapping[str, Path] | None = None
 def _read(directory: Path, curves: Mapping[str, Path]) -> _Source:
     path = directory / RESULTS
     if not path.is_file() and (directory / MODEL).is_file():
-        raise RequestError(f"{directory}: a model that was not measured; measure it with `lowshot evaluate` first")
+        raise RequestError(f"{directory}: holds a model without results; run `lowshot evaluate` on it first")
     table = tables.read_csv(path)
     results, groups = tables.check(table, path), tables.check_groups(table, path)
     if results["value"].isna().all():
-        raise RequestError(f"{path}: column 'value' is empty throughout: there is no figure to report")
+        raise RequestError(f"{path}: column 'value' is empty: there is no figure to report")
     differences, efficiency = directory / DIFFERENCES, directory / EFFICIENCY
     return _Source(
         directory,
@@ -152,7 +155,7 @@ def _read(directory: Path, curves: Mapping[str, Path]) -> _Source:
 
 
 def _refuse_other_trials(sources: Sequence[_Source]) -> None:
-    """Refuse what was measured on other data, or on other trials of the same data: such figures do not compare."""
+    """Refuse figures of other data or other trials: they cannot be compared."""
     first = sources[0]
     for source in sources[1:]:
         theirs, ours = _data(source.results), _data(first.results)
@@ -172,7 +175,7 @@ def _refuse_other_trials(sources: Sequence[_Source]) -> None:
 
 
 def _refuse_other_lists(directories: Sequence[Path]) -> None:
-    """Refuse scores of other trials, such as another seed draws: as many of them, on the same data."""
+    """Refuse scores of other trials, such as those of another seed."""
     ours = _score_tables(directories[0])
     for directory in directories[1:]:
         theirs = _score_tables(directory)
@@ -185,16 +188,16 @@ def _refuse_other_lists(directories: Sequence[Path]) -> None:
 
 
 def _score_tables(directory: Path) -> dict[str, Path]:
-    """A score table of each list that was measured, by its name; which run's does not matter."""
+    """Return a score table of each list by name, from any run."""
     found = {path.name: path for path in sorted((directory / SCORES).glob("**/*.csv"))}
     return {name: path for name, path in found.items() if not name.startswith(PROBED)}
 
 
 def _listed(path: Path) -> pd.DataFrame:
-    """The trials of a score table, in an order of their own."""
+    """Return the trials of a score table, sorted."""
     table = tables.read_csv(path)
     columns = sorted(column for column in table.columns if _TRIAL.fullmatch(column))
-    # A number is one number, however it was written.
+    # Equal numbers may be written differently.
     types = {column: float if pd.api.types.is_numeric_dtype(table[column]) else str for column in columns}
     listed = table[columns].astype(types)
     return listed.sort_values(columns, ignore_index=True) if columns else listed
@@ -206,7 +209,7 @@ def _data(results: pd.DataFrame) -> str:
 
 
 def _trials(results: pd.DataFrame) -> dict[tuple[str, ...], float]:
-    """Number of trials of each figure; a probe's depend on who was labelled."""
+    """Count the trials of each figure; a probe's depend on its labels."""
     if "n_trials" not in results:
         return {}
     measured = results[~results["protocol"].str.startswith(PROBED) & (results["method"] == style.CHANCE)]
@@ -216,7 +219,7 @@ def _trials(results: pd.DataFrame) -> dict[tuple[str, ...], float]:
 
 
 def _tell_apart(sources: Sequence[_Source]) -> None:
-    """Give methods of several directories names of their own where their figures or their runs are not the same."""
+    """Rename methods whose figures or runs differ between directories."""
     same = [column for column in (*tables.TEXT, *tables.NUMBERS) if column not in ("value", "ci_low", "ci_high")]
     rows = pd.concat([source.results for source in sources], ignore_index=True)
     models = rows[~rows["method"].isin((style.CHANCE, style.ORACLE))].drop_duplicates([*same, "value"])
@@ -226,8 +229,10 @@ def _tell_apart(sources: Sequence[_Source]) -> None:
 
 
 def _of_other_runs(sources: Sequence[_Source]) -> set[str]:
-    """Methods of which two directories hold different runs under one budget: whether these are seeds of one another or
-    of other settings is not known, and a mean over both would belong to neither directory's differences."""
+    """Find methods with different runs of one budget in two directories.
+
+    These may be seeds or other settings. A mean over both would fit neither directory's differences.
+    """
     runs: dict[tuple[str, ...], set[frozenset[tuple[str, ...]]]] = {}
     for source in sources:
         models = source.results[~source.results["method"].isin((style.CHANCE, style.ORACLE))]
@@ -238,7 +243,7 @@ def _of_other_runs(sources: Sequence[_Source]) -> set[str]:
 
 
 def _joined(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """Rows of several directories; those that are the same are there once, chance and oracle among them."""
+    """Join rows of several directories without duplicates, such as chance and oracle."""
     if len(parts) == 1:
         return parts[0]
     rows = pd.concat([part for part in parts if len(part)] or parts[:1], ignore_index=True)
@@ -255,7 +260,7 @@ def _provenance(directory: Path) -> dict[str, Any]:
 
 
 def _take_warnings(facts: Mapping[Path, dict[str, Any]]) -> list[str]:
-    """The warnings among the facts of directories, taken out of them; those that not all have say whose they are."""
+    """Take the warnings out of the facts; name directories if they differ."""
     found = {item: content.pop("warnings", None) for item, content in facts.items()}
     warnings = {
         item: [str(warning) for warning in told if warning] if isinstance(told, list) else []

@@ -1,4 +1,4 @@
-"""One look for every picture: names, colours and marks of methods, and matplotlib's settings."""
+"""The look of every picture: names, colours and marks of methods."""
 
 import math
 import zlib
@@ -11,15 +11,15 @@ from lowshot.schema import CHANCE, ORACLE, SCRATCH
 
 @dataclass(frozen=True)
 class Look:
-    """How one method is drawn: hue and mark both tell it apart, so that neither alone is needed."""
+    """Hue and mark of one method; each alone identifies it."""
 
     light: str
     dark: str
     marker: str
 
 
-# Hues after Okabe and Ito (2008), darkened on paper and lightened on a dark page until every one of them
-# stands out from its ground by at least 3 : 1, the contrast that WCAG 2 asks of graphics.
+# Hues after Okabe and Ito (2008), darker on paper and lighter on a dark page. Each has a contrast of at least 3 : 1
+# with its ground, as WCAG 2 requires of graphics.
 LOOKS = {
     "cmpc": Look("#0067b1", "#58b4f0", "o"),
     "cid": Look("#d55e00", "#ff8a3c", "s"),
@@ -32,7 +32,7 @@ LOOKS = {
     "siglip": Look("#647a00", "#b5cc3a", ">"),
     "self-lifting": Look("#a5103f", "#ff7f9f", "h"),
 }
-# For variants and methods of other people's: what is left once the ten above are taken.
+# For variants and other people's methods, after the ten above.
 SPARE = (
     Look("#3d4653", "#c3cad4", "p"),
     Look("#7f3b08", "#e0a06e", "d"),
@@ -40,8 +40,7 @@ SPARE = (
 )
 _OTHERS = ("pins", "avid", "siglip", "robust-xid", "barlow", "self-lifting")
 
-# Neutral inks as light and dark. The light one is what the picture files hold; a page swaps it for a CSS
-# variable.
+# Neutral inks as light and dark. Picture files hold the light one; a page replaces it by a CSS variable.
 INK = ("#1f2328", "#e6e9ee")
 MUTED = ("#5b6470", "#a0a9b5")
 RULE = ("#d9dee4", "#353b45")
@@ -51,7 +50,7 @@ ORACLE_INK = ("#000001", "#fffffe")
 
 _NAMES = {"cmpc": "CMPC", "cid": "CID", "avid": "AVID", "cmpc-released": "CMPC (released)"}
 _LONG_NAMES = {"cmpc": "cross-modal prototype contrast (CMPC)", "cid": "instance-wise contrast (CID)"}
-# Changes of a variant that have a word of their own, the second by its old name.
+# Changes of a variant with a short name; the second is the setting's old value.
 _CHANGES = {
     "recalibration=cluster-neighbours": "cluster neighbours",
     "recalibration=mates": "cluster neighbours",
@@ -60,7 +59,7 @@ _ADAPTATIONS = {"finetune": "fine-tuned", "probe": "probe"}
 
 
 def look(method: str) -> Look:
-    """The look of `method`; an unknown method borrows one by its name, the same one in every report."""
+    """Return the look of `method`; an unknown name has a fixed one."""
     if method == CHANCE:
         return Look(*CHANCE_INK, "")
     if method == ORACLE:
@@ -69,10 +68,10 @@ def look(method: str) -> Look:
 
 
 def looks(methods: Iterable[str]) -> dict[str, Look]:
-    """Looks of the methods on one page: no two are alike while there are looks left.
+    """Return different looks for the methods on one page, if possible.
 
     Args:
-        methods: their names, in any order; chance and the oracle may be among them.
+        methods: their names, in any order; they may include chance and the oracle.
     """
     names = sorted(set(methods) - {CHANCE, ORACLE})
     found = {method: LOOKS[method] for method in names if method in LOOKS}
@@ -85,7 +84,10 @@ def looks(methods: Iterable[str]) -> dict[str, Look]:
 
 
 def name(method: str) -> str:
-    """What tables and legends call `method`; a variant, `cmpc+key=value`, is its method and what differs."""
+    """Return the name of `method` in tables and legends.
+
+    A variant, `cmpc+key=value`, is its method and what differs.
+    """
     base, plus, change = method.partition("+")
     if plus and base in LOOKS:
         return ", ".join([name(base), *(_CHANGES.get(part, part) for part in change.split("+"))])
@@ -93,26 +95,26 @@ def name(method: str) -> str:
 
 
 def long_name(method: str) -> str:
-    """What a sentence calls `method`."""
+    """Return the name of `method` in a sentence."""
     return _LONG_NAMES.get(method, name(method))
 
 
 def short(text: str, length: int = 30) -> str:
-    """`text`, cut to at most `length` characters: a legend has one line per entry."""
+    """Cut `text` to at most `length` characters, for a legend's line."""
     return text if len(text) <= length else text[: length - 1] + "…"
 
 
 def percent(fraction: float) -> str:
-    """A fraction in [0, 1] of the identities, as a person writes it: 0.01 is '1 %'."""
+    """Write a fraction in per cent: 0.01 is '1 %'."""
     return f"{100 * fraction:.4g} %"
 
 
 def labels(adaptation: str, fraction: float) -> str:
-    """Which labels a model has seen, and how it used them: 'no labels', '1 % probe', '10 % fine-tuned'.
+    """Name a model's labels and their use, such as '1 % probe'.
 
     Args:
-        adaptation: none, probe, finetune, or finetune-X for another way of it; '' where it does not apply.
-        fraction: labelled share of the training identities, in [0, 1]; NaN where it is not stated.
+        adaptation: none, probe, finetune, or finetune-X for another strategy; '' if it does not apply.
+        fraction: labelled fraction of the training identities, in [0, 1]; NaN if unknown.
     """
     kind, _, way = adaptation.partition("-")
     how = _ADAPTATIONS.get(kind, "" if adaptation == "none" else adaptation)
@@ -126,14 +128,17 @@ def labels(adaptation: str, fraction: float) -> str:
 
 
 def sort_key(method: str) -> tuple[int, int, str]:
-    """Order of methods in tables and legends: chance, those of `LOOKS` in order, others by name, oracle."""
+    """Return the sort key of a method in tables and legends.
+
+    Chance comes first, then those of `LOOKS` in order, others by name, and the oracle.
+    """
     known = list(LOOKS)
     rank = {CHANCE: 0, ORACLE: 2}.get(method, 1)
     return rank, known.index(method) if method in known else len(known), method
 
 
 def theme_variables() -> dict[str, tuple[str, str, str]]:
-    """Every colour that pictures use, as name -> (CSS variable, light value, dark value)."""
+    """Return all colours as name -> (CSS variable, light value, dark value)."""
     pairs = {
         "ink": INK,
         "muted": MUTED,
@@ -148,7 +153,7 @@ def theme_variables() -> dict[str, tuple[str, str, str]]:
 
 
 def rc() -> dict[Any, Any]:
-    """matplotlib's settings for every picture.
+    """Return matplotlib's settings for every picture.
 
     Sizes fit a figure 4.8 inches wide, which a phone shows at about its natural size.
     """
@@ -169,7 +174,7 @@ def rc() -> dict[Any, Any]:
         "grid.color": RULE[0],
         "grid.linewidth": 0.6,
         "text.color": INK[0],
-        # Names come from users: a dollar sign in one of them is no formula.
+        # Names come from users, so a dollar sign must not start a formula.
         "text.parse_math": False,
         "xtick.color": MUTED[0],
         "ytick.color": MUTED[0],
@@ -183,7 +188,7 @@ def rc() -> dict[Any, Any]:
         "savefig.facecolor": SURFACE[0],
         "figure.dpi": 160,
         "savefig.dpi": 160,
-        # Text as outlines looks the same on every machine; the fixed salt makes equal pictures equal files.
+        # Outlined text looks the same on every machine; a fixed salt makes equal pictures equal files.
         "svg.fonttype": "path",
         "svg.hashsalt": "lowshot",
         "pdf.fonttype": 42,

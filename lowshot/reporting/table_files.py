@@ -1,4 +1,4 @@
-"""The tables of a page as files: CSV, Markdown, and LaTeX that drops into a paper."""
+"""The tables of a page as CSV, Markdown and LaTeX files."""
 
 import math
 import re
@@ -16,9 +16,9 @@ FORMATS = ("csv", "md", "latex")
 _SEARCHES = tuple(tables.search_name(name, stratum) for stratum in tables.STRATA for name in tables.DIRECTIONS)
 _NAMES = ("headline", "strata", "groups", *_SEARCHES, "differences", "label-efficiency")
 OTHER = "protocol-"
-"""Begins the names of tables of protocols that no other table shows."""
+"""Prefix of the names of tables of other protocols."""
 _SUFFIX = {"csv": ".csv", "md": ".md", "latex": ".tex"}
-# The figures of `verdicts.FIGURES` that a column of a table holds: only there can a difference be tested.
+# Columns with a figure of `verdicts.FIGURES`; only these differences are tested.
 _TESTED = {
     "headline": {name: name for name in tables.HEADLINE},
     "strata": {"U": "auc", "G": "auc_g", "GNA": "auc_gna"},
@@ -52,10 +52,11 @@ class Sheet:
 
     Attributes:
         name: of its files, without suffix.
-        caption: what it shows, in a line.
+        caption: one line.
         data: its numbers, for CSV.
         lines: heading and rows as text.
-        best: (row, column) of `lines` of what is better than every other model in its group, by the intervals.
+        best: (row, column) of the cells in `lines` that are better than every other model in their group, by the
+            intervals.
     """
 
     name: str
@@ -66,7 +67,7 @@ class Sheet:
 
 
 def sheets(sources: Sources) -> list[Sheet]:
-    """Every table of a page that holds a figure."""
+    """Return every table of a page that holds a figure."""
     results, judged = sources.results, sources.judged
     seen = tables.population(results)
     people = "validation identities" if seen == tables.VALIDATION else "unseen identities"
@@ -88,9 +89,9 @@ def sheets(sources: Sources) -> list[Sheet]:
 
 
 def probe_tables(results: pd.DataFrame) -> list[tuple[str, str, pd.DataFrame]]:
-    """Name, caption and figures of what frozen embeddings of one modality know, by directory and modality.
+    """Return the tables of probes within a modality: name, caption and figures.
 
-    Chance is that of the people who were labelled: directories are not taken together.
+    There is one per directory and modality, because chance depends on the labelled people.
     """
     probed = results[results["protocol"].str.startswith(PROBED)]
     found = []
@@ -101,15 +102,15 @@ def probe_tables(results: pd.DataFrame) -> list[tuple[str, str, pd.DataFrame]]:
                 for protocol, metric in dict.fromkeys(zip(part["protocol"], part["metric"], strict=True))
             }
             number = f"-{place + 1}" if probed["source"].nunique() > 1 else ""
-            caption = f"What frozen {modality} embeddings know: classifiers on them, per cent"
+            caption = f"Classifiers on frozen {modality} embeddings, per cent"
             found.append((f"probe-{modality}{number}", caption, tables.figures(part, wanted)))
     return found
 
 
 def other_tables(results: pd.DataFrame) -> list[tuple[str, str, pd.DataFrame]]:
-    """Name, caption and figures of protocols that no other table shows, such as your own, one per list of trials.
+    """Return the tables of other protocols: name, caption and figures.
 
-    Figures outside [0, 1] are left to results.csv: a table shows per cent.
+    There is one per list of trials. Figures outside [0, 1] stand in results.csv alone, because a table shows per cent.
     """
     shown = {where["protocol"] for where in tables.HEADLINE.values()}
     others = results[~results["protocol"].isin(shown) & ~results["protocol"].str.startswith(PROBED)]
@@ -139,7 +140,10 @@ def _sheet(name: str, caption: str, table: pd.DataFrame, judged: pd.DataFrame | 
 
 
 def _supported(table: pd.DataFrame, column: str, figure: str, judged: pd.DataFrame) -> list[int]:
-    """Rows of `table` that are better than every other model under their budget, by intervals that leave out zero."""
+    """Find rows that are better than every other model under their budget.
+
+    Their intervals exclude zero.
+    """
     records = table.to_dict("records")
     groups: dict[tuple[object, object], list[int]] = {}
     for place, row in enumerate(records):
@@ -190,15 +194,15 @@ def _efficiency(table: pd.DataFrame) -> Sheet:
     lines += [
         [row[key] for key in ("method", "labels", "value", "equal", "interval")] for row in efficiency_table.rows(table)
     ]
-    return Sheet("label-efficiency", f"Labels with which {reference} comes to the same verification AUC", table, lines)
+    return Sheet("label-efficiency", f"Labels that {reference} needs for the same verification AUC", table, lines)
 
 
 def write_tables(folder: Path, found: Sequence[Sheet], formats: Sequence[str]) -> list[Path]:
-    """Write tables as FOLDER/NAME.csv, .md and .tex; those of earlier results that are not written again go.
+    """Write tables as FOLDER/NAME.csv, .md and .tex; remove older ones.
 
     Args:
         folder: of the tables.
-        found: as `sheets` gives them.
+        found: from `sheets`.
         formats: some of `FORMATS`.
 
     Returns:
@@ -219,12 +223,12 @@ def write_tables(folder: Path, found: Sequence[Sheet], formats: Sequence[str]) -
 
 
 def to_csv(sheet: Sheet) -> str:
-    """The numbers of a table, shares in [0, 1]."""
+    """Write a table's numbers as CSV, in [0, 1]."""
     return sheet.data.to_csv(index=False, lineterminator="\n")
 
 
 def to_markdown(sheet: Sheet) -> str:
-    """A table as Markdown, best figures in bold where an interval supports it."""
+    """Write a table as Markdown; bold figures are best by an interval."""
     head, *rows = [[tables.escape_markdown(cell) for cell in line] for line in sheet.lines]
     for row, column in sheet.best:
         rows[row - 1][column] = f"**{rows[row - 1][column]}**"
@@ -233,7 +237,7 @@ def to_markdown(sheet: Sheet) -> str:
 
 
 def to_latex(sheet: Sheet) -> str:
-    """A table for the package booktabs, best figures in bold where an interval supports it."""
+    """Write a table for LaTeX's booktabs, with the best in bold."""
     head, *rows = sheet.lines
     numbers = [
         bool(rows) and all(re.match(r"[-+−]?\d|–|$|\[", row[place]) for row in rows) for place in range(len(head))
@@ -249,7 +253,7 @@ def to_latex(sheet: Sheet) -> str:
     bold = (
         "bold: better than every other model with the same labels, by the 95 % interval of the paired difference"
         if sheet.best
-        else "nothing in bold: no model was shown to be ahead of every other, or not all were compared in pairs"
+        else "nothing in bold: no model was shown to be better than every other, or some pairs were not compared"
     )
     return "\n".join(
         [
@@ -274,10 +278,10 @@ def _cell(text: str, is_best: bool) -> str:
     if bracket and interval.endswith("]"):
         return rf"{shown} {{\scriptsize [{escape_latex(interval)}}}"
     shown += escape_latex(bracket + interval)
-    # After the end of a line LaTeX takes a bracket or a star for an argument of it.
+    # LaTeX reads a bracket or a star after the end of a line as its argument.
     return f"{{}}{shown}" if shown[:1] in ("[", "*") else shown
 
 
 def escape_latex(text: str) -> str:
-    """Text as LaTeX shows it literally."""
+    """Escape text for LaTeX."""
     return "".join(_LATEX.get(character, character) for character in " ".join(text.split()))

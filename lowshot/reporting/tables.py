@@ -1,9 +1,8 @@
-"""Tables of a report: from the long `results.csv` to what a person reads, in a terminal, in Markdown or on
-the page.
+"""Tables of a report, made from the long `results.csv`.
 
-A figure is the mean over the seeds of one method under one label budget. Its interval is that of the identity
-bootstrap (with several seeds: the mean of their bounds, that is, the interval of one typical model), its
-spread the least and the greatest seed. The two answer different questions and are never merged.
+A figure is the mean over the seeds of one method under one label budget. Its interval is from the identity bootstrap.
+With several seeds, the bounds are means, so it is the interval of one typical model. The spread is the least and the
+greatest seed. Interval and spread answer different questions and are never merged.
 """
 
 import math
@@ -35,14 +34,14 @@ HEADLINE: dict[str, dict[str, object]] = {
     "accuracy": {"protocol": "matching", "metric": "accuracy", "gallery_size": 2.0, **_SEARCH},
     "map": {"protocol": "retrieval", "metric": "map", **_SEARCH},
 }
-"""What a reader wants first. Much of the AUC over all impostors can be won by gender alone, nothing of `auc_g` can."""
+"""The first figures to read. Gender alone can win much of the AUC over all impostors, but nothing of `auc_g`."""
 _HEADINGS = {"auc": "AUC %", "auc_g": "AUC G %", "accuracy": "1:2 V→F %", "map": "mAP V→F %"}
 _HEADINGS |= {f"{VALIDATION} {figure}": f"{VALIDATION} {words}" for figure, words in _HEADINGS.items()}
 _ADAPTATION_ORDER = ("", "none", "probe", "finetune")
 
 
 def read_csv(path: Path) -> pd.DataFrame:
-    """Read a CSV table; an empty cell or `nan` is a missing value, any other text is itself.
+    """Read a CSV table; an empty cell and `nan` are missing values.
 
     Raises:
         RequestError: the file is missing, cannot be read, or is not a CSV table.
@@ -59,27 +58,26 @@ def read_csv(path: Path) -> pd.DataFrame:
 
 
 def check(results: pd.DataFrame, source: str | Path = RESULTS) -> pd.DataFrame:
-    """Refuse a results table that cannot be reported, and bring its columns to one form.
+    """Check a results table, and convert its columns.
 
     Args:
-        results: the columns of DESIGN section 5 and `gallery_size`, as read from a CSV file.
-        source: what to call the table in a message.
+        results: the columns of results.csv, as read from a CSV file.
+        source: name of the table in messages.
 
     Returns:
         A copy without the rows of groups: text columns without missing values (""), numbers as float64 (NaN where
         empty), chance and oracle without adaptation and fraction. Extra columns are kept.
 
     Raises:
-        RequestError: a column is missing, there are no rows, a number is none, a figure that is a share lies
-            outside [0, 1], two datasets are mixed, or one method has two different figures under one budget
-            and seed.
+        RequestError: a column is missing, there are no rows, a cell is not a number, a fraction lies outside [0, 1],
+            two datasets are mixed, or one method has two different figures under one budget and seed.
     """
     table = _checked(results, source)
     return table[table["group"] == ""].reset_index(drop=True)
 
 
 def check_groups(results: pd.DataFrame, source: str | Path = RESULTS) -> pd.DataFrame:
-    """The rows of groups, such as `gender=f`, that `check` leaves out; as it returns the others."""
+    """Check the rows of groups, such as `gender=f`, which `check` skips."""
     table = _checked(results, source)
     return table[table["group"] != ""].reset_index(drop=True)
 
@@ -95,10 +93,10 @@ def _checked(results: pd.DataFrame, source: str | Path) -> pd.DataFrame:
             row = int(wrong.to_numpy().argmax())
             raise RequestError(
                 f"{source}: row {row + 2}: column '{column}' holds {table[column].iloc[row]:g}; "
-                f"{table['metric'].iloc[row]} is a share in [0, 1]"
+                f"{table['metric'].iloc[row]} must be in [0, 1]"
             )
     if "data_sha" in table and table["data_sha"].dropna().nunique() > 1:
-        raise RequestError(f"{source}: column 'data_sha' names more than one dataset; report each dataset by itself")
+        raise RequestError(f"{source}: column 'data_sha' names more than one dataset; report each dataset alone")
     reference = table["method"].isin((style.CHANCE, style.ORACLE))
     table.loc[reference, "adaptation"] = ""
     table.loc[reference, "fraction"] = math.nan
@@ -109,17 +107,17 @@ def _checked(results: pd.DataFrame, source: str | Path) -> pd.DataFrame:
 def typed(
     table: pd.DataFrame, text: Sequence[str], numbers: Sequence[str], source: str | Path, command: str
 ) -> pd.DataFrame:
-    """Bring columns to one form.
+    """Convert columns to text and numbers.
 
     Args:
         table: as read from a CSV file.
         text: columns of text; missing values become "".
-        numbers: columns of numbers, float64 with NaN where empty.
-        source: what to call the table in a message.
-        command: what writes such a table.
+        numbers: columns of numbers; they become float64, with NaN for empty cells.
+        source: name of the table in messages.
+        command: the command that writes such a table.
 
     Raises:
-        RequestError: a column is missing, there are no rows, or a number is none.
+        RequestError: a column is missing, there are no rows, or a cell is not a number.
     """
     missing = [column for column in (*text, *numbers) if column not in table.columns]
     if missing:
@@ -151,7 +149,7 @@ def _refuse_conflicts(models: pd.DataFrame, source: str | Path) -> None:
         row = distinct.iloc[place]
         raise RequestError(
             f"{source}: row {distinct.index.to_numpy()[place] + 2}: column 'value' gives {row['method']} a second "
-            f"figure for {row['metric']} with the same labels and seeds; report the two runs by themselves"
+            f"figure for {row['metric']} with the same labels and seeds; report each run alone"
         )
 
 
@@ -159,15 +157,15 @@ def figures(results: pd.DataFrame, wanted: Mapping[str, Mapping[str, object]]) -
     """Gather figures into one row per method and label budget.
 
     Args:
-        results: as `check` returns it.
+        results: from `check`.
         wanted: new column -> the value that each named column of `results` must have; `group` is empty unless named.
 
     Returns:
         Columns method, adaptation, fraction, seeds, and for each wanted name `x`: x (mean over seeds), x_low
-        and x_high (95 % interval), x_min and x_max (least and greatest seed; NaN with one seed). Seeds are those of
-        the training, each with all its labelled subsets; of a single training, those of the subsets. NaN where
-        nothing was measured, or where the figure of one seed is missing. Chance comes first, then budgets by
-        their number of labels, oracle last.
+        and x_high (95 % interval), x_min and x_max (least and greatest seed; NaN with one seed). Seeds are training
+        seeds, each averaged over its labelled subsets; with a single training, they are the subsets. A figure is NaN if
+        it was not measured, or is missing for one seed. Chance comes first, then budgets by their number of labels,
+        then the oracle.
     """
     whole = {"group": ""} if "group" in results.columns else {}
     chosen = {column: where_equal(results, {**whole, **where}) for column, where in wanted.items()}
@@ -183,7 +181,7 @@ def figures(results: pd.DataFrame, wanted: Mapping[str, Mapping[str, object]]) -
         for column, part in parts.items():
             group = part.get(order(**budget), none)
             by_seed = _by_seed(group)
-            # One set of trials has one chance level and one ceiling, however many models were run on it.
+            # Chance and the upper bound belong to the trials, not to a model.
             several = len(by_seed) > 1 and budget["method"] not in (style.CHANCE, style.ORACLE)
             record["seeds"] = max(record["seeds"], len(by_seed) if several else 1)
             record[column] = group["value"].mean(skipna=False)
@@ -196,9 +194,9 @@ def figures(results: pd.DataFrame, wanted: Mapping[str, Mapping[str, object]]) -
 
 
 def _by_seed(group: pd.DataFrame) -> pd.Series:
-    """A figure of one method and budget by training, over its labelled subsets; of a single training, by subset."""
+    """Average a figure over labelled subsets by training; one training gives subsets."""
     seed = "train_seed" if group["train_seed"].nunique(dropna=False) > 1 else "subset_seed"
-    # A run that lacks the figure is not averaged away.
+    # A missing figure makes the mean NaN.
     return group.groupby(seed, dropna=False)["value"].agg(lambda values: values.mean(skipna=False))
 
 
@@ -208,49 +206,49 @@ def _by_budget(table: pd.DataFrame) -> dict[tuple[Any, ...], pd.DataFrame]:
 
 
 def where_equal(table: pd.DataFrame, where: Mapping[str, object]) -> pd.DataFrame:
-    """The rows of `table` whose named columns have the named values."""
+    """Select the rows whose named columns have the named values."""
     for key, value in where.items():
         table = table[table[key] == value]
     return table
 
 
 def of_budget(table: pd.DataFrame, budget: Mapping[Any, Any]) -> pd.DataFrame:
-    """The rows of one method and label budget; a fraction of NaN means the rows without one."""
+    """Select the rows of a budget; NaN selects empty fractions."""
     rows = where_equal(table, {key: budget[key] for key in ("method", "adaptation")})
     fraction = rows["fraction"]
     return rows[fraction.isna() if math.isnan(budget["fraction"]) else fraction == budget["fraction"]]
 
 
 def order(method: str, adaptation: str, fraction: float) -> tuple[Any, ...]:
-    """Sort key of a budget; unlike the budget itself it holds no NaN, so that equal budgets have equal keys."""
+    """Return a budget's sort key, without NaN, so equal keys match."""
     rank = style.sort_key(method)
     known = _ADAPTATION_ORDER.index(adaptation) if adaptation in _ADAPTATION_ORDER else len(_ADAPTATION_ORDER)
     return rank[0], -1.0 if math.isnan(fraction) else fraction, known, adaptation, rank
 
 
 def budgets(results: pd.DataFrame) -> pd.DataFrame:
-    """Every method and label budget of `results` (columns of `BUDGET`), in the order of `figures`."""
+    """List every method and label budget, in the order of `figures`."""
     table = results[list(BUDGET)].drop_duplicates()
     keys = [order(row["method"], row["adaptation"], row["fraction"]) for row in table.to_dict("records")]
     return table.iloc[sorted(range(len(keys)), key=keys.__getitem__)].reset_index(drop=True)
 
 
 def population(results: pd.DataFrame) -> str:
-    """Whose figures these are: `UNSEEN`, or `VALIDATION` where nothing but validation identities was measured."""
+    """Return `VALIDATION` if only validation identities were measured, else `UNSEEN`."""
     seen = set(results["seen"])
     return VALIDATION if VALIDATION in seen and UNSEEN not in seen else UNSEEN
 
 
 def headline(results: pd.DataFrame) -> pd.DataFrame:
-    """The figures a reader wants first, on identities no model was trained on.
+    """Gather the first figures to read, on unseen identities.
 
     Args:
-        results: as `check` returns it.
+        results: from `check`.
 
     Returns:
         As `figures`, with those of `HEADLINE`: `auc` and `auc_g` (verification, all impostors and those of the same
         gender), `accuracy` (1:2 matching, voice to face) and `map` (retrieval, voice to face), all in [0, 1].
-        Where the results hold validation figures only, their names say so: `validation auc` and so on.
+        If there are only validation figures, their names say so: `validation auc` and so on.
     """
     seen = population(results)
     prefix = "" if seen == UNSEEN else f"{seen} "
@@ -258,11 +256,10 @@ def headline(results: pd.DataFrame) -> pd.DataFrame:
 
 
 def strata(results: pd.DataFrame, seen: str = UNSEEN) -> pd.DataFrame:
-    """Verification AUC by what the impostor shares with the voice; columns of `figures`, one figure per
-    stratum.
+    """Gather the verification AUC by stratum, in the columns of `figures`.
 
     Args:
-        results: as `check` returns it.
+        results: from `check`.
         seen: which identities and clips: unseen-unheard, seen-heard or validation.
     """
     measured = results[(results["metric"] == "auc") & (results["seen"] == seen)]["stratum"]
@@ -271,10 +268,10 @@ def strata(results: pd.DataFrame, seen: str = UNSEEN) -> pd.DataFrame:
 
 
 def by_group(groups: pd.DataFrame, seen: str = UNSEEN) -> pd.DataFrame:
-    """Verification AUC of the voices of each group, against all impostors and against those of the same gender.
+    """Gather the verification AUC by group in strata U and G.
 
     Args:
-        groups: as `check_groups` returns it.
+        groups: from `check_groups`.
         seen: which identities and clips: unseen-unheard, seen-heard or validation.
 
     Returns:
@@ -294,13 +291,16 @@ def by_group(groups: pd.DataFrame, seen: str = UNSEEN) -> pd.DataFrame:
 
 
 def direction(results: pd.DataFrame, name: str, seen: str = UNSEEN, stratum: str = "U") -> pd.DataFrame:
-    """Matching and retrieval in one direction, against impostors of one stratum; columns of `figures`.
+    """Gather matching and retrieval of one direction and stratum.
 
     Args:
-        results: as `check` returns it.
+        results: from `check`.
         name: voice_to_face or face_to_voice.
         seen: which identities: unseen-unheard or validation.
-        stratum: what the impostors share with the probe; lists of several strata are never averaged.
+        stratum: what impostors share with the probe; lists of several strata are never averaged.
+
+    Returns:
+        Columns of `figures`.
     """
     across: dict[str, object] = {"direction": name, "stratum": stratum, "seen": seen}
     matching = {"protocol": "matching", "metric": "accuracy", **across}
@@ -312,7 +312,7 @@ def direction(results: pd.DataFrame, name: str, seen: str = UNSEEN, stratum: str
 
 
 def directions(results: pd.DataFrame, seen: str = UNSEEN) -> list[tuple[str, str, pd.DataFrame]]:
-    """Name, words and figures of `direction`, for each direction and stratum that was measured, stratum U first."""
+    """List name, words and figures by direction and stratum, U first."""
     found = []
     for stratum in STRATA:
         for name, words in DIRECTIONS.items():
@@ -324,33 +324,34 @@ def directions(results: pd.DataFrame, seen: str = UNSEEN) -> list[tuple[str, str
 
 
 def search_name(direction: str, stratum: str) -> str:
-    """What the table of `direction` is called: the direction, and the stratum where that is not U."""
+    """Name a direction's table, with the stratum unless it is U."""
     return direction if stratum == "U" else f"{direction}-{stratum}"
 
 
 def percentage(value: float) -> str:
-    """A share in [0, 1] in per cent, without the sign."""
+    """Write a fraction in [0, 1] in per cent, without the sign."""
     return MISSING if math.isnan(value) else f"{100 * value:.1f}"
 
 
 def names_of_figures(table: pd.DataFrame) -> list[str]:
-    """The figures of a table of `figures` that were measured at least once."""
+    """List the figures that were measured at least once."""
     names = [str(column) for column in table.columns if f"{column}_low" in table.columns]
     return [name for name in names if table[name].notna().any()]
 
 
 def heading(column: str) -> str:
-    """What stands above a figure's column."""
+    """Return the heading of a figure's column."""
     return _HEADINGS.get(column, column)
 
 
 def display(table: pd.DataFrame) -> pd.DataFrame:
-    """A table of `figures` as text: per cent with one decimal, the 95 % interval in brackets, seeds' spread
-    beside it.
+    """Write a table of `figures` as text.
+
+    Figures are per cent with one decimal, with the 95 % interval in brackets.
 
     Returns:
         Columns Labels, Method, then (with several seeds) Seeds, and one per figure, with "… seeds" for the
-        least and the greatest seed. Figures that nobody measured are left out.
+        least and the greatest seed. Figures without a measurement are skipped.
     """
     out = pd.DataFrame(
         {
@@ -374,7 +375,7 @@ def display(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def cell(row: Mapping[object, object], column: str) -> tuple[str, str, str]:
-    """One figure as text: value, interval in brackets, spread over seeds; "" for what was not measured."""
+    """Write value, interval and spread of a figure; "" if not measured."""
     value, low, high, least, most = (float(str(row[f"{column}{part}"])) for part in ("", *PARTS))
     interval = "" if math.isnan(low) or math.isnan(high) else f"[{percentage(low)}, {percentage(high)}]"
     spread = "" if math.isnan(least) else f"{percentage(least)}–{percentage(most)}"
@@ -382,7 +383,7 @@ def cell(row: Mapping[object, object], column: str) -> tuple[str, str, str]:
 
 
 def to_text(table: pd.DataFrame) -> str:
-    """A table of `figures` for the terminal: aligned columns, no trailing blanks."""
+    """Write a table of `figures` for the terminal, with aligned columns."""
     shown = lines(table)
     widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
     shown.insert(1, ["-" * width for width in widths])
@@ -392,18 +393,18 @@ def to_text(table: pd.DataFrame) -> str:
 
 
 def to_markdown(table: pd.DataFrame) -> str:
-    """A table of `figures` as a Markdown table."""
+    """Write a table of `figures` as a Markdown table."""
     shown = [[escape_markdown(text) for text in line] for line in lines(table)]
     shown.insert(1, ["---"] * len(shown[0]))
     return "\n".join("| " + " | ".join(line) + " |" for line in shown)
 
 
 def escape_markdown(text: str) -> str:
-    """Text as a cell of a Markdown table shows it literally."""
+    """Escape text for a cell of a Markdown table."""
     return re.sub(r"([\\|<>*_`~])", r"\\\1", " ".join(text.split()))
 
 
 def lines(table: pd.DataFrame) -> list[list[str]]:
-    """Heading and rows of `display`, as text."""
+    """Return heading and rows of `display` as text."""
     shown = display(table)
     return [list(map(str, shown.columns)), *(list(map(str, row)) for row in shown.itertuples(index=False))]

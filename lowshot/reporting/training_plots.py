@@ -1,4 +1,4 @@
-"""Pictures of how training went: drawn from the metrics.csv of runs, in memory, by matplotlib without a screen."""
+"""Pictures of training, drawn from the metrics.csv of runs."""
 
 import re
 from collections.abc import Mapping
@@ -10,11 +10,16 @@ import pandas as pd
 from lowshot.reporting import style
 from lowshot.reporting.drawing import Missing, Picture, figure_and_axes, finish, read_columns
 
-NO_LOG = "the pretraining's metrics.csv and clusters.csv do not lie beside these results"
+NO_LOG = "the pretraining's metrics.csv and clusters.csv are missing beside these results"
 
 
 def training(curves: Mapping[str, Path], looks: Mapping[str, style.Look]) -> list[Picture | Missing]:
-    """Loss and validation AUC by step; `curves`: name of a training run -> its metrics.csv; `looks`: of the methods."""
+    """Draw loss and validation AUC by step.
+
+    Args:
+        curves: name of a training run -> its metrics.csv.
+        looks: of the methods.
+    """
     titles = {"training-loss": "Training loss", "training-auc": "Validation AUC during training"}
     if not curves:
         return [Missing(name, title, NO_LOG) for name, title in titles.items()]
@@ -26,7 +31,7 @@ def read_log(path: Path) -> pd.DataFrame:
     """Read the metrics.csv of a pretraining.
 
     Raises:
-        RequestError: it is no table, `step` or `loss` is missing, or one of them or `val_auc` holds text.
+        RequestError: it is not a table, `step` or `loss` is missing, or one of them or `val_auc` holds text.
     """
     run = read_columns(path, ("step", "loss"))
     return read_columns(path, ("val_auc",)) if "val_auc" in run else run
@@ -83,5 +88,5 @@ def _clusterings(run: pd.DataFrame) -> np.ndarray:
 
 
 def method_of(label: str) -> str:
-    """The method in a run's name: cmpc in pretrain-cmpc-seed0; the whole name where it is built otherwise."""
+    """Return the method in a run's name, such as cmpc in pretrain-cmpc-seed0."""
     return re.sub(r"[-_, ]*seed[-_ ]?\d+$", "", label.removeprefix("pretrain-")) or label

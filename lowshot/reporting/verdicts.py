@@ -37,7 +37,7 @@ COLUMNS = (
 )
 # Largest corrected p-value of a verdict for one of the two.
 ALPHA = 0.05
-# With fewer training seeds a verdict is about these runs, not about the methods.
+# With fewer training seeds, a verdict is about these runs, not about the methods.
 ENOUGH_SEEDS = 3
 _TEXT = ("method_a", "method_b", "adaptation", "metric", "protocol", "direction", "stratum", "seen")
 _NUMBERS = ("fraction", "gallery_size", "seeds", "difference", "ci_low", "ci_high", "p_value")
@@ -49,10 +49,10 @@ def judge(differences: pd.DataFrame, results: pd.DataFrame, source: str | Path =
 
     Args:
         differences: columns method_a, method_b, adaptation, fraction, metric, protocol, direction, stratum, seen,
-            gallery_size, seeds, difference (a minus b), ci_low, ci_high, p_value, and p_holm, which is made from the
-            p-values of the whole table where it is missing.
-        results: as `tables.check` returns it, with the figures of each seed.
-        source: what to call the table of differences in a message.
+            gallery_size, seeds, difference (a minus b), ci_low, ci_high, p_value and p_holm. If p_holm is missing, it
+            is computed from all p-values of the table.
+        results: from `tables.check`, with the figures of each seed.
+        source: name of the table of differences in messages.
 
     Returns:
         `COLUMNS`, a row per pair, budget and figure of `FIGURES`. `difference` is first minus second, `low` and `high`
@@ -62,7 +62,7 @@ def judge(differences: pd.DataFrame, results: pd.DataFrame, source: str | Path =
         by their number of labels.
 
     Raises:
-        RequestError: a column is missing or a number is none.
+        RequestError: a column is missing, or a cell is not a number.
     """
     table = tables.typed(differences, _TEXT, _NUMBERS, source, "lowshot demo")
     if "p_holm" in table.columns:
@@ -109,12 +109,12 @@ def judge(differences: pd.DataFrame, results: pd.DataFrame, source: str | Path =
 
 
 def _by_seed(results: pd.DataFrame, first: str, second: str) -> pd.Series:
-    """First minus second per training seed of both, averaged over labelled subsets."""
+    """Subtract second from first per common training seed, averaged over subsets."""
     seeds = ["train_seed", "subset_seed"]
     a, b = (results.loc[results["method"] == name, [*seeds, "value"]].drop_duplicates() for name in (first, second))
     both = a.merge(b, on=seeds)
     gaps = both.assign(gap=both["value_x"] - both["value_y"]).dropna(subset="gap")
-    # Labelled subsets of one training are not further trainings.
+    # Labelled subsets of one training do not count as trainings.
     return gaps.groupby("train_seed", dropna=False)["gap"].mean()
 
 
@@ -134,16 +134,16 @@ def _verdict(figure: str, first: str, second: str, low: float, high: float, p_ho
     if low <= 0 <= high:
         return f"no difference shown{scope}"
     if p_holm > ALPHA:
-        return f"no difference shown{scope} once corrected for all comparisons"
+        return f"no difference shown{scope} after correction for all comparisons"
     return f"{style.name(first if low > 0 else second)} is better{scope}"
 
 
 def points(value: float) -> str:
-    """A difference of two shares, in percentage points with its sign."""
+    """Write a difference of two fractions in percentage points, with its sign."""
     # Adding zero turns a rounded -0.0 into 0.0.
     return tables.MISSING if math.isnan(value) else f"{round(100 * value, 1) + 0.0:+.1f}".replace("-", "−")
 
 
 def band(low: float, high: float, between: str) -> str:
-    """Ends of an interval in percentage points; "" if there are none."""
+    """Write an interval in percentage points; "" if there is none."""
     return "" if math.isnan(low) or math.isnan(high) else f"{points(low)}{between}{points(high)}"

@@ -1,4 +1,4 @@
-"""Tables, verdicts and pictures as text for the template of the page."""
+"""Tables, verdicts and pictures as text for the page's template."""
 
 import html
 import math
@@ -12,13 +12,13 @@ from lowshot.reporting.drawing import Missing, Picture
 
 
 def models(results: pd.DataFrame) -> list[str]:
-    """Methods of a results table, in the order of tables and legends."""
+    """List the methods of a results table, in the order of legends."""
     methods = set(results["method"]) - {style.CHANCE, style.ORACLE}
     return sorted(methods, key=style.sort_key)
 
 
 def compared(results: pd.DataFrame) -> str:
-    """What was compared on what, in one sentence."""
+    """Say in one sentence what was compared on which trials."""
     names = [style.long_name(method) for method in models(results)]
     listed = " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]])) or "Chance and the oracle"
     listed = listed[0].upper() + listed[1:]
@@ -51,7 +51,7 @@ def _largest(table: pd.DataFrame, column: str) -> int | None:
 
 
 def entries(judged: pd.DataFrame) -> list[dict[str, Any]]:
-    """Paired differences for the page: an entry per pair and budget."""
+    """Return paired differences for the page, an entry per pair and budget."""
     shown: dict[tuple[str, str], dict[str, Any]] = {}
     for row in judged.to_dict("records"):
         labels = style.labels(row["adaptation"], row["fraction"]) or "labels not stated"
@@ -71,7 +71,7 @@ def entries(judged: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def no_verdicts(results: pd.DataFrame, judged: pd.DataFrame | None, main: pd.DataFrame) -> str:
-    """Why no difference between CMPC and CID is shown; "" if one is."""
+    """Say why CMPC − CID is not shown; "" if it is."""
     if not main.empty:
         return ""
     measured = models(results)
@@ -84,7 +84,7 @@ def no_verdicts(results: pd.DataFrame, judged: pd.DataFrame | None, main: pd.Dat
 
 
 def figure_table(table: pd.DataFrame) -> dict[str, Any]:
-    """A table of `tables.figures` for the template: headings and rows."""
+    """Return headings and rows of a `tables.figures` table for the template."""
     columns = tables.names_of_figures(table)
     rows = []
     before: tuple[str, str] | None = None
@@ -113,7 +113,10 @@ def picture_entry(picture: Picture | Missing) -> dict[str, Any]:
 
 
 def _inline(picture: Picture) -> Any:
-    """SVG of a picture for the page: shapes alone, unique identifiers, colours of the theme."""
+    """Return a picture's SVG for the page.
+
+    It has shapes only, unique identifiers, and the theme's colours.
+    """
     from markupsafe import Markup
 
     text = re.sub(r"<!--.*?-->|<metadata>.*?</metadata>|<style.*?</style>", "", picture.svg, flags=re.DOTALL)

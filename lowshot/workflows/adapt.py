@@ -72,7 +72,7 @@ def finetune(
     report: Report = quiet,
     **sections: Unpack[Sections],
 ) -> Adapted:
-    """Train all or some weights of a model with a few labelled identities.
+    """Train all or some weights with a few labelled identities.
 
     Args:
         model: a run directory, a weights file, `pretrained:NAME` or `scratch`; the newest pretrained run if None.
@@ -228,7 +228,7 @@ def _adapt(
 def _open(
     model: str | Path | None, resolved: Mapping[str, Any], trust_paths: bool, report: Report
 ) -> "tuple[LoadedModel, Config, Reader]":
-    """Open a model to adapt, its settings, and the reader of its data.
+    """Open a model to adapt, with its settings and reader.
 
     Args:
         model: as of `finetune`.

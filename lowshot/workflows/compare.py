@@ -122,7 +122,7 @@ def _by_key(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _possible(shares: tuple[float, ...], dataset: "Dataset", report: Report) -> tuple[float, ...]:
-    """Keep the default fractions that the data allow; warn of the skipped ones.
+    """Keep the default fractions that the data allow; warn of others.
 
     If none is left, take the fraction that labels two people.
     """

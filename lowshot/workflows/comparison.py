@@ -134,7 +134,7 @@ def _command(plan: Plan, directory: Path) -> str:
 
 
 def _check_labels(plan: Plan, config: Config, dataset: Dataset) -> None:
-    """Refuse fractions that the data cannot give, and labels without a validation split."""
+    """Refuse fractions that the data cannot give, or a missing validation split."""
     if not plan.labelled:
         return
     people = len(training_people(dataset.manifest))
@@ -185,7 +185,7 @@ def _finished(plan: Plan, run: Path) -> bool:
 
 
 def _changed(run: Path, plan: Plan, config: Config, dataset: Dataset) -> list[str]:
-    """Name the settings in which a directory differs from a request; plans may differ."""
+    """Name the settings in which a directory differs from a request."""
     if read_provenance(run).get("data_sha") != dataset.sha:
         return ["data"]
     # A run that was killed before it wrote its settings holds nothing else either.
@@ -196,7 +196,7 @@ def _changed(run: Path, plan: Plan, config: Config, dataset: Dataset) -> list[st
 
 
 def _converts(plan: Plan) -> bool:
-    """Tell if the reference has a curve over fractions, to convert labels with."""
+    """Tell if the reference has a curve over label fractions."""
     return plan.reference is not None and bool(plan.labelled) and len(plan.fractions) > 1
 
 

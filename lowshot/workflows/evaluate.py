@@ -218,7 +218,7 @@ def _evaluate_embeddings(
 
 
 def _refuse_seen(loaded: "LoadedModel", dataset: "Dataset", split: str, same_data: bool, report: Report) -> None:
-    """Refuse people that a model was trained on; warn if that is unknown."""
+    """Refuse people that a model was trained on; warn if unknown."""
     from lowshot.data.trained import refuse_trained
     from lowshot.models.pretrained import PREFIX
 

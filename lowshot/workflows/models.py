@@ -51,7 +51,7 @@ def describe_model(model: str | Path) -> dict[str, object]:
 
 
 def _inputs(towers: "TwoTower") -> dict[str, object]:
-    """Return the shape of a sample of either modality, and the front ends."""
+    """Return the input shape of either modality, and the front ends."""
     if towers.widths is not None:
         return {"voice_input": [towers.widths["voice"]], "face_input": [towers.widths["face"]]}
     voice, face = towers.voice_config, towers.face_config

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def pretraining_curves(directory: Path, results: pd.DataFrame) -> dict[str, Path]:
-    """Find the logs of the pretraining runs in a directory, by run name.
+    """Find the logs of pretraining runs in a directory, by name.
 
     Args:
         directory: of `lowshot demo` or `lowshot compare`. It may also hold runs of an earlier request.
@@ -32,7 +32,7 @@ def pretraining_curves(directory: Path, results: pd.DataFrame) -> dict[str, Path
 
 
 def keep_training_log(loaded: "LoadedModel | None", directory: Path) -> str:
-    """Copy the log of a model's pretraining into its evaluation, for the page.
+    """Copy the log of a model's pretraining into its evaluation.
 
     An adapted model has the log of the run that it started from, if that run lies beside it. Logs of other models,
     left by a killed evaluation, are removed.

@@ -80,7 +80,7 @@ def test_labels_and_scores_alone_give_figures_without_intervals(tmp_path: Path) 
     assert np.isnan(own.loc["cllr", "value"]) and own.loc["min_cllr", "value"] < 1
     assert set(zip(own["stratum"], own["seen"], strict=True)) == {("U", "unseen-unheard")}
     assert [warning.split(": ")[1] for warning in result.warnings] == [
-        "its name does not say whose scores these are; taken as unseen-unheard",
+        "the file name does not give the population; unseen-unheard is assumed",
         "no columns voice_identity, face_identity",
     ]
 
@@ -206,7 +206,7 @@ def test_what_is_no_score_file_is_refused(written: Path, tmp_path: Path) -> None
     with pytest.raises(RequestError, match=r"ragged\.csv, row 2: 3 fields"):
         evaluate_scores([tmp_path / "ragged.csv"])
     (tmp_path / "twice.csv").write_text("label,score,score\n1,2,3\n")
-    with pytest.raises(RequestError, match=r"twice\.csv: column 'score' stands twice"):
+    with pytest.raises(RequestError, match=r"twice\.csv: column 'score' is there twice"):
         evaluate_scores([tmp_path / "twice.csv"])
     with pytest.raises(RequestError, match="no score tables"):
         evaluate_scores([])

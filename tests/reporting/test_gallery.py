@@ -93,7 +93,7 @@ def test_a_medium_that_is_too_large_is_refused(directory: Path) -> None:
 @pytest.mark.parametrize("text", ["", "[]", '{"model": "m"}', '{"model": "m", "items": [{"direction": "x"}]}'])
 def test_a_malformed_gallery_is_one_line(directory: Path, text: str) -> None:
     (directory / "gallery" / "gallery.json").write_text(text, encoding="utf-8")
-    with pytest.raises(RequestError, match=r"gallery\.json: not a gallery as `lowshot evaluate` writes it"):
+    with pytest.raises(RequestError, match=r"gallery\.json: not a gallery of `lowshot evaluate`"):
         read_gallery(directory)
 
 

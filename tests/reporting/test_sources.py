@@ -89,7 +89,7 @@ def test_methods_of_one_name_with_other_figures_carry_their_directory(tmp_path: 
     # Of two such tables none is drawn, and the page says so.
     label_efficiency().to_csv(other / "label_efficiency.csv", index=False)
     both = gather([one, other])
-    assert both.efficiency is None and "several directories tell" in both.warnings[0]
+    assert both.efficiency is None and "several directories have" in both.warnings[0]
     chance = sources.results[sources.results["method"] == "chance"]
     assert len(chance) == len(gather([one]).results.query("method == 'chance'"))
 
@@ -146,7 +146,7 @@ def test_clusters_are_means_over_runs(tmp_path: Path) -> None:
 def test_a_method_without_clusters_has_no_health_to_show(tmp_path: Path) -> None:
     found = gather_clusters({"pretrain-cid-seed0": tmp_path / "metrics.csv"})
     assert rows(found) == []
-    for logged, reason in ((True, "these pretrainings made no clusters"), (False, "do not lie beside these results")):
+    for logged, reason in ((True, "these pretrainings made no clusters"), (False, "are missing beside these results")):
         absent = sizes(found, {}, logged)
         assert isinstance(absent, Missing) and reason in absent.reason
 
@@ -164,13 +164,13 @@ def test_a_missing_column_is_one_line(tmp_path: Path, column: str) -> None:
 
 
 def test_a_table_without_any_figure_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(RequestError, match=r"results\.csv: column 'value' is empty throughout"):
+    with pytest.raises(RequestError, match=r"results\.csv: column 'value' is empty"):
         gather([folder(tmp_path, "one", results().assign(value=np.nan))])
 
 
 def test_a_model_that_was_not_measured_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "model.safetensors").write_bytes(b"")
-    with pytest.raises(RequestError, match=r"a model that was not measured; measure it with `lowshot evaluate`"):
+    with pytest.raises(RequestError, match=r"holds a model without results; run `lowshot evaluate`"):
         gather([tmp_path])
 
 

@@ -211,7 +211,7 @@ def test_a_group_with_two_figures_is_refused_like_any_other() -> None:
 
 @pytest.mark.parametrize("metric", ["tpr@fpr=0.01", "min_cllr", "min_dcf"])
 def test_new_shares_are_checked_and_other_figures_are_free(metric: str) -> None:
-    with pytest.raises(RequestError, match=f"{metric} is a share"):
+    with pytest.raises(RequestError, match=f"{metric} must be in"):
         table(row("cmpc", 1.2, metric=metric))
     assert len(table(row("cmpc", 1.2, metric="cllr"), row("cmpc", 17.5, metric="median_rank"))) == 2
 
@@ -236,7 +236,7 @@ def test_text_and_markdown_show_the_same_figures() -> None:
     ("rows", "words"),
     [
         ([row("cid", "high")], "row 2: column 'value' holds 'high', not a number"),
-        ([row("cid", 0.6), row("cmpc", 61.0)], "row 3: column 'value' holds 61; auc is a share in"),
+        ([row("cid", 0.6), row("cmpc", 61.0)], "row 3: column 'value' holds 61; auc must be in"),
         ([row("cid", 0.6, data_sha="a"), row("cmpc", 0.6, data_sha="b")], "column 'data_sha'"),
         ([row("cid", 0.6, run_id="a"), row("cid", 0.7, run_id="b")], "row 3: column 'value' gives cid a second figure"),
         ([{key: value for key, value in row("cid", 0.6).items() if key != "metric"}], "column 'metric' is missing"),

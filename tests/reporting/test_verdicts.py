@@ -97,14 +97,14 @@ def test_a_verdict_is_corrected_for_the_whole_table() -> None:
     # Rows that the page does not show count as well.
     others = [difference(-0.1, 0.1, p_value=0.5, metric="eer", seeds=seeds) for seeds in (1, 2)]
     among = judged(difference(0.01, 0.05, p_value=0.02), *others)
-    assert among["verdict"].tolist() == ["no difference shown once corrected for all comparisons"]
+    assert among["verdict"].tolist() == ["no difference shown after correction for all comparisons"]
     assert among["p_holm"].tolist() == [pytest.approx(0.06)]
 
 
 def test_corrected_p_values_of_the_table_itself_are_kept() -> None:
     found = judged(difference(0.01, 0.05, p_value=0.02, p_holm=0.2), difference(0.01, 0.05, stratum="G", p_holm=0.03))
     assert found["p_holm"].tolist() == [0.2, 0.03]
-    assert found["verdict"].tolist() == ["no difference shown once corrected for all comparisons", "CMPC is better"]
+    assert found["verdict"].tolist() == ["no difference shown after correction for all comparisons", "CMPC is better"]
 
 
 def test_a_retrieval_speaks_of_its_gallery() -> None:

@@ -1,1 +1,1 @@
-"""What frozen embeddings of one modality know: probes within it."""
+"""Probes of frozen embeddings within one modality."""

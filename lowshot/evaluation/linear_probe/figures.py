@@ -1,4 +1,4 @@
-"""Figures of probes within one modality, beside chance, in the columns of results.csv."""
+"""Figures of probes within one modality, and chance."""
 
 from collections.abc import Mapping
 
@@ -16,10 +16,12 @@ from lowshot.metrics.variance_correction import ONE_SIDED_METHOD, corrected
 from lowshot.metrics.verification import FloatArray
 
 TOP = 5
-"""How many answers `accuracy@5` allows."""
+"""Number of answers that `accuracy@5` allows."""
 FEWEST, FEWEST_OF_CLASS = 10, 5
-"""Identities that an interval needs, and identities of each class that one of a balanced figure needs: with fewer, a
-resample often lacks the class, and its mean is that of other classes."""
+"""Smallest number of identities for an interval.
+
+A balanced figure needs as many of each class: with fewer, resamples often lack the class.
+"""
 LEVEL = 0.95
 
 
@@ -29,16 +31,16 @@ def probe_figures(
     """Measure a fitted probe.
 
     Args:
-        task: what is asked, and of which videos.
+        task: the question and its videos.
         probe: fitted on the task's labelled videos.
         vectors: [n, d] of all the task's videos.
         replicates: number of resamples of identities.
         seed: of the resamples.
 
     Returns:
-        `accuracy`; for identities, of which more than `TOP` are labelled, `accuracy@5`; for attributes
-        `balanced_accuracy`. And the answers: `video, identity, class, answer, correct`, and `correct@5` where it is
-        measured; one row a video.
+        The figures and the answers. Figures are `accuracy`; `accuracy@5` for more than `TOP` labelled identities; and
+        `balanced_accuracy` for attributes. Answers are one row per video: `video, identity, class, answer, correct`,
+        and `correct@5` if it is measured.
     """
     scores = probe.scores(vectors[task.measured])
     column = {str(name): place for place, name in enumerate(probe.classes)}
@@ -74,11 +76,11 @@ def probe_figures(
 
 
 def chance_figures(task: Task, classes: int) -> list[Figure]:
-    """What a probe that knows nothing scores: a blind guess of the labelled identities, or the commonest class.
+    """Return chance: a random identity, or the most common class.
 
     Args:
-        task: what is asked, and of which videos.
-        classes: how many the probe tells apart.
+        task: the question and its videos.
+        classes: number of the probe's classes.
     """
     of_class = _codes(task.classes)
     identities = len(set(task.identities))
@@ -96,13 +98,15 @@ def chance_figures(task: Task, classes: int) -> list[Figure]:
 def rows_of_figures(
     figures: list[Figure], task: Task, modality: str, labels: Mapping[str, object], data_sha: str
 ) -> list[dict[str, object]]:
-    """Figures as rows of results.csv: `protocol` is `probe-<target>`, `direction` the modality.
+    """Turn figures into rows of results.csv.
+
+    The column `protocol` is `probe-<target>`, and `direction` is the modality.
 
     Args:
         figures: of the task.
-        task: what was asked.
+        task: the question.
         modality: `voice` or `face`.
-        labels: which model; values of `LABEL_COLUMNS`.
+        labels: values of `LABEL_COLUMNS` for the model.
         data_sha: of the dataset.
     """
     place = {
@@ -117,10 +121,10 @@ def rows_of_figures(
 
 
 def _metrics(task: Task, classes: int) -> list[tuple[str, int]]:
-    """Names of the figures, and how many answers each allows."""
+    """Return figures by name, with the number of answers each allows."""
     if task.target != IDENTITY:
         return [("accuracy", 1), ("balanced_accuracy", 1)]
-    # Of five or fewer, one is always among the first five.
+    # With five classes or fewer, the right one is always among the first five.
     return [("accuracy", 1), *([(f"accuracy@{TOP}", TOP)] if classes > TOP else [])]
 
 
@@ -135,7 +139,7 @@ def _interval(
     codes: npt.NDArray[np.int64],
     counts: npt.NDArray[np.int32],
 ) -> Interval | None:
-    """95 % over the identities measured; none where they are too few, or alike, to say how much the figure varies."""
+    """Compute the 95 % interval over identities, if they suffice."""
     if of_class is None:
         resampled = mean_replicates(credit, (codes,), counts)
     else:

@@ -1,4 +1,4 @@
-"""Logistic regression on frozen embeddings, with a penalty chosen by cross-validation on what is labelled."""
+"""Logistic regression on frozen embeddings, with a cross-validated penalty."""
 
 import warnings
 from collections.abc import Callable
@@ -15,11 +15,11 @@ from sklearn.preprocessing import StandardScaler
 from lowshot.metrics.verification import FloatArray
 
 GRID = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
-"""Values of C, scikit-learn's inverse strength of the L2 penalty, from the strongest penalty on."""
+"""Values of C, scikit-learn's inverse of the L2 penalty; the strongest comes first."""
 UNTRIED = 1.0
-"""C where too little is labelled to try any: scikit-learn's own."""
+"""C if too little is labelled for cross-validation: scikit-learn's default."""
 FOLDS = 5
-# The gradient of the mean loss spreads over all classes: at the usual 1e-4, many classes would stop it half way.
+# The gradient of the mean loss spreads over all classes. At the usual 1e-4, many classes would stop the fit too early.
 _TOLERANCE, _ITERATIONS = 1e-6, 1000
 _FOLD_STREAM = 3
 
@@ -32,12 +32,12 @@ class FittedProbe:
 
     Attributes:
         model: standardisation and logistic regression.
-        classes: [K] what it tells apart, in the order of its scores.
+        classes: [K] its classes, in the order of its scores.
         regularisation: C.
-        folds: of the cross-validation; 0 where there was none.
-        log_loss: mean over the held-out items, nats; NaN without cross-validation. Items of a class of which nothing
-            was left to fit on are no part of it.
-        converged: whether the final fit came to its end.
+        folds: of the cross-validation; 0 without one.
+        log_loss: mean over the held-out items, nats; NaN without cross-validation. It skips items of a class that was
+            wholly held out.
+        converged: true if the final fit converged.
     """
 
     model: Pipeline
@@ -48,24 +48,26 @@ class FittedProbe:
     converged: bool
 
     def scores(self, vectors: FloatArray) -> FloatArray:
-        """[n, K] the logit of each class."""
+        """Return the logit of each class: [n, K]."""
         return _decisions(self.model, vectors)
 
 
 def fit_probe(
     vectors: FloatArray, classes: Names, groups: Names, seed: int, advance: Callable[[int], object] = lambda fits: None
 ) -> FittedProbe:
-    """Fit a classifier; its C is that of the least log-loss on held-out groups, of equal ones the least.
+    """Fit a classifier; cross-validation chooses its C.
+
+    C has the least log-loss on held-out groups; among equals, it is the least C.
 
     Args:
         vectors: [n, d] frozen embeddings of the labelled items.
-        classes: [n] what they are; at least two.
-        groups: [n] what may not be parted by a fold: the identity, or the video where identities are told apart.
+        classes: [n] their classes; at least two.
+        groups: [n] groups that a fold keeps together: identities, or videos if identities are the classes.
         seed: of the folds.
         advance: called with the number of fits done since the last call, `fits_of` in all.
 
     Returns:
-        The classifier, fitted on all items. Where no folds can be dealt, C is `UNTRIED`.
+        The classifier, fitted on all items. If folds are not possible, C is `UNTRIED`.
 
     Raises:
         ValueError: fewer than two classes.
@@ -91,22 +93,22 @@ def fit_probe(
 
 
 def fits_of(classes: Names, groups: Names) -> int:
-    """How many fits `fit_probe` makes."""
+    """Return the number of fits that `fit_probe` makes."""
     folds = deal_folds(classes, groups, 0)
     return 1 if folds is None else 1 + len(GRID) * (int(folds.max()) + 1)
 
 
 def deal_folds(classes: Names, groups: Names, seed: int) -> npt.NDArray[np.int64] | None:
-    """Deal groups into folds, class after class, so that every fold has its share of each.
+    """Split groups into folds, stratified by class.
 
     Args:
-        classes: [n] what the items are. A group counts for the class that most of its items have.
-        groups: [n] which items stay together.
-        seed: of the order in which the groups of a class are dealt.
+        classes: [n] classes of the items. A group counts for the class of most of its items.
+        groups: [n] groups of items that stay together.
+        seed: of the order of the groups in a class.
 
     Returns:
-        [n] the fold of each item, 0 to k - 1. k is `FOLDS`, or as many as the second largest class has groups: what is
-        left to fit on then has two classes whichever fold is held out. None where that class has a single group.
+        [n] the fold of each item, 0 to k - 1. k is at most `FOLDS`, and at most the number of groups of the second
+        largest class. So the training folds always have two classes. None if that class has a single group.
     """
     names, place = np.unique(groups.astype(str), return_inverse=True)
     labels, label = np.unique(classes.astype(str), return_inverse=True)
@@ -120,7 +122,7 @@ def deal_folds(classes: Names, groups: Names, seed: int) -> npt.NDArray[np.int64
     generator = np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, len(names), _FOLD_STREAM])))
     order = np.concatenate([generator.permutation(np.flatnonzero(of_group == name)) for name in range(len(labels))])
     fold = np.empty(len(names), dtype=np.int64)
-    # One deal around the table for all classes: the folds differ by one group at most.
+    # All classes share one round, so the folds differ by at most one group.
     fold[order] = np.arange(len(order)) % count
     return fold[place]
 
@@ -129,21 +131,21 @@ def _fit(vectors: FloatArray, classes: Names, regularisation: float) -> tuple[Pi
     regression = LogisticRegression(C=regularisation, tol=_TOLERANCE, max_iter=_ITERATIONS)
     model = make_pipeline(StandardScaler(), regression)
     with warnings.catch_warnings():
-        # Said in a line of our own where it concerns the outcome.
+        # `converged` reports it instead.
         warnings.simplefilter("ignore", ConvergenceWarning)
         model.fit(vectors, classes.astype(str))
     return model, bool(np.max(regression.n_iter_) < _ITERATIONS)
 
 
 def _decisions(model: Pipeline, vectors: FloatArray) -> FloatArray:
-    """[n, K] logits, equal to each other wherever nothing tells two classes apart."""
+    """Return logits, [n, K]; classes that the model cannot separate are equal."""
     found: FloatArray = np.asarray(model.decision_function(vectors), dtype=np.float64)
-    # Of two classes there is a single logit, that of the second.
+    # With two classes there is one logit, that of the second.
     return found if found.ndim == 2 else np.stack([np.zeros_like(found), found], axis=1)
 
 
 def _log_loss(model: Pipeline, vectors: FloatArray, classes: Names) -> FloatArray:
-    """[n] minus the log-probability of the right class; NaN of a class that was not fitted on."""
+    """Return the log-loss of each item, [n]; NaN for unfitted classes."""
     known = {name: place for place, name in enumerate(model.classes_)}
     column = np.array([known.get(str(name), -1) for name in classes])
     found: FloatArray = log_softmax(_decisions(model, vectors), axis=1)

@@ -1,4 +1,4 @@
-"""What frozen embeddings of one modality know: probes by logistic regression, measured and written as a run."""
+"""Fit probes of frozen embeddings, measure them, and write a run."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -38,24 +38,26 @@ def probe_within(
     out: Path | None = None,
     report: Report = quiet,
 ) -> tuple[Path, pd.DataFrame]:
-    """Fit and measure probes of a model's embeddings; write results.csv and the single answers as a run.
+    """Fit and measure probes of a model's embeddings.
+
+    The run holds results.csv and the single answers.
 
     Args:
-        pretrained: the model, which learned from no labels yet; its weights stay as they are.
+        pretrained: the model, pretrained without labels; its weights stay frozen.
         modalities: `voice`, `face` or both.
-        targets: what to tell, some of `TARGETS`; none for all that the data allow, the others being noted.
-        subset: what is labelled.
+        targets: some of `TARGETS`; if empty, all that the data allow, with warnings about the others.
+        subset: the labelled rows.
         reader: of the dataset.
-        config: `config.evaluate` says how often each medium is looked at, and how intervals are made.
-        out: the run directory; the next one in `runs/` when not given.
+        config: `config.evaluate` sets crops, mirror images and intervals.
+        out: the run directory; the next one in `runs/` if None.
         report: takes progress and warnings.
 
     Returns:
-        The run directory and the rows of its results.csv, those of chance among them.
+        The run directory and the rows of its results.csv, including chance.
 
     Raises:
-        RequestError: the model, the data or a file do not allow what was asked for, and nothing was written; or another
-            process is writing to this run.
+        RequestError: the request cannot be carried out as it is, and nothing was written; or another process is writing
+            to this run.
     """
     refuse_adapted(pretrained)
     dataset = reader.dataset
@@ -124,7 +126,7 @@ def probe_within(
 
 
 def _tasks(clips: dict[str, Clips], targets: Sequence[str], seed: int) -> tuple[list[tuple[str, Task]], list[str]]:
-    """What is asked of each modality, and warnings."""
+    """Return the tasks of each modality, and warnings."""
     tasks: list[tuple[str, Task]] = []
     warnings: list[str] = []
     refused: list[RequestError] = []
@@ -140,23 +142,23 @@ def _tasks(clips: dict[str, Clips], targets: Sequence[str], seed: int) -> tuple[
             tasks.append((modality, task))
             warnings += task.warnings
             if fits_of(task.fit_classes, task.fit_groups) == 1:
-                warnings.append(f"{target}: too little is labelled for cross-validation, so that C is {UNTRIED:g}")
+                warnings.append(f"{target}: too few labels for cross-validation; C is {UNTRIED:g}")
     if not tasks:
         raise refused[0]
-    # Both modalities say the same of the people.
-    return tasks, list(dict.fromkeys([*(f"left out: {error}" for error in refused), *warnings]))
+    # Both modalities give the same warnings about people.
+    return tasks, list(dict.fromkeys([*(f"skipped {error}" for error in refused), *warnings]))
 
 
 def _embedded(
     pretrained: LoadedModel, modality: str, clips: Clips, reader: Reader, config: Config, report: Report
 ) -> FloatArray:
-    """[n, d] of the videos, each medium embedded once."""
+    """Embed the videos, each medium once: [n, d]."""
     model = pretrained.towers.to(default_device())
     advance = counter(report, "embed", len(clips.rows), "file", brief=True)
     return clips.vectors(embed_rows(model, reader, modality, clips.rows, config.evaluate, advance))
 
 
 def _choice(probe: FittedProbe) -> dict[str, Any]:
-    """How a probe was chosen, as provenance.json holds it."""
+    """Record how a probe was chosen, for provenance.json."""
     tried = {"folds": probe.folds, "log_loss": probe.log_loss} if probe.folds else {"folds": 0}
     return {"C": probe.regularisation, **tried, "classes": len(probe.classes), "converged": probe.converged}

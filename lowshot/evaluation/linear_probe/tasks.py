@@ -1,4 +1,4 @@
-"""What probes within one modality are asked: who it is, of the labelled, and which gender, age or nationality."""
+"""Tasks of probes within one modality: identity, gender, age, nationality."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,9 +19,9 @@ IDENTITY = "identity"
 ATTRIBUTES = ("gender", "age", "nationality")
 TARGETS = (IDENTITY, *ATTRIBUTES)
 TRAINING = "training"
-"""What figures on held-out videos of split train are called: the probe has not seen them, the pretraining has."""
+"""Population of held-out videos of split train, seen by the pretraining alone."""
 HELD_OUT = 5
-"""One labelled video in so many is held out where there is nothing else to measure identities on."""
+"""One labelled video in this many is held out if no others can measure identities."""
 _HOLD_OUT_STREAM = 4
 
 IntArray = npt.NDArray[np.int64]
@@ -29,7 +29,7 @@ IntArray = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class Clips:
-    """Videos in one modality: those that are labelled, others of the same people, and those of split test.
+    """Videos in one modality: labelled, heard and unseen.
 
     Attributes:
         about: n rows: `video`, `identity`, `role` (`labelled`, `heard` or `unseen`), and those of `ATTRIBUTES` that the
@@ -42,19 +42,19 @@ class Clips:
 
     @property
     def rows(self) -> IntArray:
-        """All row numbers, each once, rising."""
+        """Return all row numbers, each once, rising."""
         return np.unique(np.concatenate(self.media))
 
     def of(self, role: str) -> IntArray:
-        """Numbers of the videos of a role."""
+        """Return the numbers of the videos of a role."""
         return np.flatnonzero(self.about["role"] == role)
 
     def column(self, name: str, places: IntArray) -> Names:
-        """Values of a column of `about`, as text."""
+        """Return the values of a column of `about`, as text."""
         return self.about[name].to_numpy(dtype=object)[places]
 
     def vectors(self, embedded: npt.NDArray[np.float32]) -> FloatArray:
-        """[n, d] the mean direction of each video's embeddings.
+        """Compute the mean direction of each video's embeddings: [n, d].
 
         Args:
             embedded: unit embeddings of `rows`, in that order.
@@ -67,16 +67,16 @@ class Clips:
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """One thing to tell from embeddings.
+    """One classification task on embeddings.
 
     Attributes:
         target: one of `TARGETS`.
-        seen: which people and videos are measured, as results have it.
-        clips: the videos that the numbers below are of.
-        fitted, fit_classes: which videos are fitted on, and what they are.
-        fit_groups: what cross-validation keeps together.
-        measured, classes: which videos are asked for, and what they are.
-        skipped: videos that are not asked for because nothing says what they are.
+        seen: the population that is measured, as in results.csv.
+        clips: the videos of the numbers below.
+        fitted, fit_classes: videos to fit on, and their classes.
+        fit_groups: groups that cross-validation keeps together.
+        measured, classes: videos to measure on, and their classes.
+        skipped: number of videos that are not measured because their class is unknown.
         warnings: what a reader of the figures should know.
     """
 
@@ -93,18 +93,18 @@ class Task:
 
     @property
     def identities(self) -> Names:
-        """Whose the measured videos are."""
+        """Return the identities of the measured videos."""
         return self.clips.column("identity", self.measured)
 
 
 def clips_of(dataset: Dataset, modality: str, labelled: Videos, bounds: Sequence[float]) -> Clips:
-    """The videos that probes of a modality are about.
+    """Collect the videos for the probes of a modality.
 
     Args:
-        dataset: where to look.
+        dataset: the dataset.
         modality: `voice` or `face`.
         labelled: the labelled training videos.
-        bounds: lower bounds of the age groups, as `age_group` takes them.
+        bounds: lower bounds of the age groups, as of `age_group`.
 
     Returns:
         Labelled videos, videos of their identities with an empty split, and videos of split test. Attributes are those
@@ -112,7 +112,7 @@ def clips_of(dataset: Dataset, modality: str, labelled: Videos, bounds: Sequence
     """
     table = dataset.rows(modality)
     split, identity = table["split"], table["identity"]
-    # Another clip of a video that is trained on is no held-out video.
+    # Another clip of a training video is not held out.
     trained = set(dataset.manifest.loc[dataset.manifest["split"] == "train", "video"])
     roles = {
         "labelled": np.sort(np.concatenate(labelled.voices if modality == "voice" else labelled.faces)),
@@ -133,12 +133,12 @@ def clips_of(dataset: Dataset, modality: str, labelled: Videos, bounds: Sequence
 
 
 def task_of(target: str, clips: Clips, seed: int) -> Task:
-    """What to fit on and what to ask for one target.
+    """Make the task of one target.
 
     Args:
         target: one of `TARGETS`.
-        clips: as `clips_of` gives them.
-        seed: of the choice of held-out videos, where one is needed.
+        clips: from `clips_of`.
+        seed: of the choice of held-out videos, if it is needed.
 
     Raises:
         RequestError: the data do not allow it.
@@ -147,10 +147,10 @@ def task_of(target: str, clips: Clips, seed: int) -> Task:
 
 
 def _identity(clips: Clips, seed: int) -> Task:
-    """Who is it, of the labelled?
+    """Make the task of identity among the labelled people.
 
-    Measured on videos that nothing was trained on, where at least two of the identities have one. Otherwise one
-    labelled video in `HELD_OUT` of each identity, at least one where it has two, is measured on and not fitted on.
+    It is measured on videos outside all training, if at least two of the identities have one. Otherwise, one labelled
+    video in `HELD_OUT` of each identity is held out for measuring; at least one if it has two.
     """
     labelled, heard = clips.of("labelled"), clips.of("heard")
     warnings: tuple[str, ...] = ()
@@ -159,8 +159,8 @@ def _identity(clips: Clips, seed: int) -> Task:
         held_out = _held_out(clips.about.iloc[labelled], seed)
         if not held_out.any():
             raise RequestError(
-                "identity: each labelled identity has a single labelled video, and none with an empty split: nothing "
-                "is left to measure on; label more videos"
+                "identity: each labelled identity has one labelled video, and none with an empty split, so nothing is "
+                "left to measure on; label more videos"
             )
         fitted, measured, seen = labelled[~held_out], labelled[held_out], TRAINING
         warnings = (
@@ -173,7 +173,7 @@ def _identity(clips: Clips, seed: int) -> Task:
 
 
 def _held_out(about: pd.DataFrame, seed: int) -> npt.NDArray[np.bool_]:
-    """[n] which videos are not fitted on."""
+    """Mark the videos that are held out: [n]."""
     generator = np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, len(about), _HOLD_OUT_STREAM])))
     held_out = np.zeros(len(about), dtype=bool)
     ordered = about.reset_index(drop=True).sort_values(["identity", "video"], kind="stable")
@@ -184,7 +184,10 @@ def _held_out(about: pd.DataFrame, seed: int) -> npt.NDArray[np.bool_]:
 
 
 def _attribute(target: str, clips: Clips) -> Task:
-    """Which gender, age group or nationality? Fitted on labelled videos, measured on people of split test."""
+    """Make the task of gender, age group or nationality.
+
+    It is fitted on labelled videos and measured on people of split test.
+    """
     if target not in clips.about:
         raise RequestError(f"{target}: the manifest has no column '{target}'")
     labelled, unseen = clips.of("labelled"), clips.of("unseen")
@@ -193,19 +196,19 @@ def _attribute(target: str, clips: Clips) -> Task:
     classes = sorted(set(clips.column(target, fitted)))
     if len(classes) < 2:
         alike = f"all labelled identities are '{classes[0]}'" if classes else f"no labelled identity has a {target}"
-        raise RequestError(f"{target}: {alike}, and a probe tells at least two classes apart; label others, or more")
+        raise RequestError(f"{target}: {alike}, but a probe needs at least two classes; label other or more people")
     if not len(measured):
-        raise RequestError(f"{target}: no identity of split test has a {target} to be asked for")
+        raise RequestError(f"{target}: no identity of split test has a {target}; fill in the manifest's column")
     warnings = []
     if len(fitted) < len(labelled):
         unknown = len(labelled) - len(fitted)
-        warnings.append(f"{target}: {unknown} of {len(labelled)} labelled videos say nothing of it and are left out")
+        warnings.append(f"{target}: skipped {unknown} of {len(labelled)} labelled videos: their {target} is unknown")
     answers = clips.column(target, measured)
     strange = [name for name in answers if name not in classes]
     if strange:
         warnings.append(
-            f"{target}: {len(strange)} of {len(answers)} videos are of a class that nobody labelled has "
-            f"({', '.join(sorted(set(strange)))}), and count as errors"
+            f"{target}: {len(strange)} of {len(answers)} videos have a class without a label "
+            f"({', '.join(sorted(set(strange)))}) and count as errors"
         )
     return Task(
         target,

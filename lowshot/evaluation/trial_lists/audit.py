@@ -1,4 +1,4 @@
-"""Audits of trial lists: what a list contains, counted, and what a reader of its figures should know."""
+"""Audits of trial lists: counts, and findings for readers of figures."""
 
 from collections.abc import Sequence
 
@@ -14,7 +14,7 @@ from lowshot.schema import SEEN, UNSEEN
 
 
 class Auditor:
-    """Audits lists against a dataset, or by what their names tell.
+    """Audits lists against a dataset, or by the names in them.
 
     Args:
         finder: gives metadata of media.
@@ -26,7 +26,7 @@ class Auditor:
         self._index = index
 
     def audit(self, lists: Sequence[TrialList]) -> list[Audit]:
-        """Audit lists: one audit per list; voices and faces of one retrieval get one together, at the end."""
+        """Audit each list; both files of a retrieval share one audit, at the end."""
         together: dict[int, list[TrialList]] = {}
         for protocol in table_protocols():
             own = [listed for listed in lists if type(listed) is protocol.list_kind]
@@ -39,7 +39,7 @@ class Auditor:
         return [self._audit(group) for group in (*single, *several.values())]
 
     def total(self, lists: Sequence[TrialList]) -> Audit:
-        """Count media over all lists together: distinct ones, and how often they are named."""
+        """Count distinct media, and their mentions, over all lists."""
         distinct: dict[str, set[str]] = {"voice": set(), "face": set()}
         named = 0
         for listed in lists:

@@ -1,4 +1,4 @@
-"""Counts that audits of lists share: what stands in the report, and how trials are compared with metadata."""
+"""Counts that audits of lists share, and their report."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -33,7 +33,7 @@ Count = int | float | str | Share
 
 @dataclass
 class Audit:
-    """What was counted in a list.
+    """The counts of a list.
 
     Args:
         title: the file or files.
@@ -64,7 +64,7 @@ def count_distinct(found: Audit, noun: str, names: Names) -> None:
 
 
 def comparable(found: Audit, first: MediaMetadata, others: Sequence[MediaMetadata]) -> BoolArray:
-    """[T] whether the identities of both sides are known, in names of one kind."""
+    """Mark trials with known identities in one naming on both sides: [T]."""
     known: BoolArray = (first.identity != "") & (others[0].identity != "")
     if known.any() and not set(first.identity[known]) & set().union(*(other.identity[known] for other in others)):
         found.findings.append(
@@ -93,7 +93,7 @@ def count_shared(
     strata: Mapping[str, Sequence[str]],
     age_bounds: Sequence[float],
 ) -> None:
-    """Count impostors that share an attribute with the probe; report those that break the list's stratum."""
+    """Count impostors that share an attribute; report breaks of the stratum."""
     asked = strata.get(listed.stratum, ())
     for attribute in ATTRIBUTES:
         left, right = first.attributes[attribute], second.attributes[attribute]

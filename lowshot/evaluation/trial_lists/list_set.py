@@ -1,4 +1,4 @@
-"""A trial set from lists: read, checked against a dataset, joined to its rows, audited."""
+"""A trial set from lists: read, checked, joined to rows, audited."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Trial lists as they are written: names of media, not yet rows of a dataset."""
+"""Trial lists as written: names of media, not rows."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -68,12 +68,12 @@ class TrialList:
         return len(self.line)
 
     def media(self) -> list[tuple[str, Names]]:
-        """The media that trials name, column by column: modality and [T] names, empty where a trial has none."""
+        """Return modality and [T] names of each column of media; "" if none."""
         raise NotImplementedError
 
     @property
     def hides_labels(self) -> bool:
-        """Whether nobody but the makers of a challenge can measure figures on it."""
+        """True if only the makers of a challenge know the labels."""
         return False
 
     def stated_identity(self) -> Names | None:
@@ -96,7 +96,7 @@ class TrialList:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class VerificationList(TrialList):
-    """Pairs with their labels: [T] names of voices and faces, and whether both are of one identity."""
+    """Pairs with labels: [T] names of voices and faces, and labels."""
 
     columns: ClassVar[tuple[str, ...]] = ("voice", "face", "label")
 
@@ -125,7 +125,7 @@ class VerificationList(TrialList):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class HiddenList(TrialList):
-    """Pairs whose labels only the makers of a challenge know: [T] keys that name the trials, voices and faces."""
+    """Pairs with hidden labels: [T] keys of the trials, voices and faces."""
 
     key: Names
     voice: Names
@@ -145,7 +145,7 @@ class HiddenList(TrialList):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class MatchingList(TrialList):
-    """1:N trials: [T] probes, [T] targets, and [T, N-1] impostors, empty from where a probe has no more."""
+    """1:N trials: [T] probes, [T] targets, and [T, N-1] impostors; the rest is empty."""
 
     columns: ClassVar[tuple[str, ...]] = ("direction", "probe", "target", "candidate_1")
 
@@ -199,7 +199,7 @@ class MatchingList(TrialList):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class GalleryList(TrialList):
-    """The items of one modality of a retrieval: [T] names and the identities that the list gives them."""
+    """Items of one modality of a retrieval: [T] names and identities."""
 
     columns: ClassVar[tuple[str, ...]] = ("modality", "path", "identity")
 
@@ -286,11 +286,11 @@ def duplicated(*columns: Names | IntArray) -> BoolArray:
 
 
 def stratum_of(name: str) -> str | None:
-    """Stratum in the name of a file, as in `matching_v2f_GN.csv`: the last word that is one, else None."""
+    """Read the stratum in a file's name, such as `matching_v2f_GN.csv`, else None."""
     words = [word for word in re.split(r"[^A-Za-z0-9]+", PurePosixPath(name).stem) if word in _STRATA]
     return _STRATA[words[-1]] if words else None
 
 
 def seen_of(name: str) -> str:
-    """Whose trials they are by the name of a file, as in `veriflist_test_G_seenheard.txt`; empty if it does not say."""
+    """Read the population in a file's name, such as `..._seenheard.txt`, else ""."""
     return next((seen for pattern, seen in _SEEN if re.search(pattern, name.lower())), "")

@@ -1,4 +1,4 @@
-"""Which row of a dataset a list means: by the manifest's own name, else by identity, video and clip."""
+"""Find rows of a dataset by path, or by identity, video and clip."""
 
 from collections.abc import Sequence
 from functools import cache
@@ -89,7 +89,7 @@ class MediaIndex:
 
 
 def complete(rows: Sequence[IntArray]) -> BoolArray:
-    """[T] which trials name only media that the dataset has, given what `MediaIndex.locate` returned."""
+    """Mark trials whose media are all in the dataset: [T]."""
     kept: BoolArray = np.logical_and.reduce([column != UNKNOWN for column in rows])
     return kept
 

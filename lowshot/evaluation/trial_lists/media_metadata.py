@@ -1,4 +1,4 @@
-"""Metadata of the media that a list names: identity, video, gender, nationality, age."""
+"""Metadata of a list's media: identity, video, gender, nationality, age."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -30,7 +30,7 @@ class MediaMetadata:
 
 
 class MetadataFinder:
-    """Finds metadata in the manifest of a dataset or, without a dataset, in the names themselves.
+    """Finds metadata in a manifest or, without a dataset, in names.
 
     Args:
         dataset: with the manifest; None: names are read as paths of VoxCeleb.
@@ -81,7 +81,7 @@ class MetadataFinder:
         return self.meta.canonical(identity) if self.meta else identity
 
     def medium(self, modality: str, name: str) -> Medium | str:
-        """One name for a medium that may have two; the name itself if it is no path of VoxCeleb."""
+        """Return one name for a medium that may have two names."""
         return parse_medium(modality, name, self.meta) or name
 
     def _metadata(self, identity: Names, video: Names, attributes: dict[str, Names]) -> MediaMetadata:

@@ -1,4 +1,4 @@
-"""Trial lists that others have published, in the forms in which they are distributed.
+"""Published trial lists, in the forms in which they are distributed.
 
 VoxCeleb1, as released with Learnable PINs and CMPC:
 - verification: CSV with a header that has `voice-path`, `face-path` and `label`;
@@ -38,7 +38,7 @@ _ENDINGS = {
 
 
 def modality_of(name: str) -> str | None:
-    """The modality of a medium by the ending of its name; None for an ending that is neither's."""
+    """Return a medium's modality by the ending of its name, else None."""
     return _ENDINGS.get(name[name.rfind(".") :].lower())
 
 
@@ -111,7 +111,7 @@ def _gallery(rows: Rows) -> GalleryList:
 
 
 def _check_modality(listed: TrialList) -> None:
-    """Refuse media whose ending is not that of the column they stand in."""
+    """Refuse media with an ending of the other modality."""
     for modality, names in listed.media():
         wrong = {name for name in dict.fromkeys(names.tolist()) if modality_of(name) != modality}
         if wrong:

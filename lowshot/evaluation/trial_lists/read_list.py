@@ -36,7 +36,7 @@ def read_list(path: Path) -> list[TrialList]:
 
 
 def parse_own(rows: Rows) -> list[TrialList]:
-    """Read a list of lowshot's own form, as the columns of its header say.
+    """Read a list of lowshot's own form, by its columns.
 
     Args:
         rows: the file.

@@ -1,4 +1,4 @@
-"""Checks that lists share when they are joined to a dataset; a message names file and row."""
+"""Checks of lists that are joined to a dataset."""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,7 @@ from lowshot.schema import MIXED, SEEN, UNSEEN, VALIDATION
 
 
 def seen_of_rows(listed: TrialList, rows: Sequence[IntArray], dataset: Dataset) -> str:
-    """Whether people of a list are trained on: as its name says, else as the manifest says."""
+    """Return a list's population by its name, else by the manifest."""
     if listed.seen:
         return listed.seen
     table = dataset.manifest
@@ -30,7 +30,7 @@ def seen_of_rows(listed: TrialList, rows: Sequence[IntArray], dataset: Dataset) 
 
 
 def known_identities(listed: TrialList, rows: Sequence[IntArray], dataset: Dataset) -> list[Names]:
-    """Identities of each column of media: [T], empty if a trial names no medium.
+    """Return the identities of each column: [T], "" without a medium.
 
     Raises:
         RequestError: a medium without identity.
@@ -62,7 +62,7 @@ def check_duplicates(listed: TrialList, rows: Sequence[IntArray]) -> None:
 
 
 def same_video_of(dataset: Dataset, modality: str, rows: IntArray, others: IntArray) -> BoolArray:
-    """[T] whether rows of a modality are of the same video as rows of the other modality."""
+    """Mark rows of the same video as rows of the other modality: [T]."""
     other = "face" if modality == "voice" else "voice"
     same: BoolArray = np.asarray(
         dataset.rows(modality)["video"].to_numpy()[rows] == dataset.rows(other)["video"].to_numpy()[others], dtype=bool

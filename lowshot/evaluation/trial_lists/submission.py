@@ -1,4 +1,4 @@
-"""Lists whose labels a challenge keeps: joined to a dataset, scored, written as the challenge takes them."""
+"""Lists with hidden labels: joined to a dataset, scored and written."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from lowshot.files import write_text
 
 @dataclass(frozen=True, eq=False)
 class HiddenTrials:
-    """Pairs whose labels a challenge keeps: they are scored, and there are no figures.
+    """Pairs with hidden labels: they have scores and no figures.
 
     Args:
         name: of the list; the file of its scores has it too.
@@ -33,16 +33,16 @@ class HiddenTrials:
 
 
 def join_hidden(listed: TrialList, rows: Sequence[IntArray], skipped: int) -> HiddenTrials:
-    """Make trials of a list with hidden labels; the name of the file is theirs."""
+    """Make trials of a list with hidden labels, named after the file."""
     assert isinstance(listed, HiddenList)
     return HiddenTrials(listed.path.stem, listed.key, rows[0], rows[1], skipped)
 
 
 def submission(trials: HiddenTrials, cosines: ScoreArray) -> pd.DataFrame:
-    """One row per trial: `key`, and `distance`, the Euclidean distance of the two unit embeddings.
+    """Make the table of a submission: `key` and `distance` of each trial.
 
-    The distance lies in [0, 2]; smaller means more alike. The FAME challenge asks for it. It ranks trials as the cosine
-    does, in reverse.
+    The distance is the Euclidean one of the two unit embeddings, in [0, 2]; smaller means more alike. The FAME challenge
+    asks for it. It ranks trials as the cosine does, in reverse.
 
     Args:
         trials: T trials.
@@ -53,7 +53,7 @@ def submission(trials: HiddenTrials, cosines: ScoreArray) -> pd.DataFrame:
 
 
 def write_submissions(folder: Path, submissions: Mapping[str, pd.DataFrame]) -> None:
-    """Write `folder`/<list>.txt, each atomically: `<key> <distance>`, separated by a blank, as FAME takes them."""
+    """Write `folder`/<list>.txt with `<key> <distance>`, each atomically."""
     for name, table in submissions.items():
         lines = [f"{key} {distance:.6f}\n" for key, distance in zip(table["key"], table["distance"], strict=True)]
         write_text(folder / f"{name}.txt", "".join(lines))

@@ -1,4 +1,4 @@
-"""Names of VoxCeleb's media: what a path says of identity, video and clip, and who the two namings of a person are."""
+"""Names of VoxCeleb: identity, video and clip in a path, and both namings."""
 
 import re
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ _FORMS = {"voice": (_OLD_VOICE, _VOICE), "face": (_FACE,)}
 
 
 class Medium(NamedTuple):
-    """What a path of VoxCeleb says: whose medium it is, of which video, and its number there."""
+    """Identity, video and number of a medium, from a path of VoxCeleb."""
 
     identity: str
     video: str
@@ -47,12 +47,14 @@ class VoxMeta:
     trained: frozenset[str] | None
 
     def canonical(self, identity: str) -> str:
-        """The VoxCeleb1 ID of a person; a name the table does not know stays as it is."""
+        """Return a person's VoxCeleb1 ID; an unknown name stays unchanged."""
         return self.identity.get(identity, identity)
 
 
 def parse_medium(modality: str, name: str, meta: VoxMeta | None) -> Medium | None:
-    """Read a path of VoxCeleb1 or VoxCeleb2, in the older or the newer naming, with or without leading folders.
+    """Read a path of VoxCeleb1 or VoxCeleb2, in either naming.
+
+    It may have leading folders.
 
     Args:
         modality: `voice` or `face`.
@@ -87,7 +89,7 @@ def read_meta(path: Path) -> VoxMeta:
 
 
 def find_meta(path: Path | None, dataset: Dataset | None) -> VoxMeta | None:
-    """Read the table at `path`, else the one beside the manifest of the dataset, if there is one."""
+    """Read the table at `path`, else one beside the dataset's manifest."""
     if path is not None:
         return read_meta(path)
     beside = None if dataset is None else dataset.manifest_path.with_name(VOX1_META)

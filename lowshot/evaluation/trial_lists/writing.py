@@ -1,4 +1,4 @@
-"""Built lists on disk: one file per population, direction and stratum, and the recipe that makes them again."""
+"""Write built lists, by population, direction and stratum, and their recipe."""
 
 import hashlib
 import json
@@ -15,7 +15,7 @@ from lowshot.schema import RECIPE
 def write_lists(
     out: Path, trials: TrialSet, *, split: str, strata: Sequence[str], exclude_same_video: bool
 ) -> list[Path]:
-    """Write the lists of a trial set as CSV, and `recipe.json` beside them.
+    """Write the lists of a trial set as CSV, with `recipe.json`.
 
     The recipe names data, rules and seed, what each list holds, and the hash of each file. Equal requests write equal
     bytes.

@@ -202,7 +202,7 @@ def test_what_the_data_do_not_allow_is_left_out_or_refused_where_it_was_named(ma
     run, rows = probe_within(*asked, report=events.append)
     warnings = [event.text for event in events if event.kind == "warning"]
     assert set(rows["protocol"]) == {"probe-identity", "probe-gender", "probe-nationality"}
-    assert warnings == ["left out: age: the manifest has no column 'age'"] == read_provenance(run)["warnings"]
+    assert warnings == ["skipped age: the manifest has no column 'age'"] == read_provenance(run)["warnings"]
     with pytest.raises(RequestError, match="age: the manifest has no column 'age'"):
         probe_within(model_from_scratch(config), ["voice"], ["gender", "age"], subset, reader, config, tmp_path / "run")
     assert not (tmp_path / "run").exists()
@@ -225,7 +225,7 @@ def test_two_labelled_people_are_enough(made, config):
     asked = (model_from_scratch(config), ["voice"], ["identity", "gender"], subset, reader, config)
     run, rows = probe_within(*asked, report=events.append)
     warnings = [event.text for event in events if event.kind == "warning"]
-    assert "gender: too little is labelled for cross-validation, so that C is 1" in warnings
+    assert "gender: too few labels for cross-validation; C is 1" in warnings
     assert set(rows.loc[rows["protocol"] == "probe-identity", "metric"]) == {"accuracy"}
     assert read_provenance(run)["chosen"]["gender voice"]["folds"] == 0
 

@@ -106,7 +106,7 @@ def test_held_out_videos_hang_on_the_seed(tmp_path):
 
 def test_single_videos_leave_nothing_to_ask(tmp_path):
     rows = [*person("ann", videos=("a",)), *person("bob", videos=("a",)), *person("tom", split="test")]
-    with pytest.raises(RequestError, match="identity: each labelled identity has a single labelled video"):
+    with pytest.raises(RequestError, match="identity: each labelled identity has one labelled video"):
         task_of("identity", clips(tmp_path, rows), 0)
 
 
@@ -126,12 +126,12 @@ def test_ages_are_asked_as_groups(tmp_path):
     found = dict(zip(task.fit_groups, task.fit_classes, strict=True))
     assert found == {"anna": "<30", "bert": "60+", "carl": "45-59"}
     assert list(task.classes) == ["30-44"] * 3 + ["60+"] * 3
-    assert task.warnings == ("age: 3 of 6 videos are of a class that nobody labelled has (30-44), and count as errors",)
+    assert task.warnings == ("age: 3 of 6 videos have a class without a label (30-44) and count as errors",)
 
 
 def test_classes_that_nobody_labelled_has_are_noted(tmp_path):
     task = task_of("nationality", clips(tmp_path, PEOPLE), 0)
-    assert "3 of 6 videos are of a class that nobody labelled has (Norway)" in task.warnings[0]
+    assert "3 of 6 videos have a class without a label (Norway)" in task.warnings[0]
     assert set(task.fit_classes) == {"USA", "UK"}
 
 
@@ -139,7 +139,7 @@ def test_classes_that_nobody_labelled_has_are_noted(tmp_path):
     ("target", "change", "fault"),
     [
         ("gender", lambda t: t.drop(columns="gender"), "gender: the manifest has no column 'gender'"),
-        ("gender", lambda t: t.assign(gender="m"), "gender: all labelled identities are 'm', and a probe tells"),
+        ("gender", lambda t: t.assign(gender="m"), "gender: all labelled identities are 'm', but a probe needs"),
         ("age", lambda t: t.assign(age="50"), "age: all labelled identities are '45-59'"),
         ("gender", lambda t: t.assign(gender=""), "gender: no labelled identity has a gender"),
         (
@@ -160,7 +160,7 @@ def test_labelled_videos_of_unknown_attribute_are_left_out_and_counted(tmp_path)
     rows = [*PEOPLE, *person("who", gender="")]
     task = task_of("gender", clips(tmp_path, rows), 0)
     assert "who" not in set(task.fit_groups)
-    assert "gender: 3 of 12 labelled videos say nothing of it" in task.warnings[0]
+    assert "gender: skipped 3 of 12 labelled videos" in task.warnings[0]
 
 
 def test_only_labelled_videos_are_fitted_on(tmp_path):
