@@ -48,7 +48,7 @@ def test_a_table_is_read_as_it_was_written(table: pd.DataFrame, tmp_path: Path) 
     ("change", "message"),
     [
         (lambda t: t.drop(columns="ci_low"), "column 'ci_low' is missing"),
-        (lambda t: t.assign(mood="good"), "column 'mood' is none"),
+        (lambda t: t.assign(mood="good"), "column 'mood' is unknown"),
         (lambda t: t.astype({"value": object}).assign(value="high"), "row 2: value 'high'"),
         (lambda t: t.astype({"n_trials": object}).assign(n_trials="600.5"), "row 2: n_trials '600.5'"),
     ],

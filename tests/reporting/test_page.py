@@ -176,7 +176,7 @@ def test_no_gender_is_called_worse_for_the_impostors_that_it_meets(report: Path)
     text = report.read_text(encoding="utf-8")
     assert "serves it worse" not in text
     # With the picture, and with the table and its name.
-    assert text.count("Compare genders in G: in U, voices of the rarer gender meet more impostors") == 3
+    assert text.count("Compare genders in G. In U, voices of the rarer gender meet more impostors") == 3
 
 
 def test_the_first_screen_says_the_difference_with_its_interval(report: Path) -> None:
@@ -234,7 +234,7 @@ def test_validation_figures_are_said_to_be_no_test_figures(directory: Path) -> N
     assert "between 56 validation identities" in text
     assert "validation AUC %" in text and "validation AUC G %" in text and "70.6" in text
     assert "no model was trained on" not in text[: text.index('<h2 id="curves">')]
-    assert "people were drawn by seed from validation identities" in text and "unseen person" not in text
+    assert "the seed chose their people from validation identities" in text and "unseen person" not in text
     drawn = set(re.findall('id="picture-([a-z_-]+)"', text))
     # Only what comes from files of its own.
     assert drawn == {"label-efficiency", "map"}
@@ -388,7 +388,7 @@ def test_no_results_is_one_line(tmp_path: Path) -> None:
 def test_pictures_say_that_they_leave_models_with_labels_out(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # What stands below a picture is looked at, and not the picture.
     monkeypatch.setattr(Picture, "svg", '<svg viewBox="0 0 1 1"></svg>')
-    said = "Only models without labels are drawn; the tables have the others."
+    said = "The plot shows models without labels; the tables have all models."
     # ROC, DET, two directions of matching, strata and genders.
     assert written(directory).count(said) == 6
     table = pd.read_csv(directory / "results.csv")

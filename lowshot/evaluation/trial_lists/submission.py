@@ -41,7 +41,7 @@ def join_hidden(listed: TrialList, rows: Sequence[IntArray], skipped: int) -> Hi
 def submission(trials: HiddenTrials, cosines: ScoreArray) -> pd.DataFrame:
     """Make the table of a submission: `key` and `distance` of each trial.
 
-    The distance is the Euclidean one of the two unit embeddings, in [0, 2]; smaller means more alike. The FAME challenge
+    The distance is the Euclidean one of two unit embeddings, in [0, 2]; smaller means more alike. The FAME challenge
     asks for it. It ranks trials as the cosine does, in reverse.
 
     Args:

@@ -159,9 +159,9 @@ def test_a_table_beside_the_manifest_is_found(archive: Dataset) -> None:
     ("text", "message"),
     [
         ("a\tb\n1\t2\n", "column 'VoxCeleb1 ID' is missing"),
-        ("VoxCeleb1 ID\tVGGFace1 ID\tGender\tNationality\nid1\tA\tf\tUK\nid2\tA\tm\tUK\n", "row 3: 'A' stands twice"),
+        ("VoxCeleb1 ID\tVGGFace1 ID\tGender\tNationality\nid1\tA\tf\tUK\nid2\tA\tm\tUK\n", "row 3: 'A' appears twice"),
         ("VoxCeleb1 ID\tVGGFace1 ID\tGender\tNationality\nid1\tA\tf\n", "row 2: 3 fields"),
-        (None, "--meta .*meta.csv: no such file"),
+        (None, "`meta` .*meta.csv: no such file"),
     ],
 )
 def test_a_wrong_table_of_people_is_refused(tmp_path: Path, text: str | None, message: str) -> None:
