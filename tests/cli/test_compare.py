@@ -10,7 +10,7 @@ import pytest
 from lowshot import cli
 from lowshot.experiments import differences
 
-REQUEST = ("compare", "--methods", "cmpc,cid", "--fractions", "0,0.3", "--adaptations", "probe")
+REQUEST = ("compare", "--methods", "cmpc,cid", "--fractions", "0,0.3,1", "--adaptations", "probe")
 REQUEST += ("--seeds", "2", "--subset-seeds", "1", "--jobs", "1", "--set", "train.epochs=2")
 
 
@@ -53,10 +53,12 @@ def test_it_prints_what_came_out_and_where_it_lies_and_goes_on_bare(lowshot, set
     assert f"results: {folder}/results.csv" in out
     for name in ("results.csv", "differences.csv", "label_efficiency.csv", "report.html"):
         assert (folder / name).is_file()
-    assert len(pd.read_csv(folder / "results.csv")["run_id"].dropna().unique()) == 2 * 2 * (1 + 1)
+    assert len(pd.read_csv(folder / "results.csv")["run_id"].dropna().unique()) == 2 * 2 * (1 + 1 + 1)
     page = (folder / "report.html").read_text(encoding="utf-8")
     assert "CMPC and CID on micro" in page
-    command = f"lowshot compare --config {folder}/config.yaml --methods cmpc,cid --fractions 0,0.3 --adaptations probe"
+    command = (
+        f"lowshot compare --config {folder}/config.yaml --methods cmpc,cid --fractions 0,0.3,1 --adaptations probe"
+    )
     assert f"{command} --subset-seeds 1 --seeds 2 --reference cid" in page
     assert json.loads((folder / "provenance.json").read_text())["kind"] == "compare"
 
