@@ -1,6 +1,6 @@
 """Enrolment: people who are enrolled by k clips are verified, by k."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar, Literal
 
@@ -11,7 +11,7 @@ from pydantic import Field
 
 from lowshot.data.dataset import Dataset
 from lowshot.errors import RequestError
-from lowshot.evaluation.groups import group_columns
+from lowshot.evaluation.groups import group_columns, groups
 from lowshot.evaluation.pair_figures import PairRules, both_labels, check_pairs, pair_chance, pair_figures
 from lowshot.evaluation.protocols.base import Request, TableProtocol, Trials
 from lowshot.evaluation.protocols.definition import Stratified
@@ -20,7 +20,7 @@ from lowshot.evaluation.results import Figure
 from lowshot.evaluation.sampling import IntArray, KeyArray, draw_rows, mix, text_key
 from lowshot.evaluation.score_files import Place, ScoreFile
 from lowshot.evaluation.scorers import EmbeddingScorer, ScoreArray, Scorer, checked_scores
-from lowshot.evaluation.strata import has_trials, lacks_column
+from lowshot.evaluation.strata import attribute_groups, has_trials, lacks_column
 from lowshot.evaluation.trials import BoolArray, RowCodes, row_codes, row_names_array
 from lowshot.metrics.cosine import unit_rows
 
@@ -89,7 +89,14 @@ class EnrolmentTrials(Trials):
 
 
 def enrol(
-    codes: RowCodes, modality: str, first: IntArray, rows: IntArray, avoided: IntArray, keys: KeyArray, k: int
+    codes: RowCodes,
+    modality: str,
+    first: IntArray,
+    rows: IntArray,
+    avoided: IntArray,
+    keys: KeyArray,
+    k: int,
+    group: IntArray | None = None,
 ) -> IntArray:
     """Draw k clips of the person of a clip, that clip included.
 
@@ -101,10 +108,11 @@ def enrol(
         avoided: [P, a] video codes. A clip of such a video is drawn only if the person has too few others.
         keys: [P] what the draw of each depends on.
         k: number of clips.
+        group: attribute group of each row of the modality; all clips are of the group of `first`. None: of any group.
 
     Returns:
-        [P, k] different row numbers of one identity, `first` first, -1 from where there are no more. The same keys and
-        videos to avoid give the beginning of a longer draw.
+        [P, k] different row numbers of one identity, `first` first, -1 from where there are no more. The same keys,
+        groups and videos to avoid give the beginning of a longer draw.
     """
     drawn = np.full((len(first), k), -1, dtype=np.int64)
     drawn[:, 0] = first
@@ -119,10 +127,12 @@ def enrol(
         same = (video[members][None, :, None] == avoided[places][:, None, :]).any(axis=2)
         # The top bit puts clips of avoided videos behind all others.
         numbers |= same.astype(np.uint64) << np.uint64(63)
-        itself = members == first[places, None]
-        numbers[itself] = _LAST
+        excluded = members == first[places, None]
+        if group is not None:
+            excluded |= group[members] != group[first[places], None]
+        numbers[excluded] = _LAST
         order = np.argsort(numbers, axis=1, kind="stable")[:, : k - 1]
-        left = np.take_along_axis(itself, order, axis=1)
+        left = np.take_along_axis(excluded, order, axis=1)
         drawn[places, 1 : 1 + order.shape[1]] = np.where(left, -1, members[order])
     return drawn
 
@@ -154,34 +164,37 @@ class Enrolment(TableProtocol[EnrolmentTrials]):
             count = len(pairs) // 2
             if not has_trials(count, pairs.unmatched, pairs.same_video, name, "voice clips", needs, request.warnings):
                 continue
+            attribute_codes = attribute_groups(request.dataset, attributes, definition.age_bounds)
             for side in definition.enrolled:
-                trials = self._enrolled(side, pairs, request)
+                trials = self._enrolled(side, pairs, attribute_codes, request)
                 built.append(trials)
-                request.warnings.extend(_lacking(trials, f"{name}, {side} enrolled", request.dataset))
+                request.warnings.extend(_lacking(trials, f"{name}, {side} enrolled", attributes, request.dataset))
         return built
 
-    def _enrolled(self, side: str, pairs: VerificationTrials, request: Request) -> EnrolmentTrials:
-        """Enrol one side or both of all pairs."""
+    def _enrolled(
+        self, side: str, pairs: VerificationTrials, shared: Mapping[str, IntArray], request: Request
+    ) -> EnrolmentTrials:
+        """Enrol one side or both of all pairs; `shared`: attribute group of each row, by modality."""
         codes, people = row_codes(request.dataset), request.population
         voice, positive, negative = pairs.voice[::2], pairs.face[::2], pairs.face[1::2]
         keys = mix(codes.key["voice"][voice] ^ text_key(request.seed, "enrolment"))
-        # The impostor's faces must be as varied as the person's, so they avoid videos of voices that nobody hears.
-        wanted, seen = codes.identity["face"][negative], codes.video["face"][negative]
-        stand_in = draw_rows(keys, wanted, codes.pool("voice", people.voices), seen)[0][:, None]
+        # An impostor's faces avoid the videos of voices that nobody hears: as many as a person's faces avoid.
+        stand_in = _stand_in(codes, people.voices, negative, keys, shared)
         clips = []
         for k in sorted(set(self.definition.clips)):
             voices, faces = voice[:, None], np.stack([positive, negative], axis=1)[:, :, None]
-            other = stand_in
+            other = stand_in[:, None]
             if side in ("voice", "both"):
                 probe = codes.video["face"][positive][:, None]
                 voices = enrol(codes, "voice", voice, people.voices, probe, keys, k)
             if side == "both":
                 probe = codes.video["face"][negative][:, None]
-                other = enrol(codes, "voice", stand_in[:, 0], people.voices, probe, keys, k)
+                other = enrol(codes, "voice", stand_in, people.voices, probe, keys, k, shared["voice"])
             if side in ("face", "both"):
+                # Positives are the same in all strata; every face of an impostor shares the stratum's attributes.
                 drawn = [
-                    enrol(codes, "face", first, people.faces, _videos(codes, avoided), keys, k)
-                    for first, avoided in ((positive, voices), (negative, other))
+                    enrol(codes, "face", first, people.faces, _videos(codes, avoided), keys, k, group)
+                    for first, avoided, group in ((positive, voices, None), (negative, other, shared["face"]))
                 ]
                 faces = np.stack(drawn, axis=1)
             clips.append(Clips(k, np.repeat(voices, 2, axis=0), faces.reshape(-1, faces.shape[2])))
@@ -224,7 +237,7 @@ class Enrolment(TableProtocol[EnrolmentTrials]):
     def figures(self, table: pd.DataFrame, replicates: int, seed: int) -> list[Figure]:
         """Figures of verification by k, as `auc@k=4`."""
         return [
-            _named(figure, k, len(table) - len(part))
+            self._named(figure, k, table)
             for k, part in self._by_k(table)
             for figure in pair_figures(part, self.definition, replicates, seed, _column(k))
         ]
@@ -232,7 +245,7 @@ class Enrolment(TableProtocol[EnrolmentTrials]):
     def chance_figures(self, table: pd.DataFrame) -> list[Figure]:
         """AUC and EER 0.5."""
         return [
-            _named(figure, k, len(table) - len(part))
+            self._named(figure, k, table)
             for k, part in self._by_k(table)
             for figure in pair_chance(part, self.definition)
         ]
@@ -244,6 +257,12 @@ class Enrolment(TableProtocol[EnrolmentTrials]):
                 part = table[table[column].notna()]
                 if both_labels(part["label"].to_numpy() == 1):
                     yield int(column.removeprefix(_column(""))), part
+
+    def _named(self, figure: Figure, k: int, table: pd.DataFrame) -> Figure:
+        """The figure under its name at k, with the trials of its group that are skipped there."""
+        missing = table[_column(k)].isna().to_numpy()
+        skipped = {name: int(missing[rows].sum()) for name, rows in groups(table, self.definition.groups)}
+        return replace(figure, metric=f"{figure.metric}@k={k}", n_skipped=skipped[figure.group])
 
     # Score tables as files.
 
@@ -271,6 +290,31 @@ class Enrolment(TableProtocol[EnrolmentTrials]):
         ]
 
 
+def _stand_in(
+    codes: RowCodes, voices: IntArray, faces: IntArray, keys: KeyArray, shared: Mapping[str, IntArray]
+) -> IntArray:
+    """Draw a voice of the identity and attribute group of each face, of another video if there is one.
+
+    Args:
+        codes: of the dataset.
+        voices: row numbers to draw from.
+        faces: [P] row numbers.
+        keys: [P] what the draw of each depends on.
+        shared: attribute group of each row, by modality.
+
+    Returns:
+        [P] row numbers, -1 if there is no such voice.
+    """
+    drawn = np.full(len(faces), -1, dtype=np.int64)
+    group = shared["face"][faces]
+    for code in np.unique(group):
+        places = np.flatnonzero(group == code)
+        pool = codes.pool("voice", voices[shared["voice"][voices] == code])
+        wanted, seen = codes.identity["face"][faces[places]], codes.video["face"][faces[places]]
+        drawn[places] = draw_rows(keys[places], wanted, pool, seen)[0]
+    return drawn
+
+
 def _videos(codes: RowCodes, voices: IntArray) -> IntArray:
     """Video codes of voices; -1, which is no video's, for a missing voice."""
     return np.where(voices >= 0, codes.video["voice"][voices], -1)
@@ -278,10 +322,6 @@ def _videos(codes: RowCodes, voices: IntArray) -> IntArray:
 
 def _column(k: int | str) -> str:
     return f"score@k={k}"
-
-
-def _named(figure: Figure, k: int, skipped: int) -> Figure:
-    return replace(figure, metric=f"{figure.metric}@k={k}", n_skipped=skipped)
 
 
 def _scores(voices: IntArray, faces: IntArray, scorer: Scorer) -> ScoreArray:
@@ -311,23 +351,39 @@ def _directions(scorer: EmbeddingScorer, modality: str, rows: IntArray) -> npt.N
     return units[:, 0] if rows.shape[1] == 1 else unit_rows(units.sum(axis=1))
 
 
-def _lacking(trials: EnrolmentTrials, name: str, dataset: Dataset) -> list[str]:
-    """Warnings of trials that are skipped, and of clips that share a video with the other side."""
+def _lacking(trials: EnrolmentTrials, name: str, attributes: Sequence[str], dataset: Dataset) -> list[str]:
+    """Warnings of skipped trials, of videos that both sides share, and of impostors with fewer or more videos."""
     warnings = []
     videos = {modality: dataset.rows(modality)["video"].to_numpy() for modality in ("voice", "face")}
+    why = ""
+    if attributes and trials.direction != "voice":
+        why = f"; only impostors' faces that share the voice's {' and '.join(attributes)} count"
     for part in trials.clips:
         whole = part.whole
         if not whole.all():
             warnings.append(
                 f"skipped {int((~whole).sum()) // 2:,} of {len(whole) // 2:,} voice clips in {name}, k = {part.k}: "
-                f"their person or the impostor has fewer than {part.k} clips"
+                f"their person or the impostor has fewer than {part.k} clips{why}"
             )
-        kept = whole & trials.pairs.label
-        voice, face = videos["voice"][part.voices[kept]], videos["face"][part.faces[kept]]
-        shared = (voice[:, :, None] == face[:, None]).any(axis=(1, 2))
-        if part.k > 1 and shared.any():
+        if part.k == 1 or not whole.any():
+            continue
+        voice, face = videos["voice"][part.voices[whole]], videos["face"][part.faces[whole]]
+        shared = (voice[::2, :, None] == face[::2, None]).any(axis=(1, 2))
+        if shared.any():
             warnings.append(
                 f"{name}, k = {part.k}: {int(shared.sum()):,} of {len(shared):,} positives share a video between "
                 "voice and face; their person has too few videos"
             )
+        own, other = (np.array([len(set(row)) for row in face[start::2]]) for start in (0, 1))
+        if _differ(own, other):
+            warnings.append(
+                f"{name}, k = {part.k}: the faces are of {own.mean():.2f} videos on average in positives and of "
+                f"{other.mean():.2f} in negatives, which may change the figures; people have unequal numbers of videos"
+            )
     return warnings
+
+
+def _differ(first: IntArray, second: IntArray) -> bool:
+    """Whether paired counts differ in the mean, by more than 5 % and by more than three standard errors."""
+    gap = first - second
+    return bool(abs(gap.mean()) > max(0.05 * first.mean(), 3 * gap.std() / np.sqrt(len(gap))))

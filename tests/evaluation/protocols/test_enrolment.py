@@ -94,6 +94,52 @@ def test_faces_of_positives_and_negatives_are_of_as_many_videos(make_dataset: Ma
     assert {len(set(row)) for row in videos} == {2}
 
 
+@pytest.mark.parametrize("side", ["voice", "face", "both"])
+def test_all_faces_of_an_impostor_share_the_stratums_attributes_with_the_voice(make_dataset: Make, side: str) -> None:
+    """Ages that differ by video: clips of another age belong to the person, not to the stratum."""
+    rows = manifest_rows(24, 8)
+    for row in rows:
+        row["age"] = ("25", "50")[int(row["video"][-1]) % 2]
+    dataset = make_dataset(rows)
+    trials = build_trial_set(dataset, protocols=["enrolment"], strata=["A", "GNA"], replicates=QUICK)
+    ages = {modality: dataset.rows(modality)["age"].to_numpy() for modality in ("voice", "face")}
+    for stratum in ("A", "GNA"):
+        listed = of(trials, side, stratum)
+        negative = ~listed.pairs.label
+        for part in listed.clips:
+            # Each age has four voices and eight faces of a person: enough for every k.
+            assert part.whole.all()
+            assert (ages["face"][part.faces[negative]] == ages["voice"][part.voices[negative, :1]]).all()
+            if side != "voice" and part.k == 8:
+                assert len(set(ages["face"][part.faces[~negative]].ravel())) == 2
+
+
+def test_an_impostor_with_too_few_faces_of_the_stratum_is_skipped(make_dataset: Make) -> None:
+    rows = manifest_rows(12, 4)
+    for row in rows:
+        row["age"] = ("25", "50")[int(row["video"][-1]) % 2]
+    trials = build_trial_set(make_dataset(rows), protocols=["enrolment"], strata=["U", "A"], replicates=QUICK)
+    assert of(trials, "face").clips[-1].whole.all()
+    assert of(trials, "face", "A").clips[-2].whole.all()
+    assert not of(trials, "face", "A").clips[-1].whole.any()
+    assert any(
+        "A unseen-unheard, face enrolled, k = 8: their person or the impostor has fewer than 8 clips; only impostors' "
+        "faces that share the voice's age count" in warning
+        for warning in trials.warnings
+    )
+
+
+def test_unequal_numbers_of_videos_give_a_warning(make_dataset: Make) -> None:
+    def warned(rows: list[dict[str, str]]) -> str:
+        trials = build_trial_set(make_dataset(rows), protocols=["enrolment"], strata=["U"], replicates=QUICK)
+        return "\n".join(warning for warning in trials.warnings if "in negatives" in warning)
+
+    unequal = warned(manifest_rows(8, 4) + manifest_rows(8, 8, prefix="many"))
+    assert "both enrolled, k = 8: the faces are of 6.03 videos on average in positives and of 4.89 in neg" in unequal
+    assert not warned(manifest_rows(16, 8))
+    assert not warned(manifest_rows(16, 4))
+
+
 def test_more_clips_are_added_to_fewer(trials: TrialSet) -> None:
     for side, name in (("voice", "voices"), ("face", "faces")):
         for fewer, more in pairwise(of(trials, side).clips):
@@ -184,6 +230,20 @@ def test_people_with_too_few_clips_are_skipped_and_counted(make_dataset: Make) -
     assert "skipped 12 of 36 voice clips in enrolment U unseen-unheard, voice enrolled, k = 4" in warnings
     assert "skipped 36 of 36 voice clips in enrolment U unseen-unheard, voice enrolled, k = 8" in warnings
     assert "share a video between voice and face" in warnings
+
+
+def test_skipped_trials_of_a_group_are_its_own(make_dataset: Make) -> None:
+    """At k = 4 all trials of women are skipped, and those of three men: they have two voices."""
+    rows = [row for row in manifest_rows(12, 4) if row["gender"] == "m" or row["video"][-1] in "01"]
+    rows += manifest_rows(6, 2, prefix="few")
+    dataset = make_dataset(rows)
+    trials = build_trial_set(dataset, protocols=["enrolment"], strata=["U"], replicates=QUICK)
+    for found in (score(trials, noisy(dataset, 1.0), {}).rows, chance(trials)):
+        counts = found.query("direction == 'voice' and metric == 'auc@k=4'").set_index("group")
+        # 6 men of 4 voices; 3 men and 9 women of 2. Each voice has two trials.
+        assert counts.loc["", ["n_trials", "n_skipped"]].tolist() == [48, 48]
+        assert counts.loc["gender=m", ["n_trials", "n_skipped"]].tolist() == [48, 12]
+        assert "gender=f" not in counts.index
 
 
 def test_score_files_give_the_same_figures(result: EvaluationResult, tmp_path: Path) -> None:
