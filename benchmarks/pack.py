@@ -2,8 +2,8 @@
 
     python -P benchmarks/pack.py [--data synth:demo] [--videos 2500] [--jobs 2] [--rounds 3] [--batches 20]
 
-(librosa comes with the extra `dev`; -P because its numba would take coverage.py, beside this file, for the library of
-that name.)
+(`pip install librosa` first; -P because its numba would take coverage.py, beside this file, for the library of that
+name.)
 
 The files are copied to a temporary directory first, and every round reads them from the system's memory for files, so
 that no way pays for the disk. The time of a way is the least over the rounds. Packing is the whole of it: starting the

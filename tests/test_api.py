@@ -21,7 +21,8 @@ from lowshot.synthetic import render
 PAGE = Path(__file__).parent.parent / "docs" / "api.md"
 
 
-def test_the_quick_start_runs(world, monkeypatch, capsys):
+@pytest.mark.slow
+def test_the_quick_start_runs(world, monkeypatch, capsys, no_pictures):
     # The smallest world that there is stands for synth:tiny, which takes longer to render.
     monkeypatch.setattr(render, "ensure_world", lambda *args, **kwargs: world)
     dataset = Dataset.open(world)
@@ -46,6 +47,7 @@ def test_the_quick_start_runs(world, monkeypatch, capsys):
     assert values[0] == pytest.approx(values[1], nan_ok=True)
 
 
+@pytest.mark.slow
 def test_settings_data_and_seeds_reach_the_run(world, config, tmp_path):
     settings = {
         "voice.frames": 48,
@@ -66,6 +68,7 @@ def test_settings_data_and_seeds_reach_the_run(world, config, tmp_path):
     assert lowshot.load(probed).metadata == facts
 
 
+@pytest.mark.slow
 def test_a_directory_of_vectors_is_data(vectors, tmp_path):
     opened = lowshot.open_data(vectors)
     assert (opened.has_features, opened.features["voice"].shape, len(opened.faces)) == (True, (100, 12), 100)
@@ -122,6 +125,7 @@ def test_numbers_of_numpy_are_numbers():
         lowshot.finetune("scratch", data="nowhere", labels=Fraction(3, 10), settings=settings)
 
 
+@pytest.mark.slow
 def test_importing_is_quick():
     code = """
 import sys, lowshot

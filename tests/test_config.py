@@ -138,6 +138,7 @@ def _plain(value):
     return list(value) if isinstance(value, tuple) else value
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "module",
     [

@@ -51,6 +51,7 @@ def test_the_paper_preset_takes_either_method(method):
     assert build_config([config.model_dump(mode="json")]) == config
 
 
+@pytest.mark.slow
 def test_the_paper_preset_takes_a_step(world):
     layers = [read_preset("paper"), {"data": str(world)}, parse_set("train.batch_size=2"), parse_set("train.epochs=1")]
     config = build_config(layers)

@@ -54,6 +54,7 @@ class Recording(MediaReader):
         return super().face(index)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("strategy", "objective", "scratch"), [(*way, False) for way in WAYS] + [(*way, True) for way in FEW]
 )

@@ -26,6 +26,7 @@ def pretrained(config, reader, tmp_path_factory):
     return pretrain(seeded, reader, tmp_path_factory.mktemp("runs") / "0001-pretrain-cmpc")
 
 
+@pytest.mark.slow
 def test_what_is_adapted_already_is_refused(config, reader, pretrained, tmp_path):
     once, _ = adapt(load_model(pretrained), "probe", 0.5, 0, reader, config, tmp_path / "once")
     for source in (once, once / MODEL):
@@ -82,6 +83,7 @@ def test_a_labelled_share_is_said_as_what_it_comes_to(reader):
     assert labelled_share(reader.dataset, 1) == "10 of 10 identities (100 %)"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["finetune", "probe"])
 def test_a_frozen_list_leads_to_the_very_weights_of_its_fraction_and_seed(config, reader, tmp_path, kind):
     write_subsets(tmp_path / "lists", reader.dataset, (0.25,), range(2), "identity", "gender")

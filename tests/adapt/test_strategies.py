@@ -58,6 +58,7 @@ def named(model, parts):
     return {name for name, _ in model.named_parameters() if name.startswith(heads)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("tower", "strategy"),
     [

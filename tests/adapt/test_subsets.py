@@ -70,6 +70,7 @@ def test_seeds_give_different_people_and_row_order_does_not():
     assert labelling_order(table, 0) == labelling_order(table.sample(frac=1, random_state=3), 0)
 
 
+@pytest.mark.slow
 def test_another_process_gives_the_same_subset(world):
     code = (
         "import sys; from pathlib import Path; from lowshot.adapt.subsets import labelled_identities; "

@@ -48,6 +48,7 @@ def error_line(err):
     return line
 
 
+@pytest.mark.slow
 @pytest.mark.pictures
 def test_the_three_bare_commands_work_one_after_the_other(lowshot, sets):
     code, out, _ = lowshot("pretrain", *sets)
@@ -74,6 +75,7 @@ def test_an_old_name_of_a_setting_is_read_with_one_line_on_standard_error(lowsho
     assert err.startswith("lowshot: warning: recalibration=mates is now called recalibration=cluster-neighbours;")
 
 
+@pytest.mark.slow
 def test_probe_from_scratch_and_evaluate_as_json(lowshot, sets):
     assert lowshot("probe", "--labels", 0.5, "--from", "scratch", *sets)[0] == 0
     code, out, _ = lowshot("evaluate", "--protocol", "verification", "--json", "--set", "evaluate.replicates=100")
@@ -82,6 +84,7 @@ def test_probe_from_scratch_and_evaluate_as_json(lowshot, sets):
     assert {row["method"] for row in rows} == {"scratch", "chance", "oracle"}
 
 
+@pytest.mark.slow
 def test_what_embed_writes_evaluate_reads_with_the_same_figures(lowshot, sets, tmp_path):
     lowshot("pretrain", "--method", "cid", *sets)
     assert lowshot("embed", "--out", tmp_path / "vectors")[0] == 0
@@ -95,6 +98,7 @@ def test_what_embed_writes_evaluate_reads_with_the_same_figures(lowshot, sets, t
     assert budgets[0] == budgets[1]
 
 
+@pytest.mark.slow
 def test_crops_and_mirrors_are_asked_for_by_setting(lowshot, sets, tmp_path):
     lowshot("pretrain", "--method", "cid", *sets)
     looks = ("--set", "evaluate.mirror=true", "--set", "evaluate.voice_crops=1")
@@ -109,6 +113,7 @@ def test_crops_and_mirrors_are_asked_for_by_setting(lowshot, sets, tmp_path):
     assert values[0] != pytest.approx(values[2])
 
 
+@pytest.mark.slow
 def test_of_anyones_vectors_no_label_budget_is_claimed(lowshot, sets, tmp_path):
     lowshot("pretrain", "--method", "cid", *sets)
     lowshot("embed", "--out", tmp_path / "vectors")
@@ -119,6 +124,7 @@ def test_of_anyones_vectors_no_label_budget_is_claimed(lowshot, sets, tmp_path):
     assert {(row["adaptation"], row["fraction"], row["init"]) for row in ours} == {("", None, "external")}
 
 
+@pytest.mark.slow
 @pytest.mark.pictures
 @pytest.mark.parametrize("named", ["run", "weights"])
 def test_the_roc_picture_finds_the_scores_of_the_model(lowshot, sets, tmp_path, named):
@@ -137,6 +143,7 @@ def test_the_roc_picture_finds_the_scores_of_the_model(lowshot, sets, tmp_path, 
     assert Path("runs/0002-evaluate-mine-0.3").is_dir()
 
 
+@pytest.mark.slow
 def test_a_finished_run_is_refused_before_anything_is_done(lowshot, sets, tmp_path):
     request = ("probe", "--labels", 0.5, "--from", "scratch", *sets, "--out", tmp_path / "probe")
     evaluation = (
@@ -159,6 +166,7 @@ def test_a_finished_run_is_refused_before_anything_is_done(lowshot, sets, tmp_pa
         assert {path: path.stat().st_mtime_ns for path in before} == before
 
 
+@pytest.mark.slow
 def test_an_evaluation_that_was_killed_can_be_made_again(lowshot, sets, tmp_path, monkeypatch):
     from lowshot.evaluation import run
 
@@ -172,6 +180,7 @@ def test_an_evaluation_that_was_killed_can_be_made_again(lowshot, sets, tmp_path
     assert json.loads((tmp_path / "out" / "provenance.json").read_text())["finished"] is True
 
 
+@pytest.mark.slow
 def test_a_model_is_adapted_once(lowshot, sets):
     lowshot("pretrain", *sets)
     code, out, err = lowshot("finetune", "--labels", 0.25)
@@ -182,6 +191,7 @@ def test_a_model_is_adapted_once(lowshot, sets):
     assert "name the pretrained run it started from (0001-pretrain-cmpc)" in error_line(err)
 
 
+@pytest.mark.slow
 def test_the_strategy_is_a_flag_that_outranks_the_setting(lowshot, sets):
     request = ("finetune", "--labels", 0.3, "--from", "scratch", *sets, "--set", "adapt.strategy=lp-ft")
     code, out, err = lowshot(*request, "--strategy", "head")
@@ -288,6 +298,7 @@ def test_a_missing_file_stops_before_anything_is_written(lowshot, sets, world, t
     assert not list(Path.cwd().iterdir())
 
 
+@pytest.mark.slow
 def test_an_unreadable_file_is_named(lowshot, sets, world, tmp_path):
     folder = broken(world, tmp_path / "data", lambda m: m)
     train = pd.read_csv(folder / "manifest.csv", dtype=str, keep_default_na=False).query("split == 'train'")
@@ -301,6 +312,7 @@ def test_an_unreadable_file_is_named(lowshot, sets, world, tmp_path):
     assert "1 fault prevents a run (1 unreadable)" in error_line(err)
 
 
+@pytest.mark.slow
 def test_an_empty_test_split_and_one_modality_are_refused(lowshot, sets, world, tmp_path):
     lowshot("pretrain", *sets)
     without_test = broken(world, tmp_path / "a", lambda m: m[m["split"] != "test"])
@@ -382,6 +394,7 @@ def test_a_fault_is_listed_and_fails(lowshot, monkeypatch):
     assert (code, len(json.loads(out)["faults"])) == (1, 1)
 
 
+@pytest.mark.slow
 def test_where_the_outcome_lies_is_said_as_json(lowshot, sets, tmp_path):
     run = json.loads(lowshot("pretrain", "--method", "cid", *sets, "--json")[1])
     assert (run["method"], Path(run["weights"]).parent) == ("cid", Path(run["run"]))

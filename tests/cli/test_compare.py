@@ -39,6 +39,7 @@ def sets(config, tmp_path):
     return ("--config", path)
 
 
+@pytest.mark.slow
 def test_it_prints_what_came_out_and_where_it_lies_and_goes_on_bare(lowshot, sets, monkeypatch):
     monkeypatch.setattr(differences, "LEAST_REPLICATES", 100)
     code, out, err = lowshot(*REQUEST, *sets)

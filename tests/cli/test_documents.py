@@ -247,6 +247,7 @@ def test_a_slip_in_a_sentence_would_be_found(wrong):
         check_named(words_of(wrong))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", RUN)
 def test_the_commands_of_a_page_run(page, lowshot, sets, world, vectors, vector_config, monkeypatch):
     """In their order, in one folder, with settings under which they take a second."""

@@ -65,6 +65,7 @@ def test_modules_are_about_thirty_lines():
     assert max(len([line for line in text.splitlines() if line.strip()]) for text in MODULES.values()) <= 32
 
 
+@pytest.mark.slow
 def test_a_method(lowshot, sets):
     pretrain, finetune = commands("hardest")
     code, run, err = lowshot(*pretrain, *sets)
@@ -77,6 +78,7 @@ def test_a_method(lowshot, sets):
     assert (code, "unknown key 'method.margins'; did you mean 'method.margin'?" in err) == (2, True)
 
 
+@pytest.mark.slow
 def test_towers(lowshot, sets, config):
     pretrain, evaluate = commands("small")
     code, run, err = lowshot(*pretrain, *sets)
@@ -91,6 +93,7 @@ def test_towers(lowshot, sets, config):
     assert (code, "for your own towers, give --import MODULE" in err) == (2, True)
 
 
+@pytest.mark.slow
 def test_a_protocol(lowshot, sets, config):
     assert lowshot("pretrain", *sets)[0] == 0
     code, out, err = lowshot(*commands("naming")[0])
@@ -110,6 +113,7 @@ def test_a_protocol(lowshot, sets, config):
     assert mine == pytest.approx(rows.loc["cmpc", "value"])
 
 
+@pytest.mark.slow
 def test_a_protocol_takes_part_in_comparisons_and_reports(lowshot, sets, monkeypatch):
     monkeypatch.setattr(differences, "LEAST_REPLICATES", 100)
     request = ("compare", "--methods", "cmpc,cid", "--fractions", "0", "--adaptations", "probe", "--jobs", "1")
@@ -132,6 +136,7 @@ def test_a_protocol_takes_part_in_comparisons_and_reports(lowshot, sets, monkeyp
     assert "naming U unseen-unheard" in (folder / "report.html").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_a_protocol_with_score_tables(lowshot, sets):
     evaluate, show = commands("same_age")
     assert lowshot("pretrain", *sets)[0] == 0

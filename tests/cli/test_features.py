@@ -52,6 +52,7 @@ def auc_of(run):
     return rows["value"].iloc[0]
 
 
+@pytest.mark.slow
 def test_the_commands_of_the_field_work_one_after_the_other(lowshot, vectors):
     code, out, _ = lowshot("pretrain", "--data", vectors, *QUICK)
     assert (code, out.strip()) == (0, "runs/0001-pretrain-cmpc")
@@ -90,6 +91,7 @@ def test_the_commands_of_the_field_work_one_after_the_other(lowshot, vectors):
     assert lowshot("report", folder, "--out", folder)[0] == 0
 
 
+@pytest.mark.slow
 def test_an_adaptation_that_changed_nothing_says_so_wherever_its_figures_stand(lowshot, vectors):
     assert lowshot("pretrain", "--data", vectors, *QUICK, "--set", "train.epochs=1", "--out", "run")[0] == 0
     still = ("--set", "adapt.steps=2", "--set", "adapt.finetune_learning_rates=[1e-30]")
@@ -106,6 +108,7 @@ def test_an_adaptation_that_changed_nothing_says_so_wherever_its_figures_stand(l
     assert "raised" not in lowshot("evaluate", "--model", "better", *FEW)[2]
 
 
+@pytest.mark.slow
 def test_vectors_as_they_are_and_vectors_through_towers_are_two_things(lowshot, vectors):
     assert lowshot("pretrain", "--data", vectors, *QUICK, "--out", "run")[0] == 0
     line = refused(lowshot("evaluate", "--embeddings", vectors, *FEW), "12 dimensions", "face embeddings 20")
@@ -155,6 +158,7 @@ def test_for_the_file_of_vectors_the_directory_is_named(lowshot, vectors):
         assert refused(lowshot(*request), f"{file}: holds vectors").endswith(f"; give the directory, {vectors}")
 
 
+@pytest.mark.slow
 def test_methods_are_compared_on_vectors(lowshot, vectors):
     budget = ("--set", "train.epochs=2", "--set", "adapt.steps=2", "--set", "adapt.probe_steps=2")
     asked = ("--methods", "cmpc,cid,scratch,cid:model.mlp.layers=2", "--fractions", "0,0.3", "--jobs", 1)
@@ -190,6 +194,7 @@ def test_fresh_weights_learn_from_labels_alone(lowshot, vectors):
         assert code == 0, err
 
 
+@pytest.mark.slow
 def test_a_model_of_vectors_is_shown_by_its_widths(lowshot, vectors):
     assert lowshot("pretrain", "--data", vectors, *QUICK, "--set", "train.epochs=1", "--out", "run")[0] == 0
     shutil.copy(Path("run/model.safetensors"), "alone.safetensors")

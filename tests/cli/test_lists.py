@@ -48,6 +48,7 @@ def key(row):
     return tuple(row[name] for name in names)
 
 
+@pytest.mark.slow
 def test_built_lists_give_the_figures_of_the_trials_they_hold(lowshot, vectors, tmp_path):
     assert lowshot("protocols", "build", "--data", vectors, "--out", tmp_path / "lists")[0] == 0
     lists = sorted((tmp_path / "lists").glob("*.csv"))
@@ -69,6 +70,7 @@ def test_built_lists_give_the_figures_of_the_trials_they_hold(lowshot, vectors, 
     assert sorted(provenance["trials"].values()) == sorted(entry["sha256"] for entry in recipe["lists"].values())
 
 
+@pytest.mark.slow
 def test_a_model_reads_each_file_of_a_list(lowshot, config, world, tmp_path):
     path = tmp_path / "micro.yaml"
     path.write_text(config.to_yaml())
@@ -90,6 +92,7 @@ def test_a_model_reads_each_file_of_a_list(lowshot, config, world, tmp_path):
     assert {row["method"] for row in rows} == {"cmpc", "chance", "oracle"}
 
 
+@pytest.mark.slow
 def test_missing_media_stop_an_evaluation_before_anything_is_written(lowshot, vectors, tmp_path):
     lowshot("protocols", "build", "--data", vectors, "--out", tmp_path / "lists")
     path = tmp_path / "lists" / "verification-unseen-unheard.csv"
@@ -111,6 +114,7 @@ def test_missing_media_stop_an_evaluation_before_anything_is_written(lowshot, ve
     assert set(rows.loc[rows["stratum"] == "G", "n_skipped"]) == {0}
 
 
+@pytest.mark.slow
 def test_hidden_labels_give_a_file_to_submit_and_no_report(lowshot, vectors, tmp_path):
     manifest = pd.read_csv(vectors / "manifest.csv")
     voices, faces = (manifest.loc[manifest["modality"] == m, "path"].iloc[:3] for m in ("voice", "face"))

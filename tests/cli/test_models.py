@@ -68,6 +68,7 @@ def few(world, tmp_path):
     return folder
 
 
+@pytest.mark.slow
 def test_a_converted_checkpoint_is_shown_embedded_evaluated_and_fine_tuned(lowshot, checkpoint, few, tmp_path):
     code, out, err = lowshot("models", "convert", checkpoint, "--out", tmp_path / "mine")
     assert (code, out.strip()) == (0, str(tmp_path / "mine"))

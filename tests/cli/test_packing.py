@@ -36,6 +36,7 @@ def sets(config, tmp_path):
     return ("--config", path)
 
 
+@pytest.mark.slow
 def test_the_three_commands_work_on_a_pack_as_on_files(lowshot, sets, world):
     code, out, err = lowshot("data", "pack", world, "--out", "packed", "--jobs", 1, *sets)
     assert (code, out.strip()) == (0, "packed")

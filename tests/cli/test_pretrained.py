@@ -41,6 +41,7 @@ def test_models_are_listed_and_shown(lowshot):
     assert Path(shown["card"]).is_file()
 
 
+@pytest.mark.slow
 def test_one_is_evaluated_embedded_and_adapted(lowshot, world, tmp_path):
     few = ("--data", world, "--set", "evaluate.replicates=100")
     code, out, err = lowshot("evaluate", "--model", MODEL, "--protocol", "verification", *few, "--json")

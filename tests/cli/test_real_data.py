@@ -181,6 +181,7 @@ def test_real_speech_goes_from_a_folder_to_figures(lowshot, sets, tmp_path):
     assert {row["method"] for row in figures} == {"cmpc", "chance"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["m4a", "mp4"])
 def test_voices_in_films_go_from_a_folder_to_figures(lowshot, sets, tmp_path, kind):
     pytest.importorskip("av")

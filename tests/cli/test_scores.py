@@ -47,6 +47,7 @@ def folder(tmp_path):
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.pictures
 def test_a_folder_of_scores_gives_figures_curves_and_a_page(lowshot, folder, tmp_path):
     code, out, err = lowshot("evaluate", "--scores", folder, *QUICK, "--out", tmp_path / "out")

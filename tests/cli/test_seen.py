@@ -7,6 +7,8 @@ import pytest
 
 from lowshot.schema import TRAINED
 
+pytestmark = pytest.mark.slow
+
 SWAP = {"train": "test", "test": "train"}
 
 

@@ -70,6 +70,7 @@ def test_subsets_that_make_no_sense_are_refused(lowshot, world, options, fault):
     assert not list(Path.cwd().iterdir())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("verb", ["finetune", "probe"])
 def test_a_list_is_learned_from_and_its_figures_say_so(lowshot, world, sets, tmp_path, verb):
     lowshot("protocols", "subsets", "--data", world, "--fractions", "0.25", "--out", tmp_path / "lists")
@@ -84,6 +85,7 @@ def test_a_list_is_learned_from_and_its_figures_say_so(lowshot, world, sets, tmp
     assert set(zip(ours["fraction"], ours["subset_seed"], ours["adaptation"], strict=True)) == {(0.3, 2, verb)}
 
 
+@pytest.mark.slow
 def test_a_list_of_ones_own_has_no_seed_in_the_figures(lowshot, world, sets, tmp_path):
     people = lowshot("protocols", "subsets", "--data", world, "--labels", 0.4)[1].split()
     (tmp_path / "mine.csv").write_text("identity\n" + "\n".join(people) + "\n")

@@ -48,6 +48,7 @@ def _empty_folder(tmp_path, monkeypatch):
     monkeypatch.setitem(world.SIZES, "tiny", FEW)
 
 
+@pytest.mark.slow
 def test_a_reader_trains_and_measures_on_vectors(lowshot):
     follow("vectors", lowshot, {})
     runs = {path.name for path in Path("runs").iterdir()}
@@ -55,6 +56,7 @@ def test_a_reader_trains_and_measures_on_vectors(lowshot):
     assert Path("comparison", "differences.csv").is_file() and Path("comparison", "report.html").is_file()
 
 
+@pytest.mark.slow
 def test_a_reader_trains_and_measures_on_videos(lowshot):
     pytest.importorskip("av")
     pytest.importorskip("cv2")

@@ -94,6 +94,7 @@ def test_rows_are_mapped_and_not_copied(pack, config):
     assert not one.flags.writeable
 
 
+@pytest.mark.slow
 def test_several_processes_make_the_same_pack(pack, world, config, tmp_path):
     packed(world, tmp_path / "pack", config, jobs=2)
     ours, theirs = contents(pack), contents(tmp_path / "pack")

@@ -58,6 +58,7 @@ def test_every_figure_is_had_again_from_the_score_files(result: EvaluationResult
         pd.testing.assert_frame_equal(again.curves[key], curve)
 
 
+@pytest.mark.slow
 def test_neither_torch_nor_a_dataset_is_needed(written: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from lowshot.evaluation.from_scores import evaluate_scores; "

@@ -43,6 +43,7 @@ def test_equal_embeddings_tie_exactly(width: int) -> None:
     assert (scorer.pairs(np.arange(61), np.arange(61)) == scores[0, 0]).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("elements", [1, 700, 10**6])
 def test_no_block_size_and_no_company_changes_a_bit(elements: int, monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(2)

@@ -34,6 +34,7 @@ STEPWISE = [name for name, settings in METHODS.items() if settings in BUILDERS]
 VIDEOS, BATCH, DIM, EPOCHS = 64, 32, 16, 30
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", STEPWISE)
 def test_a_resumed_run_is_the_same_to_the_last_byte(config, reader, tmp_path, monkeypatch, name):
     config = config.with_method(name)

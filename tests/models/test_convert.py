@@ -88,6 +88,7 @@ def inputs():
     return torch.randn(2, 1, 64, 500, generator=generator), torch.rand(2, 3, 224, 224, generator=generator) * 2 - 1
 
 
+@pytest.mark.slow
 def test_converted_towers_equal_plain_resnets_bit_for_bit(checkpoint, plain):
     run = convert_checkpoint(checkpoint)
     model, facts = read_model(run / "model.safetensors")

@@ -160,6 +160,7 @@ def test_every_protocol_stands_in_the_table_of_differences(report: Path) -> None
     assert "+7.7" in part
 
 
+@pytest.mark.slow
 def test_figures_by_gender_stand_in_a_table_of_their_own(directory: Path) -> None:
     text = written(directory)
     part = text[
@@ -240,6 +241,7 @@ def test_validation_figures_are_said_to_be_no_test_figures(directory: Path) -> N
     assert drawn == {"label-efficiency", "map"}
 
 
+@pytest.mark.slow
 def test_names_are_escaped(directory: Path) -> None:
     table = results(methods=("cmpc", NASTY), seeds=1)
     table.to_csv(directory / "results.csv", index=False)
@@ -251,6 +253,7 @@ def test_names_are_escaped(directory: Path) -> None:
     assert "script" not in parse(text).tags
 
 
+@pytest.mark.slow
 def test_same_input_gives_the_same_bytes(directory: Path) -> None:
     first = write_report(directory, title="t", curves={}, commands=[], formats=("png",)).read_bytes()
     picture = (directory / "plots" / "roc.png").read_bytes()
@@ -258,6 +261,7 @@ def test_same_input_gives_the_same_bytes(directory: Path) -> None:
     assert (directory / "plots" / "roc.png").read_bytes() == picture
 
 
+@pytest.mark.slow
 def test_results_alone_make_a_clear_page(tmp_path: Path) -> None:
     results().to_csv(tmp_path / "results.csv", index=False)
     text = written(tmp_path)
@@ -332,6 +336,7 @@ def test_scores_outside_the_directory_are_not_read(directory: Path) -> None:
     assert "ROC on unseen identities</strong> is not shown" in text
 
 
+@pytest.mark.slow
 def test_a_picture_that_can_no_longer_be_drawn_goes(directory: Path) -> None:
     (directory / "plots").mkdir()
     (directory / "plots" / "roc.png").write_bytes(b"of earlier scores")
@@ -385,6 +390,7 @@ def test_no_results_is_one_line(tmp_path: Path) -> None:
         write_report(tmp_path, title="t", curves={}, commands=[])
 
 
+@pytest.mark.slow
 def test_pictures_say_that_they_leave_models_with_labels_out(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # What stands below a picture is looked at, and not the picture.
     monkeypatch.setattr(Picture, "svg", '<svg viewBox="0 0 1 1"></svg>')

@@ -266,6 +266,7 @@ def test_a_method_called_null_is_a_name(tmp_path: Path) -> None:
     assert tables.check(tables.read_csv(path), path)["method"].tolist() == ["null"]
 
 
+@pytest.mark.slow
 def test_tables_import_neither_torch_nor_matplotlib() -> None:
     code = "import sys, lowshot.reporting.tables; print({'torch', 'matplotlib'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)

@@ -48,6 +48,7 @@ def read(path: Path, delimiter: str = ",") -> list[dict[str, str]]:
         return list(csv.DictReader(file, delimiter=delimiter))
 
 
+@pytest.mark.slow
 def test_bytes_do_not_depend_on_the_number_of_workers(root, tmp_path):
     render_world(SMALL, tmp_path / "two", workers=2)
     assert digests(tmp_path / "two") == digests(root)
@@ -164,6 +165,7 @@ def test_the_world_describes_itself(root):
     assert described["config"]["train_identities"] == 4 and described["config"]["deviating_share"] == 0.10
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 def test_an_interrupted_rendering_leaves_nothing(folder, workers):
     def stop(done: int, total: int) -> None:
@@ -223,6 +225,7 @@ def test_wrong_requests_are_named(tmp_path, size, seed, match):
         ensure_world(size, seed=seed, cache=tmp_path)
 
 
+@pytest.mark.slow
 def test_rendering_does_not_import_torch():
     code = "import sys, lowshot.synthetic.render, lowshot.synthetic.oracle; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -44,6 +44,7 @@ def test_nobody_known_has_no_purity() -> None:
     assert math.isnan(row["purity"]) and math.isnan(row["purity_chance"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("method", "modalities"), [("cmpc", ["voice", "voice", "face", "face"]), ("cid", None)])
 def test_a_pretraining_writes_its_clusters(
     method: str, modalities: list[str] | None, config: Config, reader: MediaReader

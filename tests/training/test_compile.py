@@ -1,5 +1,6 @@
 """torch.compile: same weights, same names."""
 
+import pytest
 import torch
 from safetensors.torch import load_file
 
@@ -8,6 +9,7 @@ from lowshot.schema import MODEL
 from lowshot.training.loop import pretrain
 
 
+@pytest.mark.slow
 def test_compiled_towers_train_the_weights_that_are_saved(config, reader, tmp_path, monkeypatch):
     calls = []
     compiler = torch.compile

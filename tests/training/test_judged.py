@@ -47,6 +47,7 @@ def test_the_best_look_is_the_result_and_the_last_stays_beside_it(vector_config,
     assert equal == (known["chosen"]["step"] == known["steps"])
 
 
+@pytest.mark.slow
 def test_held_out_videos_are_never_trained_on_but_count_as_seen(vector_config, source, tmp_path):
     job = Pretraining(judged(vector_config, "held-out-clusters"), source, torch.device("cpu"))
     learned = set(job.batches.videos.names)
@@ -67,6 +68,7 @@ def test_the_closed_form_is_judged_beside_it(vector_config, source, tmp_path):
     assert ("is better here" not in last) or chosen["cca_auc"] > chosen["auc"]
 
 
+@pytest.mark.slow
 def test_no_label_reaches_the_judge(vector_config, source, tmp_path, vectors):
     hidden = tmp_path / "hidden"
     hidden.mkdir()
@@ -82,6 +84,7 @@ def test_no_label_reaches_the_judge(vector_config, source, tmp_path, vectors):
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("select", ["held-out-clusters", "labels"])
 @pytest.mark.parametrize("name", ["cid", "cmpc"])
 def test_a_stopped_run_ends_in_the_same_bytes(vector_config, source, tmp_path, monkeypatch, select, name):
@@ -105,6 +108,7 @@ def test_a_stopped_run_ends_in_the_same_bytes(vector_config, source, tmp_path, m
     assert known[0] == known[1]
 
 
+@pytest.mark.slow
 def test_training_ends_when_it_cannot_win_any_more(vector_config, source, tmp_path, monkeypatch):
     values = iter(np.r_[0.5, 0.9, np.linspace(0.8, 0.6, 98)])
     monkeypatch.setattr("lowshot.training.selection.validation_auc", lambda *args: float(next(values)))

@@ -52,6 +52,7 @@ def pack(world, config, tmp_path_factory):
     return MediaReader(Dataset.open(out), config.voice, config.face)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("workers", "start"),
     [(0, "auto"), pytest.param(1, "fork", marks=FORK), pytest.param(4, "fork", marks=FORK), (2, "spawn")],
@@ -64,6 +65,7 @@ def test_batches_are_the_same_from_files_and_pack_with_any_workers(reader, pack,
         assert same(made(reader, config, with_workers(workers, start)), expected)
 
 
+@pytest.mark.slow
 @FORK
 def test_a_file_that_cannot_be_read_is_the_same_error_with_workers(reader, config, monkeypatch):
     def vanished(self, step):
@@ -92,6 +94,7 @@ def test_a_worker_that_dies_ends_the_run_with_one_line(reader, config, monkeypat
         made(reader, config, with_workers(2, "fork"))
 
 
+@pytest.mark.slow
 @FORK
 def test_ctrl_c_reaches_all_processes_and_the_run_goes_on_from_a_pack(config, reader, pack, tmp_path, monkeypatch):
     whole = pretrain(config, reader, tmp_path / "whole")

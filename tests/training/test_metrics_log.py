@@ -62,6 +62,7 @@ def test_a_run_cannot_go_on_without_its_log(tmp_path: Path) -> None:
         MetricsLog(tmp_path / "a.csv", {"columns": [], "rows": 1})
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_version_0_1_goes_on(
     config: Config, reader: Reader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

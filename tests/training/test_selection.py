@@ -45,6 +45,7 @@ class Recording(MediaReader):
         }
 
 
+@pytest.mark.slow
 def test_row_9_pretraining_never_reads_test_or_held_out_media(config, reader, tmp_path):
     recording = Recording(reader)
     pretrain(config, recording, tmp_path / "run")
@@ -58,6 +59,7 @@ def test_row_9_no_validation_video_is_in_a_training_batch(config, reader):
     assert not validation & set(batches.videos.identities)
 
 
+@pytest.mark.slow
 def test_row_9_the_weights_of_the_last_step_are_the_result(config, reader, tmp_path):
     """A pretrained model is not selected at all: switching validation off changes nothing."""
     from lowshot.config import build_config
@@ -128,6 +130,7 @@ def test_adaptation_without_validation_identities_is_refused(reader, tmp_path):
         validation_videos(Dataset.open(tmp_path))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("adaptation", ["probe", "finetune"])
 def test_adaptation_is_reproducible_and_reloads(config, reader, tmp_path, adaptation):
     starts = pretrain(config, reader, tmp_path / "run")

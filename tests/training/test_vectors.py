@@ -32,6 +32,7 @@ def same_weights(a, b):
     return left.keys() == right.keys() and all(torch.equal(left[name], right[name]) for name in left)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name, settings in METHODS.items() if settings in BUILDERS])
 def test_every_method_resumes_to_the_last_byte(vector_config, source, tmp_path, monkeypatch, name):
     config = vector_config.with_method(name)
@@ -52,6 +53,7 @@ def test_every_method_resumes_to_the_last_byte(vector_config, source, tmp_path, 
         assert (whole / file).read_bytes() == (resumed / file).read_bytes()
 
 
+@pytest.mark.slow
 def test_the_seed_decides_the_weights(vector_config, source, tmp_path):
     first, again, other = (
         pretrain(vector_config.model_copy(update={"seed": seed}), source, tmp_path / name)
@@ -61,6 +63,7 @@ def test_the_seed_decides_the_weights(vector_config, source, tmp_path):
     assert not same_weights(first, other)
 
 
+@pytest.mark.slow
 def test_rows_of_other_splits_leave_no_trace_in_the_weights(vector_config, vectors, source, tmp_path):
     run = pretrain(vector_config, source, tmp_path / "run")
     changed = shutil.copytree(vectors, tmp_path / "changed")

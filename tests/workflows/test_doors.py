@@ -46,6 +46,7 @@ def test_every_verb_passes_trust_on(elsewhere, config, monkeypatch, act):
     assert opened == [True]
 
 
+@pytest.mark.slow
 def test_a_callback_hears_what_a_terminal_would_show(world, config, tmp_path, capsys):
     events = []
     run = lowshot.pretrain(

@@ -41,6 +41,7 @@ def logs(run):
     return {name: (run / name).read_bytes() for name in (LOG, CLUSTERS)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["my run.v1", "tuned", f"my run.v1/{MODEL}", f"tuned/{MODEL}"])
 def test_it_is_that_of_the_run_or_of_the_run_that_it_started_from(runs, tmp_path, monkeypatch, name):
     expected = logs(runs / "my run.v1")
@@ -50,6 +51,7 @@ def test_it_is_that_of_the_run_or_of_the_run_that_it_started_from(runs, tmp_path
     assert kept(".", tmp_path / "again") == (expected, "")
 
 
+@pytest.mark.slow
 def test_another_run_of_the_same_name_is_not_taken_for_it(config, reader, copied, tmp_path):
     shutil.rmtree(copied / "my run.v1")
     pretrain(config.model_copy(update={"seed": 5}), reader, copied / "my run.v1")
