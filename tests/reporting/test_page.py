@@ -160,7 +160,7 @@ def test_every_protocol_stands_in_the_table_of_differences(report: Path) -> None
     assert "+7.7" in part
 
 
-@pytest.mark.slow
+@pytest.mark.usefixtures("unrendered")
 def test_figures_by_gender_stand_in_a_table_of_their_own(directory: Path) -> None:
     text = written(directory)
     part = text[
@@ -225,6 +225,7 @@ def test_all_impostors_without_the_gender_matched_are_said_to_be_so(directory: P
     assert "the share of gender in U is unknown" in text
 
 
+@pytest.mark.usefixtures("unrendered")
 def test_validation_figures_are_said_to_be_no_test_figures(directory: Path) -> None:
     results().assign(seen="validation").to_csv(directory / "results.csv", index=False)
     (directory / "differences.csv").unlink()
@@ -261,7 +262,7 @@ def test_same_input_gives_the_same_bytes(directory: Path) -> None:
     assert (directory / "plots" / "roc.png").read_bytes() == picture
 
 
-@pytest.mark.slow
+@pytest.mark.usefixtures("unrendered")
 def test_results_alone_make_a_clear_page(tmp_path: Path) -> None:
     results().to_csv(tmp_path / "results.csv", index=False)
     text = written(tmp_path)
@@ -279,6 +280,7 @@ def test_the_command_for_differences_names_the_method_as_it_is_called(tmp_path: 
     assert "<code>lowshot compare --reference cmpc-released</code>" in written(tmp_path)
 
 
+@pytest.mark.usefixtures("unrendered")
 def test_one_method_with_missing_figures_makes_a_clear_page(tmp_path: Path) -> None:
     table = results(methods=("cmpc",), seeds=1)
     table = table[(table["method"] != "oracle") & (table["protocol"] == "verification")]
@@ -290,6 +292,7 @@ def test_one_method_with_missing_figures_makes_a_clear_page(tmp_path: Path) -> N
     assert not re.search(r"\bnan\b", text, flags=re.IGNORECASE)
 
 
+@pytest.mark.usefixtures("unrendered")
 def test_run_directory_with_one_adapted_model(tmp_path: Path) -> None:
     table = results(methods=("cmpc",), seeds=1)
     table = table[table["adaptation"] != "none"]
@@ -302,6 +305,7 @@ def test_run_directory_with_one_adapted_model(tmp_path: Path) -> None:
     assert 'id="picture-roc"' in text
 
 
+@pytest.mark.slow
 def test_points_of_curves_are_drawn_before_scores(directory: Path) -> None:
     by_scores = draw(gather([directory], {}))
     for path in directory.glob("scores/*/*.csv"):
@@ -326,6 +330,7 @@ def test_points_that_are_no_curve_write_nothing(directory: Path, points: str) ->
         write_report(directory, title="t", curves={}, commands=[])
 
 
+@pytest.mark.usefixtures("unrendered")
 def test_scores_outside_the_directory_are_not_read(directory: Path) -> None:
     table = results(methods=("cmpc",), seeds=1)
     table["run_id"] = "../elsewhere"
@@ -391,9 +396,8 @@ def test_no_results_is_one_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_pictures_say_that_they_leave_models_with_labels_out(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # What stands below a picture is looked at, and not the picture.
-    monkeypatch.setattr(Picture, "svg", '<svg viewBox="0 0 1 1"></svg>')
+@pytest.mark.usefixtures("unrendered")
+def test_pictures_say_that_they_leave_models_with_labels_out(directory: Path) -> None:
     said = "The plot shows models without labels; the tables have all models."
     # ROC, DET, two directions of matching, strata and genders.
     assert written(directory).count(said) == 6
