@@ -105,7 +105,7 @@ def test_wrong_requests_are_the_errors_of_the_command_line(world):
         ({"subset_seed": -1}, "`subset_seed=-1`: give a whole number from 0 on"),
         ({"subset_seed": True}, "`subset_seed=True`: give a whole number"),
         ({"labels": 0.1, "subset": "list.csv"}, "`subset` says what is labelled; leave `labels` out"),
-        ({"settings": {"adapt.steps": Path("5")}}, f"`settings`: {Path('5')!r} is no number"),
+        ({"settings": {"adapt.steps": Path("5")}}, f"`settings`: {Path('5')!r} is not a number"),
         ({"settings": "adapt.steps=5"}, "`settings='adapt.steps=5'`: give a dict by key"),
         ({"adapt": "steps=5"}, "`adapt='steps=5'`: give a dict by key"),
         ({"adapt": {"step": 5}}, "unknown key 'adapt.step'; did you mean 'adapt.steps'?"),

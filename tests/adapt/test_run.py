@@ -31,7 +31,7 @@ def test_what_is_adapted_already_is_refused(config, reader, pretrained, tmp_path
     once, _ = adapt(load_model(pretrained), "probe", 0.5, 0, reader, config, tmp_path / "once")
     for source in (once, once / MODEL):
         with pytest.raises(
-            RequestError, match=r"adapted already .* name the pretrained run .*0001-pretrain-cmpc"
+            RequestError, match=r"is already adapted .* name the pretrained run .*0001-pretrain-cmpc"
         ) as error:
             adapt(load_model(source), "finetune", 0.3, 0, reader, config, tmp_path / "twice")
         assert "\n" not in str(error.value)

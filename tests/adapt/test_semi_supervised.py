@@ -162,7 +162,9 @@ def test_without_weight_it_is_the_contrast_of_the_labels(config, reader, labelle
 
 
 def test_without_unlabelled_videos_it_is_refused_before_anything_is_written(config, reader, tmp_path):
-    with pytest.raises(RequestError, match=r"semi-supervised: .* besides the labelled ones, and all \d+ are labelled"):
+    with pytest.raises(
+        RequestError, match=r"semi-supervised: needs training videos without labels, but all \d+ are labelled"
+    ):
         adapt(model_from_scratch(config), "finetune", 1.0, 0, reader, settings(config), tmp_path / "run")
     assert not (tmp_path / "run").exists()
     # A probe has no use for them.

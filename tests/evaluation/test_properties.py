@@ -9,7 +9,6 @@ import pytest
 from threadpoolctl import threadpool_limits
 
 from lowshot.data.dataset import Dataset
-from lowshot.evaluation import scorers
 from lowshot.evaluation.evaluate import EvaluationResult, score
 from lowshot.evaluation.protocols.matching import Matching
 from lowshot.evaluation.protocols.retrieval import Retrieval
@@ -17,7 +16,7 @@ from lowshot.evaluation.protocols.verification import Verification
 from lowshot.evaluation.results import Figure
 from lowshot.evaluation.scorers import EmbeddingScorer
 from lowshot.evaluation.trial_set import TrialSet, build_trial_set
-from lowshot.metrics import bootstrap, variance_correction
+from lowshot.metrics import bootstrap, cosine, variance_correction
 
 from .conftest import manifest_rows
 from .test_evaluate import QUICK, noisy
@@ -117,7 +116,7 @@ def test_sizes_of_blocks_change_nothing(
     for elements in (1, 1000):
         monkeypatch.setattr(bootstrap, "_BLOCK_ELEMENTS", elements)
         monkeypatch.setattr(variance_correction, "_BLOCK_ELEMENTS", elements)
-        monkeypatch.setattr(scorers, "_BLOCK_ELEMENTS", elements)
+        monkeypatch.setattr(cosine, "_BLOCK_ELEMENTS", elements)
         again = score(trials, noisy(dataset, 1.5), {})
         pd.testing.assert_frame_equal(again.rows, result.rows, rtol=1e-9)
 

@@ -378,13 +378,13 @@ def test_semi_supervised_is_refused_where_a_share_labels_everyone(settings, worl
     way = build_config(
         [settings.model_dump(mode="json", exclude={"method"}), {"adapt": {"objective": "semi-supervised"}}]
     )
-    with pytest.raises(RequestError, match=r"besides the labelled ones, .*; lower `fractions`"):
+    with pytest.raises(RequestError, match=r"needs training videos without labels, .*; lower `fractions`"):
         small(way, world, tmp_path / "out", fractions="0,0.5,1", adaptations="probe,finetune")
     assert not (tmp_path / "out").exists()
 
 
 def test_too_few_labels_are_refused_by_the_name_of_the_option(settings, world, tmp_path):
-    with pytest.raises(RequestError, match=r"^`fractions=0\.1`: 1 of 10 training identities"):
+    with pytest.raises(RequestError, match=r"^`fractions=0\.1`: labels 1 of 10 training identities"):
         small(settings, world, tmp_path / "out", fractions="0,0.1")
     assert not (tmp_path / "out").exists()
 

@@ -275,7 +275,7 @@ def test_what_it_says_when_stopped_is_true(config, world, monkeypatch):
     dataset = Dataset.open(world)
     with monkeypatch.context() as patch:
         patch.setattr(parallel_pretraining, "stop_on_signal", stopped_at_once)
-        with pytest.raises(RunError, match="the same command goes on from"):
+        with pytest.raises(RunError, match="the same command continues from it"):
             run_demo(small(config), dataset, 1, None, print)
     stop_at("adapt", monkeypatch)
     with pytest.raises(Stopped):

@@ -232,7 +232,7 @@ def test_two_labelled_people_are_enough(made, config):
 
 def test_an_adapted_model_is_refused_and_a_run_of_probes_is_no_model(config, reader, subset, tmp_path):
     once, _ = adapt(model_from_scratch(config), "probe", 0.5, 0, reader, config, tmp_path / "once")
-    with pytest.raises(RequestError, match="adapted already"):
+    with pytest.raises(RequestError, match="is already adapted"):
         probe_within(load_model(once), ["voice"], [], subset, reader, config, tmp_path / "run")
     run, _ = probe_within(model_from_scratch(config), ["voice"], ["gender"], subset, reader, config)
     assert run.name == "0001-within-scratch-voice-0.6"
