@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from lowshot.errors import RequestError
@@ -207,9 +208,10 @@ def _by_budget(table: pd.DataFrame) -> dict[tuple[Any, ...], pd.DataFrame]:
 
 def where_equal(table: pd.DataFrame, where: Mapping[str, object]) -> pd.DataFrame:
     """Select the rows whose named columns have the named values."""
+    chosen = np.ones(len(table), dtype=bool)
     for key, value in where.items():
-        table = table[table[key] == value]
-    return table
+        chosen &= (table[key] == value).to_numpy(dtype=bool)
+    return table[chosen]
 
 
 def of_budget(table: pd.DataFrame, budget: Mapping[Any, Any]) -> pd.DataFrame:
@@ -314,7 +316,8 @@ def direction(results: pd.DataFrame, name: str, seen: str = UNSEEN, stratum: str
 def directions(results: pd.DataFrame, seen: str = UNSEEN) -> list[tuple[str, str, pd.DataFrame]]:
     """List name, words and figures by direction and stratum, U first."""
     found = []
-    for stratum in STRATA:
+    measured = set(results["stratum"])
+    for stratum in (name for name in STRATA if name in measured):
         for name, words in DIRECTIONS.items():
             shared = "" if stratum == "U" else f", impostors of stratum {stratum}"
             table = direction(results, name, seen, stratum)
