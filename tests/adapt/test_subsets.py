@@ -174,12 +174,12 @@ def test_balanced_subsets_hold_every_nationality_of_a_gender_in_its_share(seed):
     # Who is a man and who a woman in which place is as without nationalities.
     plain = labelling_order(people, seed, "gender")
     assert about.loc[order, "gender"].tolist() == about.loc[plain, "gender"].tolist()
-    share = people.groupby("gender")["nationality"].value_counts(normalize=True)
+    share: dict[tuple[str, str], float] = dict(people.groupby("gender")["nationality"].value_counts(normalize=True))
     largest = dict.fromkeys(VARIANTS, 0.0)
     for variant in VARIANTS:
         taken = about.loc[labelling_order(people, seed, variant)]
         # Of each subset of two people or more.
-        for (gender, nationality), part in share.to_dict().items():
+        for (gender, nationality), part in share.items():
             of_gender = taken["gender"] == gender
             both = (of_gender & (taken["nationality"] == nationality)).cumsum()
             largest[variant] = max(largest[variant], (both - part * of_gender.cumsum()).abs()[1:].max())
