@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from lowshot.errors import RequestError
@@ -208,10 +207,9 @@ def _by_budget(table: pd.DataFrame) -> dict[tuple[Any, ...], pd.DataFrame]:
 
 def where_equal(table: pd.DataFrame, where: Mapping[str, object]) -> pd.DataFrame:
     """Select the rows whose named columns have the named values."""
-    chosen = np.ones(len(table), dtype=bool)
     for key, value in where.items():
-        chosen &= (table[key] == value).to_numpy(dtype=bool)
-    return table[chosen]
+        table = table[table[key] == value]
+    return table
 
 
 def of_budget(table: pd.DataFrame, budget: Mapping[Any, Any]) -> pd.DataFrame:
@@ -316,8 +314,7 @@ def direction(results: pd.DataFrame, name: str, seen: str = UNSEEN, stratum: str
 def directions(results: pd.DataFrame, seen: str = UNSEEN) -> list[tuple[str, str, pd.DataFrame]]:
     """List name, words and figures by direction and stratum, U first."""
     found = []
-    measured = set(results["stratum"])
-    for stratum in (name for name in STRATA if name in measured):
+    for stratum in STRATA:
         for name, words in DIRECTIONS.items():
             shared = "" if stratum == "U" else f", impostors of stratum {stratum}"
             table = direction(results, name, seen, stratum)
