@@ -271,3 +271,9 @@ def test_tables_import_neither_torch_nor_matplotlib() -> None:
     code = "import sys, lowshot.reporting.tables; print({'torch', 'matplotlib'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_a_missing_value_equals_none_that_is_wanted() -> None:
+    table = pd.DataFrame({"gallery_size": pd.array([2, None, 5], dtype="Int64"), "metric": ["a", "a", None]})
+    assert tables.where_equal(table, {"gallery_size": 2.0, "metric": "a"}).index.tolist() == [0]
+    assert tables.where_equal(table, {"gallery_size": 5}).index.tolist() == [2]
