@@ -8,7 +8,8 @@ import subprocess
 import sys
 import time
 
-PYTEST = ("pytest", "--numprocesses", "auto", "--dist", "loadgroup")
+# A file's tests run in one process, so that its fixtures are built once; tests/conftest.py puts long files first.
+PYTEST = ("pytest", "--numprocesses", "auto", "--dist", "loadfile", "--no-loadscope-reorder")
 CHECKS = {
     "lint": (("ruff", "check", "."), ("ruff", "format", "--check", ".")),
     "types": (("mypy",),),

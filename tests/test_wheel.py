@@ -10,7 +10,7 @@ import pytest
 import soundfile
 from PIL import Image
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("wheel")]
+pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parent.parent
 

@@ -18,8 +18,6 @@ from lowshot.reporting.sources import gather
 
 from .invented import NASTY, curve, differences, fill, results
 
-pytestmark = pytest.mark.xdist_group("page")
-
 PICTURES = (
     "forest",
     "label-efficiency",

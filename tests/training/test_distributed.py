@@ -33,7 +33,7 @@ from lowshot.training.distributed import ALONE, FailedElsewhere, processes
 from lowshot.training.loop import Pretraining, pretrain
 from lowshot.training.metrics_log import MetricsLog
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("distributed")]
+pytestmark = pytest.mark.slow
 
 SIZE = 2
 METHODS = ("cid", "cmpc", "learned")

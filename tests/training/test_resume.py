@@ -15,7 +15,7 @@ from lowshot.schema import CHECKPOINT, MODEL
 from lowshot.training.checkpoint import load_checkpoint, save_checkpoint
 from lowshot.training.loop import Pretraining, pretrain
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("resume")]
+pytestmark = pytest.mark.slow
 
 
 def same_weights(a, b):

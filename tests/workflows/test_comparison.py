@@ -22,7 +22,7 @@ from lowshot.schema import CHECKPOINT, MODEL
 from lowshot.workflows import comparison
 from lowshot.workflows.comparison import over_subsets, run_comparison
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("compare")]
+pytestmark = pytest.mark.slow
 
 VARIANT = "cmpc+recalibration=cluster-neighbours"
 TABLES = ("results.csv", "differences.csv", "label_efficiency.csv")

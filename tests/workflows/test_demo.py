@@ -33,7 +33,7 @@ def run_demo(config, dataset, seeds, out, say):
     return found.directory, found.results
 
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("demo")]
+pytestmark = pytest.mark.slow
 
 
 def small(config, **changes):
