@@ -1,5 +1,7 @@
 """A world small enough to render once per test session."""
 
+import multiprocessing
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -107,3 +109,11 @@ def no_pictures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
     """Leave the pictures out of pages, unless a test is marked `pictures`: they take most of the time of a page."""
     if request.node.get_closest_marker("pictures") is None:
         monkeypatch.setattr("lowshot.reporting.plots.draw", lambda material: [])
+
+
+@pytest.fixture
+def forked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fork the processes of pretrainings where that is safe: a new Python imports torch for four seconds."""
+    if sys.platform == "linux":
+        fork = multiprocessing.get_context("fork")
+        monkeypatch.setattr("lowshot.experiments.parallel_pretraining.multiprocessing.get_context", lambda _: fork)

@@ -1,5 +1,6 @@
 """A built wheel works from any folder, presets and protocol definitions included."""
 
+import json
 import os
 import subprocess
 import sys
@@ -34,24 +35,38 @@ def installed(tmp_path_factory) -> Path:
     run("-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder / "dist"), cwd=ROOT)
     wheel = next((folder / "dist").glob("*.whl"))
     run("-m", "pip", "install", "--quiet", "--no-deps", "--target", str(folder / "site"), str(wheel), cwd=folder)
+    where = run("-P", "-c", "import lowshot; print(lowshot.__file__)", cwd=folder, PYTHONPATH=str(folder / "site"))
+    assert Path(where.strip()).is_relative_to(folder / "site")
     return folder / "site"
 
 
-def lowshot(installed: Path, *arguments: str) -> str:
+# Several command lines in one process, which imports torch once.
+COMMANDS = """
+import json, sys
+from lowshot import cli
+for arguments in json.loads(sys.argv[1]):
+    sys.argv = ["lowshot", *arguments]
+    try:
+        cli.main()
+    except SystemExit as end:
+        if end.code:
+            raise
+"""
+
+
+def lowshot(installed: Path, *commands: tuple[str, ...]) -> str:
     """The wheel's own lowshot: -P keeps the current folder off the path, and the wheel comes before the checkout."""
-    where = run("-P", "-c", "import lowshot; print(lowshot.__file__)", cwd=installed.parent, PYTHONPATH=str(installed))
-    assert Path(where.strip()).is_relative_to(installed)
-    return run("-P", "-m", "lowshot", *arguments, cwd=installed.parent, PYTHONPATH=str(installed))
+    return run("-P", "-c", COMMANDS, json.dumps(commands), cwd=installed.parent, PYTHONPATH=str(installed))
 
 
 def test_protocols_and_presets_come_along(installed):
-    assert "strata" in lowshot(installed, "protocols", "show", "verification")
-    assert str(Path("_protocols", "synth-demo")) in lowshot(installed, "protocols", "list")
+    shown = run("-P", "-m", "lowshot", "protocols", "list", cwd=installed.parent, PYTHONPATH=str(installed))
+    assert str(Path("_protocols", "synth-demo")) in shown
+    commands = (("protocols", "show", "verification"), ("models", "show", "pretrained:cmpc-compact"))
+    shown = lowshot(installed, *commands, ("demo", "--help"))
+    for words in ("strata", str(Path("_pretrained", "cmpc-compact.md")), "tiny"):
+        assert words in shown
     assert (installed / "lowshot" / "_protocols" / "synth-demo" / "per01-seed0.csv").is_file()
-    assert str(Path("_pretrained", "cmpc-compact.md")) in lowshot(
-        installed, "models", "show", "pretrained:cmpc-compact"
-    )
-    assert "tiny" in lowshot(installed, "demo", "--help")
     assert (installed / "lowshot" / "py.typed").is_file()
     assert list((installed / "lowshot" / "reporting" / "templates").glob("*.j2"))
 
@@ -71,8 +86,15 @@ def test_the_wheel_encodes_a_voice_and_a_face_in_an_empty_folder(installed, tmp_
 def test_the_wheel_trains_and_reports(installed, config, tmp_path):
     (tmp_path / "micro.yaml").write_text(config.to_yaml())
     run_folder = tmp_path / "run"
-    little = ("--config", str(tmp_path / "micro.yaml"), "--set", "train.epochs=1")
-    lowshot(installed, "pretrain", *little, "--out", str(run_folder))
+    pretrain = (
+        "pretrain",
+        "--config",
+        str(tmp_path / "micro.yaml"),
+        "--set",
+        "train.epochs=1",
+        "--out",
+        str(run_folder),
+    )
     little = ("--protocol", "matching", "--set", "evaluate.replicates=100")
-    lowshot(installed, "evaluate", "--model", str(run_folder), "--out", str(tmp_path / "out"), *little)
+    lowshot(installed, pretrain, ("evaluate", "--model", str(run_folder), "--out", str(tmp_path / "out"), *little))
     assert (tmp_path / "out" / "report.html").is_file()

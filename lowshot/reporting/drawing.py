@@ -43,10 +43,13 @@ class Picture:
     @cached_property
     def svg(self) -> str:
         """Return the picture as SVG."""
-        return self.file("svg").decode("utf-8")
+        return self._saved("svg").decode("utf-8")
 
     def file(self, kind: str) -> bytes:
         """Return the picture as a file in one of `FORMATS`."""
+        return self.svg.encode("utf-8") if kind == "svg" else self._saved(kind)
+
+    def _saved(self, kind: str) -> bytes:
         import matplotlib as mpl
 
         content = io.BytesIO()

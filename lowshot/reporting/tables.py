@@ -168,7 +168,14 @@ def figures(results: pd.DataFrame, wanted: Mapping[str, Mapping[str, object]]) -
         then the oracle.
     """
     whole = {"group": ""} if "group" in results.columns else {}
-    chosen = {column: where_equal(results, {**whole, **where}) for column, where in wanted.items()}
+    named = {column: {**whole, **where} for column, where in wanted.items()}
+    # What all figures ask for is looked up once.
+    shared = dict(set.intersection(*(set(where.items()) for where in named.values()))) if named else {}
+    within = where_equal(results, shared)
+    chosen = {
+        column: where_equal(within, {key: value for key, value in where.items() if key not in shared})
+        for column, where in named.items()
+    }
     columns = [*BUDGET, "seeds", *(f"{column}{part}" for column in wanted for part in ("", *PARTS))]
     if not chosen:
         return pd.DataFrame(columns=columns)

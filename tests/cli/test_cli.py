@@ -12,6 +12,7 @@ from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 from lowshot import cli
+from lowshot.reporting import plots
 from lowshot.runs import read_config
 
 
@@ -127,7 +128,7 @@ def test_of_anyones_vectors_no_label_budget_is_claimed(lowshot, sets, tmp_path):
 @pytest.mark.slow
 @pytest.mark.pictures
 @pytest.mark.parametrize("named", ["run", "weights"])
-def test_the_roc_picture_finds_the_scores_of_the_model(lowshot, sets, tmp_path, named):
+def test_the_roc_picture_finds_the_scores_of_the_model(lowshot, sets, tmp_path, named, monkeypatch):
     lowshot("probe", "--labels", 0.5, "--from", "scratch", *sets, "--out", tmp_path / "mine-0.5")
     lowshot("probe", "--labels", 0.3, "--from", "scratch", *sets, "--out", tmp_path / "mine-0.3")
     shutil.copy(tmp_path / "mine-0.5" / "model.safetensors", tmp_path / "a b-0.5.safetensors")
@@ -139,6 +140,7 @@ def test_the_roc_picture_finds_the_scores_of_the_model(lowshot, sets, tmp_path, 
     results = pd.read_csv(out / "results.csv")
     assert set(results.loc[results["method"] == "scratch", "run_id"]) == {name}
     assert {path.name for path in (out / "scores").iterdir()} == {name, "oracle"}
+    monkeypatch.setattr(plots, "draw", lambda material: [])
     lowshot("evaluate", "--model", tmp_path / "mine-0.3", "--protocol", "verification", *options)
     assert Path("runs/0002-evaluate-mine-0.3").is_dir()
 

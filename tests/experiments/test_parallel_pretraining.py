@@ -52,7 +52,7 @@ def test_side_by_side_equals_alone(short, reader, tmp_path, one_thread):
         assert all(torch.equal(alone[name], together[name]) for name in alone)
 
 
-def test_a_failure_in_one_names_it_and_those_beside_and_after_it_end_well(short, reader, tmp_path):
+def test_a_failure_in_one_names_it_and_those_beside_and_after_it_end_well(short, reader, tmp_path, forked):
     (tmp_path / "taken").mkdir()
     (tmp_path / "taken" / "thesis.txt").write_text("x")
     settings = {"taken": short, "fine": short.with_method("cid"), "later": short.with_method("barlow")}

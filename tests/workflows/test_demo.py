@@ -265,7 +265,7 @@ def test_two_processes_do_not_make_one_demo(config, world, tmp_path):
         run_demo(small(config), Dataset.open(world), 1, tmp_path / "out", print)
 
 
-def test_what_it_says_when_stopped_is_true(config, world, monkeypatch):
+def test_what_it_says_when_stopped_is_true(config, world, monkeypatch, forked):
     @contextmanager
     def stopped_at_once():
         request = StopRequest()
